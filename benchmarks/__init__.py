@@ -1,0 +1,1 @@
+"""Accuracy, latency and size of every engine on every target, in one report."""

@@ -1,0 +1,1 @@
+"""From sensor bytes to aligned samples."""

@@ -1,0 +1,1 @@
+"""Recordings: readers, the synthetic gait, the virtual IMU, splits and windows."""

@@ -1,0 +1,1 @@
+"""Causal filters with carried state, specified as data."""

@@ -1,0 +1,1 @@
+"""The Cross-LSTM: config, network, checkpoint file, training."""
