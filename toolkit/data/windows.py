@@ -1,0 +1,188 @@
+"""From recordings to model-ready windows: the contract's filter chain, the grid, the labels, the cut."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.data.splits import Segment
+from toolkit.errors import RecordingError
+from toolkit.filtering.chain import Chain
+from toolkit.records import (
+    Channel,
+    ModelInput,
+    Normaliser,
+    Recording,
+    SensorContract,
+    Signal,
+    Windows,
+    require_same_stream,
+)
+
+Features = Mapping[str, NDArray[np.float32]]
+
+#: Two streams of a recording must start this close together, in seconds, to share a grid.
+_SAME_START_S = 1e-6
+#: A grid time this near a boundary, in seconds, counts as on it: times are sums of rounded periods.
+_TIME_TOLERANCE_S = 1e-9
+
+
+def features(
+    recordings: Sequence[Recording],
+    inputs: Sequence[ModelInput],
+    grid_rate_hz: float,
+    *,
+    normalise: bool = True,
+) -> list[dict[str, NDArray[np.float32]]]:
+    """Filtered features on the grid, {stream: (rows, channels)} for each recording; chains run from its start.
+
+    Raises ContractError if a recording's stream differs from the input's, RecordingError if it is missing.
+    """
+    result: list[dict[str, NDArray[np.float32]]] = [{} for _ in recordings]
+    for item in inputs:
+        by_length: dict[int, list[int]] = defaultdict(list)
+        for index, recording in enumerate(recordings):
+            by_length[len(_matching_signal(recording, item).samples)].append(index)
+        chain = Chain(
+            item.filters,
+            len(item.stream.channels),
+            item.stream.rate_hz,
+            grid_rate_hz,
+            item.normaliser if normalise else None,
+        )
+        for indices in by_length.values():
+            # Recordings of one length run side by side: the time loop is Python's, the rest is numpy's.
+            stack: NDArray[np.floating[Any]] = np.stack(
+                [recordings[i].signals[item.stream.name].samples for i in indices], axis=1
+            )
+            chain.reset()
+            rows = chain.push(stack)
+            for place, index in enumerate(indices):
+                result[index][item.stream.name] = np.ascontiguousarray(rows[:, place])
+    for one in result:
+        shortest = min(len(rows) for rows in one.values())
+        for name in one:
+            one[name] = one[name][:shortest]
+    return result
+
+
+def _matching_signal(recording: Recording, item: ModelInput) -> Signal:
+    name = item.stream.name
+    if name not in recording.signals:
+        raise RecordingError(
+            f"recording {recording.name!r} has no stream {name!r}; it has {', '.join(recording.signals)}"
+        )
+    signal = recording.signals[name]
+    require_same_stream(item.stream, signal.spec, f"recording {recording.name!r}")
+    start = next(iter(recording.signals.values())).start_s
+    if abs(signal.start_s - start) > _SAME_START_S:
+        raise RecordingError(
+            f"recording {recording.name!r}: stream {name!r} starts at {signal.start_s:.6f} s and another at {start:.6f} s; "
+            "cut them to a common start"
+        )
+    return signal
+
+
+def fit_normaliser(segments: Sequence[Segment], item: ModelInput, grid_rate_hz: float) -> Normaliser:
+    """Mean and standard deviation of a filtered stream over ``segments`` only; a dead channel keeps deviation 1."""
+    recordings = [segment.recording for segment in segments]
+    filtered = features(recordings, [item], grid_rate_hz, normalise=False)
+    parts = []
+    for segment, one in zip(segments, filtered):
+        rows = one[item.stream.name]
+        times = segment.recording.signals[item.stream.name].start_s + np.arange(len(rows)) / grid_rate_hz
+        parts.append(
+            rows[
+                (times >= segment.start_s - _TIME_TOLERANCE_S) & (times < segment.stop_s - _TIME_TOLERANCE_S)
+            ]
+        )
+    values = np.concatenate(parts).astype(np.float64)
+    if not len(values):
+        raise RecordingError(f"stream {item.stream.name!r} has no rows in the chosen part of the data")
+    std = values.std(axis=0)
+    return Normaliser(
+        tuple(float(v) for v in values.mean(axis=0)), tuple(float(v) if v > 1e-9 else 1.0 for v in std)
+    )
+
+
+def moments_at(
+    recording: Recording, outputs: Sequence[Channel], times_s: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Reference moments in Nm/kg at ``times_s``, shape (times, outputs), linearly interpolated; NaN outside the record."""
+    if recording.moments is None:
+        raise RecordingError(
+            f"recording {recording.name!r} has no reference moments; training and bench need them"
+        )
+    names = recording.moments.spec.channel_names
+    missing = [channel.name for channel in outputs if channel.name not in names]
+    if missing:
+        raise RecordingError(
+            f"recording {recording.name!r} lacks the moments {', '.join(missing)}; it has {', '.join(names)}"
+        )
+    own_times = recording.moments.times_s
+    columns = [
+        np.interp(times_s, own_times, recording.moments.samples[:, names.index(channel.name)])
+        for channel in outputs
+    ]
+    table = np.stack(columns, axis=1)
+    table[(times_s < own_times[0] - _TIME_TOLERANCE_S) | (times_s > own_times[-1] + _TIME_TOLERANCE_S)] = (
+        np.nan
+    )
+    return table.astype(np.float32)
+
+
+def cut(segments: Sequence[Segment], contract: SensorContract, stride: int = 1) -> Windows:
+    """All windows of ``contract.window`` grid rows that lie inside a segment, label included, every ``stride`` rows.
+
+    The filters run over the whole recording, as they would live: a window of the test part may follow a filter state
+    from before it, but neither its rows nor its label cross the boundary. Raises RecordingError if a
+    recording is shorter than a window.
+    """
+    unique = list({id(s.recording): s.recording for s in segments}.values())
+    index_of = {id(recording): i for i, recording in enumerate(unique)}
+    filtered = features(unique, contract.inputs, contract.grid_rate_hz)
+    names = [item.stream.name for item in contract.inputs]
+    pieces: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
+    targets, owners, times = [], [], []
+    for segment in segments:
+        owner = index_of[id(segment.recording)]
+        rows = len(filtered[owner][names[0]])
+        if rows < contract.window:
+            raise RecordingError(
+                f"recording {segment.recording.name!r} has {rows} rows on the {contract.grid_rate_hz:g} Hz grid, fewer than "
+                f"one window of {contract.window}; record at least {contract.window / contract.grid_rate_hz:g} s"
+            )
+        last, time_s, target = _last_rows(segment, contract, rows, stride)
+        span = last[:, None] + np.arange(1 - contract.window, 1)[None, :]
+        for name in names:
+            pieces[name].append(filtered[owner][name][span])
+        targets.append(target)
+        owners.append(np.full(len(last), owner, np.int32))
+        times.append(time_s)
+    return Windows(
+        {name: np.concatenate(parts) for name, parts in pieces.items()},
+        np.concatenate(targets),
+        np.concatenate(owners),
+        np.concatenate(times),
+        tuple(unique),
+    )
+
+
+def _last_rows(
+    segment: Segment, contract: SensorContract, rows: int, stride: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float32]]:
+    """Grid rows at which a window may end, their times and their labels."""
+    start = next(iter(segment.recording.signals.values())).start_s
+    last = np.arange(contract.window - 1, rows)
+    time_s = start + last / contract.grid_rate_hz
+    first_s = start + (last - contract.window + 1) / contract.grid_rate_hz
+    label_s = time_s + contract.horizon_ms / 1000.0
+    inside = (first_s >= segment.start_s - _TIME_TOLERANCE_S) & (label_s < segment.stop_s - _TIME_TOLERANCE_S)
+    target = moments_at(segment.recording, contract.outputs, label_s)
+    inside &= np.isfinite(target).all(axis=1)
+    chosen = np.flatnonzero(inside)[::stride]
+    return last[chosen], time_s[chosen], target[chosen]
