@@ -1,0 +1,56 @@
+# `make help` lists the targets. Everything is installed into .venv; nothing outside it but Debian packages for the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+EDGETOOL := $(BIN)/edgetool
+DEMO ?= demo
+
+# Emptied of what would make results depend on the shell they are started from.
+export PYTHONHASHSEED := 0
+export TF_CPP_MIN_LOG_LEVEL := 3
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format pretrained fuzz soak clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "edgetool needs Python 3.11 or newer; run make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/deploy.stamp: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	@echo "Installing edgetool with what deployment needs into $(VENV) (a few minutes the first time) ..."
+	$(PIP) --editable '.[deploy]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/deploy.stamp
+	@echo "Installing what the tests need into $(VENV) ..."
+	$(PIP) --editable '.[deploy,dev]'
+	@touch $@
+
+demo: $(VENV)/deploy.stamp ## convert the shipped checkpoint to int8, bench it, write demo/report.html
+	@mkdir -p $(DEMO)
+	$(EDGETOOL) convert pretrained --data synthetic --out $(DEMO)/bundle
+	$(EDGETOOL) bench $(DEMO)/bundle --json $(DEMO)/report.json --html $(DEMO)/report.html \
+	  --max-rmse-increase 1.5
+	@echo "Report: $(DEMO)/report.html"
+
+test: check ## lint, types and all tests (installs Debian packages where it may)
+	@sh tests/system_packages.sh
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST_ARGS)
+
+check: $(VENV)/dev.stamp ## ruff (lint and format) and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp ## format the code and apply safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what these targets made, the virtual environment included
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Installs the Debian packages that some tests need: the Arm compiler and QEMU, clang with its sanitizers,
+# Chromium for the report, dbus for BLE without a radio. Without them those tests are skipped, and say so.
+set -u
+missing=""
+for pair in arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm clang:clang \
+  chromium:chromium dbus-daemon:dbus gcc:gcc cmake:cmake; do
+  command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+done
+[ -d /usr/lib/arm-none-eabi ] || missing="$missing libnewlib-arm-none-eabi"
+ls -d /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.asan-* >/dev/null 2>&1 || missing="$missing libclang-rt-14-dev"
+[ -z "$missing" ] && exit 0
+run=""
+[ "$(id -u)" = 0 ] || run="sudo -n"
+if command -v apt-get >/dev/null 2>&1 && { [ -z "$run" ] || sudo -n true 2>/dev/null; }; then
+  echo "Installing Debian packages for the tests:$missing"
+  $run apt-get update -qq >/dev/null 2>&1
+  # shellcheck disable=SC2086 # the list is words
+  DEBIAN_FRONTEND=noninteractive $run apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 && exit 0
+fi
+echo "NOTE: these Debian packages are not installed and could not be:$missing"
+echo "      the tests that need them will be skipped. To run them: sudo apt-get install$missing"
+exit 0
