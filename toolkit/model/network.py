@@ -1,0 +1,110 @@
+"""The Cross-LSTM in PyTorch, for training and as the float baseline.
+
+It computes what ``toolkit.model.float_reference`` specifies. Only this module and ``train`` need torch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from toolkit.model.checkpoint import Checkpoint, Weights
+from toolkit.model.config import NORM_EPSILON, STREAMS, ModelConfig
+
+
+class CrossAttention(nn.Module):
+    """One stream's newest state asks the other stream's states; no output projection."""
+
+    def __init__(self, hidden: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(hidden, hidden)
+        self.key = nn.Linear(hidden, hidden)
+        self.value = nn.Linear(hidden, hidden)
+
+    def forward(self, query: Tensor, memory: Tensor) -> Tensor:
+        """Context (n, H) of query (n, H) over memory (n, steps, H)."""
+        rows, steps, hidden = memory.shape
+        size = hidden // self.heads
+        q = self.query(query).view(rows, self.heads, 1, size)
+        k = self.key(memory).view(rows, steps, self.heads, size).transpose(1, 2)
+        v = self.value(memory).view(rows, steps, self.heads, size).transpose(1, 2)
+        weights = torch.softmax(q @ k.transpose(2, 3) * size**-0.5, dim=-1)
+        context: Tensor = (weights @ v).reshape(rows, hidden)
+        return context
+
+
+class CrossLSTM(nn.Module):
+    """Two LSTM streams fused by residual cross-attention; equations in docs/MODEL.md."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        hidden = config.hidden
+        self.lstm = nn.ModuleDict(
+            {s: nn.LSTM(config.channels(s), hidden, config.layers, batch_first=True) for s in STREAMS}
+        )
+        self.attention = nn.ModuleDict({s: CrossAttention(hidden, config.heads) for s in STREAMS})
+        self.norm = nn.ModuleDict(
+            {
+                s: nn.LayerNorm(hidden, eps=NORM_EPSILON) if config.norm == "layer" else nn.Identity()
+                for s in STREAMS
+            }
+        )
+        self.head_hidden = nn.Linear(2 * hidden, config.head_hidden)
+        self.head_output = nn.Linear(config.head_hidden, len(config.outputs))
+
+    def forward(self, imu: Tensor, emg: Tensor) -> Tensor:
+        """Moments (n, outputs) of windows imu (n, T, Ci) and emg (n, T, Ce), normalised."""
+        imu_states, _ = self.lstm["imu"](imu)
+        emg_states, _ = self.lstm["emg"](emg)
+        newest_imu, newest_emg = imu_states[:, -1], emg_states[:, -1]
+        r = self.norm["imu"](newest_imu + self.attention["imu"](newest_imu, emg_states))
+        s = self.norm["emg"](newest_emg + self.attention["emg"](newest_emg, imu_states))
+        moments: Tensor = self.head_output(torch.relu(self.head_hidden(torch.cat([r, s], dim=-1))))
+        return moments
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> CrossLSTM:
+        """The network with a checkpoint's weights, in evaluation mode, float32."""
+        network = cls(checkpoint.config)
+        network.load_weights(checkpoint.weights)
+        return network.eval()
+
+    def load_weights(self, weights: Weights) -> None:
+        """Copy checkpoint weights in; torch's second LSTM bias becomes zero."""
+        state: dict[str, Tensor] = {}
+        for name, value in weights.items():
+            tensor = torch.from_numpy(np.array(value))
+            target = torch_name(name)
+            state[target] = tensor
+            if name.endswith("bias") and ".lstm." in name:
+                state[target.replace("bias_ih", "bias_hh")] = torch.zeros_like(tensor)
+        self.load_state_dict(state)
+
+    def to_weights(self) -> dict[str, NDArray[np.float32]]:
+        """The weights under their checkpoint names, torch's two LSTM biases summed."""
+        from toolkit.model.config import weight_shapes
+
+        state = {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
+        weights = {}
+        for name in weight_shapes(self.config):
+            source = torch_name(name)
+            value = state[source]
+            if "bias_ih" in source:
+                value = value + state[source.replace("bias_ih", "bias_hh")]
+            weights[name] = np.array(value, dtype=np.float32)
+        return weights
+
+
+def torch_name(name: str) -> str:
+    """The name in this network's state_dict of a checkpoint weight (the first of two LSTM biases)."""
+    parts = name.split(".")
+    if parts[0] == "head":
+        return f"head_{parts[1]}.{parts[2]}"
+    if parts[1] == "lstm":
+        stream, _, layer, kind = parts
+        return f"lstm.{stream}.{'bias_ih' if kind == 'bias' else kind}_l{layer}"
+    return ".".join([parts[1], parts[0], *parts[2:]])
