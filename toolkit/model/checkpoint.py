@@ -1,6 +1,7 @@
 """The checkpoint file: a float Cross-LSTM with its config, sensor contract, split and provenance.
 
-The file is safetensors (https://github.com/huggingface/safetensors): tensors and one metadata entry, ``edgetool``, whose value is JSON with keys ``format`` (1), ``config``, ``contract``, ``split``, ``provenance``.
+The file is safetensors (https://github.com/huggingface/safetensors): tensors and one metadata entry,
+``edgetool``, whose value is JSON with keys ``format`` (1), ``config``, ``contract``, ``split``, ``provenance``.
 One entry, because safetensors writes several in an order that changes from run to run. A tensor is stored as
 F16 when float16 holds each of its values exactly and as F32 otherwise, so storing never changes a weight.
 Nothing is unpickled.
