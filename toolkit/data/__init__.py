@@ -1,1 +1,7 @@
-"""Recordings: readers, the synthetic gait, the virtual IMU, splits and windows."""
+"""Recordings: readers, synthetic gait, virtual IMU, splits and windows."""
+
+from __future__ import annotations
+
+from toolkit.data.sources import load
+
+__all__ = ["load"]

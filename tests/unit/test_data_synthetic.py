@@ -1,0 +1,81 @@
+"""The synthetic set: deterministic, independent people, in the reference contract's form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from toolkit.data import load
+from toolkit.data.channels import emg_stream, imu_stream, moment_stream
+from toolkit.errors import UsageError
+from toolkit.records import Recording
+
+SMALL = "synthetic:people=2,seconds=3,tasks=level+stairs-up,seed=4"
+
+
+@pytest.fixture(scope="module")
+def small() -> list[Recording]:
+    return load(SMALL)
+
+
+def test_names_streams_and_lengths(small: list[Recording]) -> None:
+    assert [r.name for r in small[:4]] == [
+        "synthetic-01/level/0.9",
+        "synthetic-01/level/1.3",
+        "synthetic-01/stairs-up/0.45",
+        "synthetic-01/stairs-up/0.55",
+    ]
+    assert len(small) == 8
+    for recording in small:
+        assert recording.kind == "synthetic"
+        assert recording.moments is not None
+        assert recording.signals["imu"].spec == imu_stream(200.0)
+        assert recording.signals["emg"].spec == emg_stream(1000.0, "mV")
+        assert recording.moments.spec == moment_stream(100.0)
+        assert recording.signals["imu"].samples.shape == (600, 24)
+        assert recording.signals["emg"].samples.shape == (3000, 9)
+        assert recording.moments.samples.shape == (300, 3)
+
+
+def same(one: Recording, other: Recording) -> bool:
+    assert one.moments is not None and other.moments is not None
+    return (
+        one.name == other.name
+        and one.heel_strikes_s == other.heel_strikes_s
+        and np.array_equal(one.moments.samples, other.moments.samples)
+        and all(np.array_equal(s.samples, other.signals[n].samples) for n, s in one.signals.items())
+    )
+
+
+def test_the_same_seed_gives_the_same_bits(small: list[Recording]) -> None:
+    assert all(same(a, b) for a, b in zip(small, load(SMALL), strict=True))
+
+
+def test_another_seed_gives_others(small: list[Recording]) -> None:
+    assert not same(small[0], load(SMALL.replace("seed=4", "seed=5"))[0])
+
+
+def test_more_people_and_other_tasks_change_nobody(small: list[Recording]) -> None:
+    more = {r.name: r for r in load("synthetic:people=3,seconds=3,tasks=stairs-up+decline,seed=4")}
+    shared = [r for r in small if r.name in more]
+    assert len(shared) == 4
+    assert all(same(r, more[r.name]) for r in shared)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("synthetic:persons=3", "'persons=3' is not allowed; options, each once: people=8"),
+        ("synthetic:people=3,people=4", "'people=4' is not allowed"),
+        ("synthetic:tasks=level+moon", "task 'moon' is not known; allowed: level, incline"),
+        ("synthetic:people=many", "options: people=8"),
+        ("synthetic:people=0", "people must be 1 to 1000"),
+        ("synthetic:seconds=nan", "seconds 1 to 3600"),
+        ("synthetic:seed=-1", "seed 0 or more"),
+    ],
+)
+def test_bad_options_are_named(source: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(source)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

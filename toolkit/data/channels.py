@@ -1,0 +1,55 @@
+"""The reference sensor contract's channel names, order, units and signs (DESIGN's reference model).
+
+Axes of every IMU are the segment's own: x forward, y up along the segment, z to the right. Moments are
+the internal net moments of the right leg, about z, with the sign that the name says: a positive
+``knee_extension_moment`` extends the knee. They are the signs of OpenSim's gait2392 family of models,
+whose coordinates are hip_flexion_r, knee_angle_r (extension positive) and ankle_angle_r (dorsiflexion
+positive), so push-off at the ankle is negative.
+"""
+
+from __future__ import annotations
+
+from toolkit.records import Channel, StreamSpec
+
+SEGMENTS = ("foot", "shank", "thigh", "trunk")
+AXES = ("x", "y", "z")
+MUSCLES = (
+    "soleus",
+    "med_gas",
+    "lat_gas",
+    "tib_ant",
+    "semimem",
+    "bifemlh",
+    "vas_lat",
+    "rect_fem",
+    "vas_med",
+)
+MOMENTS = ("hip_flexion_moment", "knee_extension_moment", "ankle_dorsiflexion_moment")
+
+IMU_RATE_HZ = 200.0
+EMG_RATE_HZ = 1000.0
+MOMENT_RATE_HZ = 100.0
+
+#: Standard gravity in m/s^2 (ISO 80000-3).
+GRAVITY = 9.80665
+
+
+def imu_stream(rate_hz: float = IMU_RATE_HZ) -> StreamSpec:
+    """Stream "imu": 24 channels ``{segment}_{accel,gyro}_{x,y,z}`` in m/s^2 and rad/s at ``rate_hz``."""
+    channels = tuple(
+        Channel(f"{segment}_{sensor}_{axis}", unit)
+        for segment in SEGMENTS
+        for sensor, unit in (("accel", "m/s^2"), ("gyro", "rad/s"))
+        for axis in AXES
+    )
+    return StreamSpec("imu", rate_hz, channels)
+
+
+def emg_stream(rate_hz: float = EMG_RATE_HZ, unit: str = "mV") -> StreamSpec:
+    """Stream "emg": the nine muscles in ``unit`` ("mV" raw, "1" an envelope over its maximum)."""
+    return StreamSpec("emg", rate_hz, tuple(Channel(name, unit) for name in MUSCLES))
+
+
+def moment_stream(rate_hz: float = MOMENT_RATE_HZ) -> StreamSpec:
+    """Stream "moments": hip flexion, knee extension and ankle dorsiflexion positive, in Nm/kg."""
+    return StreamSpec("moments", rate_hz, tuple(Channel(name, "Nm/kg") for name in MOMENTS))

@@ -1,0 +1,1 @@
+"""Synthetic gait: deterministic from a seed, physically plausible, and always called synthetic."""
