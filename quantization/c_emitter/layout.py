@@ -1,0 +1,110 @@
+"""Weights put in the order in which each core's LSTM kernel reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LstmWeights:
+    """An int8 LSTM layer. Gates are in the order input, forget, cell, output.
+
+    ``input`` [4, units, inputs] and ``recurrent`` [4, units, units] are int8, ``bias`` [4, units] is int32 at the
+    scale of the input product; the zero points are the input's and the hidden state's.
+    """
+
+    input: NDArray[np.int8]
+    recurrent: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    input_zero_point: int
+    hidden_zero_point: int
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return int(self.input.shape[1])
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs of a step."""
+        return int(self.input.shape[2])
+
+
+def folded_bias(weights: NDArray[np.int8], bias: NDArray[np.int32] | None, zero_point: int) -> NDArray[np.int32]:
+    """``bias - zero_point * sum(weights)`` over the last axis: the sum that raw int8 inputs start from."""
+    total = -zero_point * weights.astype(np.int64).sum(axis=-1)
+    if bias is not None:
+        total = total + bias
+    if np.abs(total).max(initial=0) > 0x7FFFFFFF:
+        raise ValueError("a folded bias exceeds 32 bits")
+    return total.astype(np.int32)
+
+
+def blocks(count: int, width: int = 4) -> int:
+    """``count`` in blocks of ``width``, rounded up."""
+    return -(-count // width)
+
+
+def dsp_refusal(weights: LstmWeights) -> str | None:
+    """Why the paired-row kernel of the DSP cores cannot run these weights exactly, or None.
+
+    It needs \\|weight\\| <= 127 and twice every accumulator below 2^23, for any int8 input.
+    """
+    for name, matrix, bias, zero_point in (
+        ("input", weights.input, weights.bias, weights.input_zero_point),
+        ("recurrent", weights.recurrent, None, weights.hidden_zero_point),
+    ):
+        if int(matrix.min(initial=0)) < -127:
+            return f"an {name} weight is -128"
+        reach = max(127 - zero_point, 128 + zero_point)
+        largest = np.abs(matrix.astype(np.int64)).sum(axis=-1) * reach
+        if bias is not None:
+            largest = largest + np.abs(bias.astype(np.int64))
+        if int(largest.max(initial=0)) * 2 >= 1 << 23:
+            return f"an {name} sum can reach {int(largest.max())}, above 2^22"
+    return None
+
+
+def _paired_rows(low: Integers, high: Integers, bias_low: Integers, bias_high: Integers) -> tuple[Integers, Integers]:
+    """Bias words [units, 2] (T, A) and weight words [units, blocks, 2] of one pair of gates.
+
+    A word's lanes are columns (0, 2) or (1, 3) of a block; a lane is ``low + 256 high``.
+    """
+    lanes = low + 256 * high
+    grouped = lanes.reshape(*lanes.shape[:-1], -1, 4)
+    words = np.stack(
+        [
+            (grouped[..., 0] & 0xFFFF) | (grouped[..., 2] & 0xFFFF) << 16,
+            (grouped[..., 1] & 0xFFFF) | (grouped[..., 3] & 0xFFFF) << 16,
+        ],
+        axis=-1,
+    )
+    a = low.reshape(*low.shape[:-1], -1, 4)
+    winograd = (a[..., 0] * a[..., 1] + a[..., 2] * a[..., 3]).sum(axis=-1)
+    bias = np.stack([2 * (bias_low + 256 * bias_high), 2 * bias_low - winograd], axis=-1)
+    return bias, words
+
+
+def dsp_stream(weights: LstmWeights) -> NDArray[np.int32]:
+    """The words of ``et_lstm_dsp.h``, unit after unit. ValueError if :func:`dsp_refusal` gives a reason."""
+    reason = dsp_refusal(weights)
+    if reason is not None:
+        raise ValueError(f"these weights do not fit the paired-row kernel: {reason}")
+    parts: list[Integers] = []
+    for matrix, bias in (
+        (weights.input.astype(np.int64), weights.bias.astype(np.int64)),
+        (weights.recurrent.astype(np.int64), np.zeros((4, weights.units), np.int64)),
+    ):
+        padding = -matrix.shape[-1] % 4
+        matrix = np.pad(matrix, ((0, 0), (0, 0), (0, padding)))
+        first_bias, first = _paired_rows(matrix[0], matrix[1], bias[0], bias[1])
+        second_bias, second = _paired_rows(matrix[2], matrix[3], bias[2], bias[3])
+        parts.append(np.concatenate([first_bias, second_bias], axis=-1))
+        parts.append(np.concatenate([first, second], axis=-1).reshape(weights.units, -1))
+    words = np.concatenate(parts, axis=-1).reshape(-1)
+    return (words & 0xFFFFFFFF).astype(np.uint32).view(np.int32)

@@ -1,0 +1,61 @@
+/* Fixed-point arithmetic that every kernel shares. The rounding is TensorFlow Lite Micro's default (double
+ * rounding): tensorflow/lite/kernels/internal/common.h, MultiplyByQuantizedMultiplier.
+ *
+ * Right shifts of negative numbers are arithmetic on every compiler this code is built with; et_math.h says so
+ * once with an assertion instead of hiding it.
+ */
+#ifndef ET_MATH_H
+#define ET_MATH_H
+
+#include <stdint.h>
+
+#define ET_ASSERT_NAME2(line) et_static_assert_##line
+#define ET_ASSERT_NAME(line) ET_ASSERT_NAME2(line)
+/* C99 has no static_assert: an array of negative size stops the compiler. */
+#define ET_STATIC_ASSERT(condition) typedef char ET_ASSERT_NAME(__LINE__)[(condition) ? 1 : -1]
+
+typedef char et_right_shift_is_arithmetic[((-3) >> 1) == -2 ? 1 : -1];
+
+#if defined(__GNUC__)
+#define ET_INLINE static inline __attribute__((always_inline))
+#define ET_UNUSED __attribute__((unused))
+#else
+#define ET_INLINE static inline
+#define ET_UNUSED
+#endif
+
+/* A real factor as multiplier / 2^31 * 2^shift: multiplier in [2^30, 2^31) or 0, shift in [-31, 30]. */
+typedef struct {
+    int32_t multiplier;
+    int32_t shift;
+} et_scale;
+
+/* value limited to [low, high]. */
+ET_INLINE int32_t et_clamp(int32_t value, int32_t low, int32_t high) {
+    const int32_t floor = value < low ? low : value;
+    return floor > high ? high : floor;
+}
+
+/* (a * b + 2^30) / 2^31, rounded down: gemmlowp's SaturatingRoundingDoublingHighMul for b >= 0. */
+ET_INLINE int32_t et_high_multiply(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
+}
+
+/* value / 2^exponent to nearest, halves away from zero; exponent in [0, 31]. */
+ET_INLINE int32_t et_divide_by_power(int32_t value, int32_t exponent) {
+    if (exponent == 0) {
+        return value;
+    }
+    const int64_t half = (int64_t)1 << (exponent - 1);
+    return (int32_t)(((int64_t)value + half - (value < 0 ? 1 : 0)) >> exponent);
+}
+
+/* value * scale; value * 2^shift must stay inside 32 bits for positive shifts, or it wraps as it does in TFLM. */
+ET_INLINE int32_t et_requantize(int32_t value, et_scale scale) {
+    const int32_t left = scale.shift > 0 ? scale.shift : 0;
+    const int32_t right = scale.shift > 0 ? 0 : -scale.shift;
+    const int32_t shifted = (int32_t)((uint32_t)value << left);
+    return et_divide_by_power(et_high_multiply(shifted, scale.multiplier), right);
+}
+
+#endif
