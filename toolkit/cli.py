@@ -19,7 +19,9 @@ from toolkit.errors import EdgetoolError
 #: group -> {command: (module, one-line help)}. Only what works is listed.
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Deploy": {},
-    "Learn": {},
+    "Learn": {
+        "train": ("toolkit.commands.train", "train a Cross-LSTM on recordings"),
+    },
 }
 
 

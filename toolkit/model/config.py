@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from toolkit.data.channels import MOMENTS
 from toolkit.errors import CheckpointError, ContractError
 from toolkit.records import SensorContract
 
@@ -20,8 +21,8 @@ NORMS = ("layer", "none")
 #: The two streams in the order in which the model takes them and concatenates their features.
 STREAMS = ("imu", "emg")
 
-#: Sagittal-plane moments, positive in the direction that the name says.
-DEFAULT_OUTPUTS = ("hip_flexion", "knee_extension", "ankle_plantarflexion")
+#: Sagittal-plane moments of the right leg, positive in the direction that each name says.
+DEFAULT_OUTPUTS = MOMENTS
 
 #: Epsilon inside the square root of the layer norm, as torch's default.
 NORM_EPSILON = 1e-5

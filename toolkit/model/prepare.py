@@ -1,0 +1,138 @@
+"""From recordings to what training needs: a split, a contract fitted on the train part, windows of each part."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.data.splits import PARTS, Part, Segment, Split, select
+from toolkit.data.windows import cut, fit_normaliser
+from toolkit.errors import RecordingError, UsageError
+from toolkit.filtering.design import default_filters
+from toolkit.model.config import STREAMS
+from toolkit.records import (
+    Channel,
+    ModelInput,
+    Normaliser,
+    Recording,
+    SensorContract,
+    StreamSpec,
+    Windows,
+    stream_to_json,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A contract whose filters and normaliser saw the train part only, and the windows of the three parts."""
+
+    contract: SensorContract
+    windows: Mapping[Part, Windows]
+
+
+def prepare(
+    recordings: Sequence[Recording],
+    split: Split,
+    *,
+    rate_hz: float,
+    window: int,
+    horizon_ms: float,
+    outputs: Sequence[str] | None,
+    stride: int,
+) -> Prepared:
+    """Fit the contract on the train part and cut all parts.
+
+    ``outputs`` names the moments wanted, None for all that the recordings have; ``stride`` thins the train
+    windows only: validation and test use every one. Raises RecordingError or ContractError for data that does
+    not fit together, UsageError if a part has no window.
+    """
+    segments = {part: select(recordings, split, part) for part in PARTS}
+    contract = SensorContract(
+        inputs=tuple(_fit_input(name, segments["train"], rate_hz) for name in STREAMS),
+        grid_rate_hz=rate_hz,
+        window=window,
+        outputs=_outputs(recordings, outputs),
+        horizon_ms=horizon_ms,
+    )
+    windows = {part: cut(segments[part], contract, stride if part == "train" else 1) for part in PARTS}
+    for part, values in windows.items():
+        if not len(values):
+            raise UsageError(
+                f"the {part} part has no window of {window} samples and its label {horizon_ms:g} ms ahead; record "
+                "longer, or choose a shorter window or another split"
+            )
+    return Prepared(contract, windows)
+
+
+def _fit_input(name: str, segments: Sequence[Segment], rate_hz: float) -> ModelInput:
+    """The stream as the recordings have it, its usual filters, its normaliser; all from ``segments``."""
+    spec = _stream(name, segments)
+    filters = default_filters(spec, rate_hz, [_rows(name, segment) for segment in segments])
+    blank = Normaliser((0.0,) * len(spec.channels), (1.0,) * len(spec.channels))
+    unfitted = ModelInput(spec, filters, blank)
+    return dataclasses.replace(unfitted, normaliser=fit_normaliser(segments, unfitted, rate_hz))
+
+
+def _stream(name: str, segments: Sequence[Segment]) -> StreamSpec:
+    for segment in segments:
+        if name not in segment.recording.signals:
+            raise RecordingError(
+                f"recording {segment.recording.name!r} has no stream {name!r}; a Cross-LSTM needs {' and '.join(STREAMS)}"
+            )
+    return segments[0].recording.signals[name].spec
+
+
+def _rows(name: str, segment: Segment) -> NDArray[Any]:
+    """The raw rows of one stream that lie inside the segment."""
+    signal = segment.recording.signals[name]
+    inside = (signal.times_s >= segment.start_s) & (signal.times_s < segment.stop_s)
+    rows: NDArray[Any] = signal.samples[inside]
+    return rows
+
+
+def _outputs(recordings: Sequence[Recording], names: Sequence[str] | None) -> tuple[Channel, ...]:
+    for recording in recordings:
+        if recording.moments is None:
+            raise RecordingError(
+                f"recording {recording.name!r} has no reference moments; training needs them"
+            )
+        have = recording.moments.spec.channel_names
+        names = have if names is None else names
+        missing = [name for name in names if name not in have]
+        if missing:
+            raise RecordingError(
+                f"recording {recording.name!r} has no moment {', '.join(missing)}; it has {', '.join(have)}"
+            )
+    if not names:
+        raise RecordingError("there are no recordings to train on")
+    return tuple(Channel(name, "Nm/kg") for name in names)
+
+
+def data_provenance(recordings: Sequence[Recording], source: str) -> dict[str, Any]:
+    """What the data was: source, kinds, people, tasks, recording names and one SHA-256 over every sample."""
+    return {
+        "source": source,
+        "kinds": sorted({recording.kind for recording in recordings}),
+        "people": sorted({recording.person for recording in recordings}),
+        "tasks": sorted({recording.task for recording in recordings}),
+        "recordings": {recording.name: recording_hash(recording)[:16] for recording in recordings},
+    }
+
+
+def recording_hash(recording: Recording) -> str:
+    """SHA-256 of a recording's identity, streams and moments, 64 hex digits."""
+    digest = hashlib.sha256()
+    head = [recording.name, recording.person, recording.task, recording.kind, recording.mass_kg]
+    digest.update(json.dumps(head).encode())
+    signals = [recording.signals[name] for name in sorted(recording.signals)]
+    for signal in [*signals, *([recording.moments] if recording.moments is not None else [])]:
+        digest.update(json.dumps([stream_to_json(signal.spec), signal.start_s]).encode())
+        digest.update(np.ascontiguousarray(signal.samples, dtype="<f8").tobytes())
+    return digest.hexdigest()

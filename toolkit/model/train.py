@@ -1,0 +1,243 @@
+"""Training a Cross-LSTM from recordings to a checkpoint file, reproducibly. Needs torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+import toolkit.data
+from toolkit import __version__
+from toolkit.data.splits import PARTS, Split, SplitKind, default_split
+from toolkit.errors import CheckpointError, UsageError
+from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.config import ModelConfig, Norm
+from toolkit.model.prepare import Prepared, data_provenance, prepare
+from toolkit.model.scores import score
+from toolkit.records import Recording
+
+if TYPE_CHECKING:
+    from toolkit.model.fit import Fitted, Progress
+
+Precision = Literal["float32", "float16"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A checkpoint, its scores on ``validation`` and ``test`` (see ``scores.score``), and losses by epoch."""
+
+    checkpoint: Checkpoint
+    metrics: dict[str, Any]
+    history: tuple[dict[str, Any], ...]
+    best_epoch: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON: config, contract hash, split, data, metrics, losses; what ``edgetool train --json`` writes."""
+        return {
+            "schema": 1,
+            "checkpoint_sha256": self.checkpoint.hash,
+            "parameters": self.checkpoint.config.parameter_count,
+            "config": self.checkpoint.config.to_json(),
+            "contract_hash": self.checkpoint.contract.hash,
+            "split": self.checkpoint.split,
+            "provenance": self.checkpoint.provenance,
+            "best_epoch": self.best_epoch,
+            "history": list(self.history),
+        }
+
+
+def train(
+    data: str | Sequence[Recording],
+    out: str | Path | None = None,
+    *,
+    seed: int = 0,
+    split: str | Split | None = None,
+    epochs: int = 30,
+    batch: int = 128,
+    learning_rate: float = 3e-3,
+    weight_decay: float = 1e-3,
+    patience: int = 8,
+    stride: int = 2,
+    hidden: int = 64,
+    layers: int = 1,
+    heads: int = 1,
+    norm: Norm = "layer",
+    head_hidden: int = 64,
+    window: int = 64,
+    rate_hz: float = 100.0,
+    horizon_ms: float = 0.0,
+    outputs: Sequence[str] | None = None,
+    weights: Precision = "float32",
+    progress: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Train on ``data`` (a source string of ``toolkit.data.load``, or recordings) and write a checkpoint to ``out``.
+
+    ``split``: None (by subject if there are three people or more, else chronological), a text that
+    :func:`parse_split` reads, or a Split. ``stride``: every how manyth window of the train part is used.
+    ``outputs``: which moments, None for all that the data has. ``weights``: float16 rounds them after training,
+    which halves the file; the scores are those of the rounded weights. The other options are the sizes of
+    ``ModelConfig`` and the settings of ``fit.Recipe``.
+
+    The same data, options, seed, library versions and kind of processor give the same bytes; training runs on one
+    thread, so that the number of cores does not matter. Raises RecordingError, ContractError or UsageError.
+    """
+    from toolkit.model import fit
+
+    if weights not in ("float32", "float16"):
+        raise UsageError(f"weights are {weights!r}; allowed: float32, float16")
+    if stride < 1 or seed < 0:
+        raise UsageError(f"stride is {stride} and seed {seed}; stride must be at least 1 and seed at least 0")
+    sizes = _sizes(
+        window=window,
+        rate_hz=rate_hz,
+        hidden=hidden,
+        layers=layers,
+        heads=heads,
+        norm=norm,
+        head_hidden=head_hidden,
+        horizon_ms=horizon_ms,
+    )
+    recipe = fit.Recipe(epochs, batch, learning_rate, weight_decay, patience=patience)
+    recordings = toolkit.data.load(data) if isinstance(data, str) else list(data)
+    chosen = split if isinstance(split, Split) else parse_split(split, recordings, seed)
+    prepared = prepare(
+        recordings,
+        chosen,
+        rate_hz=rate_hz,
+        window=window,
+        horizon_ms=horizon_ms,
+        outputs=outputs,
+        stride=stride,
+    )
+    fitted = fit.fit(
+        _config_for(prepared, sizes),
+        prepared.windows["train"],
+        prepared.windows["validation"],
+        recipe,
+        seed,
+        progress,
+    )
+    if weights == "float16":
+        _round_to_float16(fitted)
+    source = _source_name(data) if isinstance(data, str) else "recordings in memory"
+    trained = _trained(prepared, chosen, fitted, data_provenance(recordings, source), recipe, seed, stride)
+    if out is not None:
+        trained.checkpoint.save(out)
+    return trained
+
+
+def _sizes(**options: Any) -> ModelConfig:
+    """The config of the options alone, so that a bad one is refused before any data is read."""
+    try:
+        return ModelConfig(**options)
+    except CheckpointError as error:
+        raise UsageError(str(error).removeprefix("model config: ")) from None
+
+
+def _config_for(prepared: Prepared, sizes: ModelConfig) -> ModelConfig:
+    """The sizes with the channels and outputs that the data has."""
+    imu, emg = prepared.contract.inputs
+    return dataclasses.replace(
+        sizes,
+        imu_channels=len(imu.stream.channels),
+        emg_channels=len(emg.stream.channels),
+        outputs=tuple(channel.name for channel in prepared.contract.outputs),
+    )
+
+
+def parse_split(text: str | None, recordings: Sequence[Recording], seed: int) -> Split:
+    """A split from its command-line form.
+
+    ``chronological`` (60, 10, 30 % of each recording), ``chronological:0.7,0.1,0.2`` (train, validation, test),
+    ``by-subject`` (60, 20, 20 % of the people, drawn from ``seed``) or a JSON file as ``Split.to_json`` gives.
+    None: by subject when there are three people or more. UsageError names what is allowed.
+    """
+    if text is None:
+        return default_split(recordings, None, seed)
+    kind, colon, rest = text.partition(":")
+    if text in ("chronological", "by-subject"):
+        known: SplitKind = "chronological" if text == "chronological" else "by-subject"
+        return default_split(recordings, known, seed)
+    if kind == "chronological" and colon:
+        try:
+            first, second, third = (float(part) for part in rest.split(","))
+        except ValueError:
+            raise UsageError(f"split {text!r}: give three fractions, as chronological:0.6,0.1,0.3") from None
+        return Split("chronological", fractions=(first, second, third))
+    if text.endswith(".json"):
+        try:
+            return Split.from_json(json.loads(Path(text).read_text()))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"split file {text} cannot be read: {error}") from None
+    raise UsageError(
+        f"split {text!r} is not known; allowed: by-subject, chronological, chronological:TRAIN,VALIDATION,TEST, FILE.json"
+    )
+
+
+def _round_to_float16(fitted: Fitted) -> None:
+    """Replace each weight by the nearest float16, so that the file may store it in two bytes."""
+    rounded = {
+        name: value.astype(np.float16).astype(np.float32)
+        for name, value in fitted.network.to_weights().items()
+    }
+    fitted.network.load_weights(rounded)
+
+
+def _trained(
+    prepared: Prepared,
+    split: Split,
+    fitted: Fitted,
+    data: dict[str, Any],
+    recipe: Any,
+    seed: int,
+    stride: int,
+) -> Trained:
+    """Score the network on validation and test, and put everything into a checkpoint."""
+    from toolkit.model.fit import largest_cell, predict, reproducible
+
+    with reproducible():
+        metrics = {
+            part: score(
+                fitted.network.config.outputs,
+                prepared.windows[part].targets,
+                predict(fitted.network, prepared.windows[part]),
+            )
+            for part in ("validation", "test")
+        }
+    provenance = {
+        "data": data,
+        "windows": {part: len(prepared.windows[part]) for part in PARTS},
+        "training": {
+            "seed": seed,
+            **dataclasses.asdict(recipe),
+            "stride": stride,
+            "epochs_run": len(fitted.history),
+            "best_epoch": fitted.best_epoch,
+        },
+        "largest_cell": round(largest_cell(fitted.network, prepared.windows["train"]), 4),
+        "metrics": metrics,
+        "versions": {
+            "edgetool": __version__,
+            **{name: importlib.metadata.version(name) for name in ("torch", "numpy", "scipy")},
+        },
+    }
+    checkpoint = Checkpoint(
+        fitted.network.config,
+        prepared.contract,
+        fitted.network.to_weights(),
+        split.to_json(),
+        provenance,
+    )
+    history = tuple(dataclasses.asdict(epoch) for epoch in fitted.history)
+    return Trained(checkpoint, metrics, history, fitted.best_epoch)
+
+
+def _source_name(source: str) -> str:
+    """The source without the folders of this machine."""
+    return source if source.startswith("synthetic") else Path(source).name
