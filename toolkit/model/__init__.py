@@ -7,8 +7,12 @@ Importing this package is light; torch is imported only by ``network``, ``train`
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from toolkit.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from toolkit.model.checkpoint import Checkpoint
 
 #: The word that stands for the shipped checkpoint wherever a CHECKPOINT is expected.
 PRETRAINED = "pretrained"
@@ -34,3 +38,16 @@ def resolve_checkpoint(text: str | Path) -> Path:
             f"{path} does not exist; give a checkpoint file (edgetool train writes one) or the word pretrained"
         )
     return path
+
+
+def load_checkpoint(text: str | Path, key_map: str | Path | None = None) -> Checkpoint:
+    """The checkpoint that a CHECKPOINT argument and an optional ``--key-map FILE`` mean.
+
+    With a key map the file is foreign: a PyTorch state_dict or plain safetensors (``toolkit.model.foreign``).
+    Raises CheckpointError or ContractError.
+    """
+    from toolkit.model.checkpoint import Checkpoint
+    from toolkit.model.foreign import import_checkpoint
+
+    path = resolve_checkpoint(text)
+    return Checkpoint.load(path) if key_map is None else import_checkpoint(path, key_map)
