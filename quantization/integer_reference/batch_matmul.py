@@ -1,0 +1,42 @@
+"""BATCH_MATMUL of two activations, int8 or int16.
+
+    y = clamp(zy + M * sum_k (a[.., i, k] - za) * (b[.., k, j] - zb)),    M = s_a * s_b / s_y
+
+int8: int32 sum, two roundings. int16: zero points are 0, int64 sum, 16-bit multiplier with one rounding. There is no
+fused activation.
+
+Source: tflite-micro ``tensorflow/lite/micro/kernels/batch_matmul.cc`` and
+``tensorflow/lite/kernels/internal/reference/batch_matmul.h``. Desktop LiteRT's reference kernel is the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quantization.integer_reference.fixed_point import Integers
+from quantization.integer_reference.fully_connected import requantize
+from quantization.integer_reference.matrix import exact_matmul
+from quantization.integer_reference.parameters import Affine, matmul_multiplier
+
+
+def batch_matmul(
+    left: Integers,
+    left_quantization: Affine,
+    right: Integers,
+    right_quantization: Affine,
+    output: Affine,
+    *,
+    transpose_left: bool = False,
+    transpose_right: bool = False,
+) -> Integers:
+    """left (..., rows, depth) times right (..., depth, columns) -> (..., rows, columns); leading axes broadcast.
+
+    ``transpose_left`` and ``transpose_right`` (the op's adj_x, adj_y) swap the last two axes first.
+    """
+    a = np.swapaxes(left, -1, -2) if transpose_left else left
+    b = np.swapaxes(right, -1, -2) if transpose_right else right
+    multiplier, shift = matmul_multiplier(left_quantization, right_quantization, float(output.single))
+    total = exact_matmul(a - left_quantization.zero_point, b - right_quantization.zero_point)
+    low, high = output.range
+    scaled = requantize(total, multiplier, shift, wide=left_quantization.bits == 16) + output.zero_point
+    return np.clip(scaled, low, high)

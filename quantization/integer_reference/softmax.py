@@ -1,0 +1,137 @@
+"""SOFTMAX over the last axis, int8 or int16.
+
+int8 input (output int8 with scale 1/256 and zero point -128, or int16 with scale 1/65536 and zero point -32768):
+exponentials of the differences from the maximum in gemmlowp's Q5.26, their sum in Q12.19, a Newton-Raphson reciprocal.
+
+int16 input (output scale 1/32768, zero point 0): exponentials and the reciprocal come from two interpolated tables of 513
+entries that the kernel computes in single precision when it is prepared.
+
+Source: tflite-micro ``tensorflow/lite/kernels/internal/reference/softmax.h``, ``micro/kernels/softmax_common.cc`` and
+``kernels/internal/common.h`` (``gen_lut``, ``LUTPopulate``, ``LUTLookup``). Desktop LiteRT's reference kernel is the same; its
+default int8 kernel uses float32 exponentials instead (``optimized_ops::Softmax``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantization.integer_reference.fixed_point import (
+    Integers,
+    multiply_by_quantized_multiplier,
+    quantize_multiplier,
+    rounding_divide_by_power_of_two,
+    saturating_rounding_doubling_high_multiply,
+    wrap,
+)
+from quantization.integer_reference.gemmlowp import (
+    exp_on_negative_values,
+    leading_zeros_32,
+    multiply_by_power_of_two,
+    reciprocal,
+)
+from quantization.integer_reference.parameters import Affine
+
+Floats = NDArray[np.float32]
+
+#: Integer bits of the scaled difference and of the sum of exponentials.
+DIFFERENCE_BITS = 5
+SUM_BITS = 12
+
+
+def softmax_8(values: Integers, quantization: Affine, output: Affine, beta: float) -> Integers:
+    """Softmax of int8 values (..., depth); ``output.bits`` is 8 or 16."""
+    real = min(
+        float(np.float32(beta)) * float(quantization.single) * 2.0 ** (31 - DIFFERENCE_BITS), 2.0**31 - 1
+    )
+    multiplier, left_shift = quantize_multiplier(real)
+    # Differences below this would exceed Q5.26; their exponential is taken as 0.
+    least = -math.floor(((1 << DIFFERENCE_BITS) - 1) * 2.0 ** (31 - DIFFERENCE_BITS) / 2.0**left_shift)
+    difference = values - values.max(axis=-1, keepdims=True)
+    counted = difference >= least
+    scaled = saturating_rounding_doubling_high_multiply(
+        wrap(np.where(counted, difference, 0) << left_shift, 32), multiplier
+    )
+    exponential = exp_on_negative_values(scaled, DIFFERENCE_BITS, 32)
+    terms = np.where(counted, multiply_by_power_of_two(exponential, -SUM_BITS, 32), 0)
+    total = wrap(terms.sum(axis=-1, keepdims=True), 32)
+    scale, bits_over_unit = reciprocal(total, SUM_BITS)
+    product = saturating_rounding_doubling_high_multiply(scale, exponential)
+    low, high = output.range
+    quotient = rounding_divide_by_power_of_two(product, bits_over_unit + 31 - output.bits) + low
+    return np.where(counted, np.clip(quotient, low, high), low)
+
+
+def _round(values: Floats) -> Floats:
+    """Half away from zero, in float32."""
+    rounded: Floats = np.copysign(np.floor(np.abs(values) + np.float32(0.5)), values).astype(np.float32)
+    return rounded
+
+
+def _interpolation_table(
+    function: Callable[[Floats], Floats], input_range: tuple[float, float], output_range: tuple[float, float]
+) -> Integers:
+    """513 entries with half of the midpoint's interpolation error taken off, all in float32."""
+    low, high = np.float32(input_range[0]), np.float32(input_range[1])
+    step = np.float32((high - low) / np.float32(512))
+    half = np.float32(step / np.float32(2))
+    to_integer = np.float32(np.float32(65536) / np.float32(output_range[1] - output_range[0]))
+    index = np.arange(512, dtype=np.float32)
+    start = low + index * step
+    value = function(start)
+    middle = function(start + half)
+    following = function(low + (index + np.float32(1)) * step)
+    sample = _round(value * to_integer)
+    interpolated = _round((following * to_integer + _round(value * to_integer)) / np.float32(2))
+    bias = _round((interpolated - _round(middle * to_integer)) / np.float32(2))
+    last = _round(function(np.array([high], np.float32)) * to_integer)
+    table = np.concatenate([sample - bias, last])
+    clipped: Integers = np.clip(table, -32768, 32767).astype(np.int64)
+    return clipped
+
+
+@lru_cache(maxsize=1)
+def exponential_table() -> Integers:
+    """exp(x) in Q0.15 for x from -10 to 0."""
+    # exp is rounded from double, which is what a correctly rounded expf gives.
+    return _interpolation_table(
+        lambda x: np.exp(x.astype(np.float64)).astype(np.float32), (-10.0, 0.0), (-1.0, 1.0)
+    )
+
+
+@lru_cache(maxsize=1)
+def reciprocal_table() -> Integers:
+    """1 / (1 + x) in Q0.15 for x from 0 to 1."""
+    return _interpolation_table(lambda x: np.float32(1) / (np.float32(1) + x), (0.0, 1.0), (-1.0, 1.0))
+
+
+def _look_up(values: Integers, table: Integers) -> Integers:
+    """``LUTLookup``: int16 input, 7 fraction bits, the interpolation rounded half up."""
+    index = 256 + (values >> 7)
+    offset = values & 0x7F
+    base = table[index]
+    result: Integers = base + (((table[index + 1] - base) * offset + 64) >> 7)
+    return result
+
+
+def softmax_16(values: Integers, quantization: Affine, beta: float) -> Integers:
+    """Softmax of int16 values (..., depth) to int16 with scale 1/32768."""
+    multiplier, shift = quantize_multiplier(
+        float(quantization.single) * float(np.float32(beta)) / (10.0 / 65535.0)
+    )
+    difference = values - values.max(axis=-1, keepdims=True)
+    scaled = multiply_by_quantized_multiplier(difference, multiplier, shift)
+    exponential = _look_up(np.clip(scaled + 32767, -32768, 32767), exponential_table())
+    total = exponential.sum(axis=-1, keepdims=True)
+    headroom_plus_one = leading_zeros_32(total)
+    shifted = ((total << (headroom_plus_one - 1)) + (1 << 13)) >> 14
+    centred = np.clip(shifted - ((1 << 15) + (1 << 16)), -32768, 32767)
+    inverse = _look_up(centred, reciprocal_table())
+    right_shift = 31 - headroom_plus_one
+    result = (exponential * inverse + (np.int64(1) << (right_shift - 1))) >> right_shift
+    clipped: Integers = np.clip(result, 0, 32767)
+    return clipped
