@@ -1,0 +1,43 @@
+"""Where bytes come from, chosen by URL. A scheme's module is imported only when one of its URLs is opened."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+from firmware_bridge.sources.base import Source, SourceUrl
+from toolkit.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One line of the table: module and class of the source, the form of its URLs, one line of help."""
+
+    module: str
+    source: str
+    form: str
+    help: str
+
+
+#: scheme -> how to open it. Only what works is listed.
+SCHEMES: dict[str, Scheme] = {
+    "replay": Scheme(
+        "firmware_bridge.sources.replay",
+        "ReplaySource",
+        "replay://FILE[?speed=1|max]",
+        "a recording, in real time, faster, or as fast as it can",
+    ),
+}
+
+
+def open_source(url: str) -> Source:
+    """The source of ``url``, not yet connected (``async with`` connects it). UsageError for an unknown scheme or option."""
+    parsed = SourceUrl.parse(url)
+    scheme = SCHEMES.get(parsed.scheme)
+    if scheme is None:
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise UsageError(f"source {url!r}: scheme {parsed.scheme!r} is not known; allowed: {known}")
+    kind = getattr(importlib.import_module(scheme.module), scheme.source)
+    source = kind(parsed)
+    assert isinstance(source, Source)
+    return source
