@@ -3,23 +3,62 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
-from toolkit.errors import UsageError
+from toolkit.errors import RecordingError, UsageError
 from toolkit.records import Recording
 
+_ALLOWED = "a source is synthetic[:options], a dataset .toml, a recording .npz, or a folder of them"
 _OPTIONS = "people=8, seconds=12, tasks=level+incline+decline+stairs-up+stairs-down, seed=0"
 
 
 def load(source: str) -> list[Recording]:
-    """Recordings of ``source``.
+    """Recordings of ``source``: ``synthetic``, a dataset TOML, an NPZ, or a folder of TOMLs and NPZs.
 
-    ``synthetic`` may carry options: ``synthetic:people=3,seconds=6,tasks=level+stairs-up,seed=1``.
+    ``synthetic`` may carry options: ``synthetic:people=3,seconds=6,tasks=level+stairs-up,seed=1``; so may a
+    TOML: ``walk.toml:root=FOLDER`` reads its files from another folder.
     Raises UsageError for a source or option that is not known, RecordingError for bad data.
     """
     kind, _, options = source.partition(":")
     if kind == "synthetic":
         return _synthetic(options)
-    raise UsageError(f"data source {source!r} is not known; allowed: synthetic[:options]")
+    path, root = _path_and_root(source)
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise RecordingError(f"data source {source!r} does not exist; {_ALLOWED}")
+    return _file(path, root)
+
+
+def _path_and_root(source: str) -> tuple[Path, Path | None]:
+    name, marker, root = source.rpartition(".toml:root=")
+    return (Path(f"{name}.toml"), Path(root)) if marker else (Path(source), None)
+
+
+def _file(path: Path, root: Path | None) -> list[Recording]:
+    from toolkit.data.archive import read_recording
+    from toolkit.data.dataset import load_dataset
+
+    if path.suffix.lower() == ".toml":
+        return load_dataset(path, root)
+    if path.suffix.lower() == ".npz":
+        return [read_recording(path)]
+    raise UsageError(
+        f"data source {path} is of type {path.suffix or 'none'!r}; {_ALLOWED}. "
+        "A dataset TOML says which of its columns is which channel (docs/DATA.md)"
+    )
+
+
+def _folder(path: Path) -> list[Recording]:
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".toml", ".npz"))
+    if not files:
+        raise RecordingError(f"folder {path} holds no .toml and no .npz; {_ALLOWED}")
+    recordings = [recording for file in files for recording in _file(file, None)]
+    names = [r.name for r in recordings]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise RecordingError(f"folder {path} has recording {twice[0]!r} twice; give each its own name")
+    return recordings
 
 
 def _synthetic(text: str) -> list[Recording]:

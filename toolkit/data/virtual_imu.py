@@ -12,6 +12,7 @@ signals computed from an offline motion file never carry the future into a model
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,15 +24,13 @@ Float = NDArray[np.float64]
 Scheme = Literal["central", "causal"]
 
 
-def rotation(axis: str, angle: Float) -> Float:
-    """Matrices (n, 3, 3) that rotate by ``angle`` (n,) rad about world axis "x", "y" or "z"."""
-    cosine, sine = np.cos(angle), np.sin(angle)
-    first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
-    matrices = np.zeros((len(angle), 3, 3))
-    matrices[:] = np.eye(3)
-    matrices[:, first, first] = matrices[:, second, second] = cosine
-    matrices[:, first, second] = -sine
-    matrices[:, second, first] = sine
+def rotation(axis: str | Sequence[float], angle: Float) -> Float:
+    """Matrices (n, 3, 3) that turn by ``angle`` (n,) rad about "x", "y", "z" or a vector (Rodrigues)."""
+    vector = np.eye(3)["xyz".index(axis)] if isinstance(axis, str) else np.asarray(axis, dtype=np.float64)
+    x, y, z = vector / np.linalg.norm(vector)
+    skew = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    sine, versine = np.sin(angle)[:, None, None], (1.0 - np.cos(angle))[:, None, None]
+    matrices: Float = np.eye(3) + sine * skew + versine * (skew @ skew)
     return matrices
 
 

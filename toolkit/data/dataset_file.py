@@ -1,0 +1,311 @@
+"""The dataset TOML as validated records. docs/DATA.md describes the format for users."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args
+
+from toolkit.data.skeleton import Segment, Skeleton, Turn, Vector
+from toolkit.errors import RecordingError
+from toolkit.records import DataKind
+
+FORMAT = "edgetool dataset 1"
+
+
+@dataclass(frozen=True)
+class ColumnUse:
+    """Channel ``channel`` is ``column`` times ``scale``, in ``unit``."""
+
+    channel: str
+    column: str
+    unit: str
+    scale: float
+
+
+@dataclass(frozen=True)
+class StreamUse:
+    """A stream read from the columns of file ``file`` (a key of a recording's files) at ``rate_hz``."""
+
+    name: str
+    file: str
+    rate_hz: float
+    time: str
+    columns: tuple[ColumnUse, ...]
+    low_pass_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class VirtualImuUse:
+    """The stream "imu" computed from the angles in file ``file``."""
+
+    file: str
+    rate_hz: float
+    time: str
+    unit: str
+    low_pass_hz: float | None
+    skeleton: Skeleton
+
+
+@dataclass(frozen=True)
+class RecordingUse:
+    """One recording and its files (key -> path relative to the root)."""
+
+    name: str
+    person: str
+    task: str
+    mass_kg: float
+    files: Mapping[str, str]
+    heel_strikes_s: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class DatasetFile:
+    """A dataset TOML, read and valid in itself. ``root`` is absolute or relative to the working folder."""
+
+    path: Path
+    root: Path
+    kind: DataKind
+    source: str
+    recordings: tuple[RecordingUse, ...]
+    streams: tuple[StreamUse, ...]
+    virtual_imu: VirtualImuUse | None
+
+
+_REQUIRED = object()
+_WORDS = {str: "text", float: "a number", dict: "a table", list: "a list"}
+
+
+@dataclass
+class _Section:
+    """A TOML table whose keys are taken one by one; what is left over at the end is refused."""
+
+    where: str
+    values: dict[str, Any]
+    allowed: list[str] = field(default_factory=list)
+
+    def take(self, key: str, kind: type, default: Any = _REQUIRED) -> Any:
+        self.allowed.append(key)
+        value = self.values.get(key, default)
+        if value is _REQUIRED:
+            raise RecordingError(f"{self.where}: {key} is missing; it must be {_WORDS[kind]}")
+        if key not in self.values:
+            return value
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
+            raise RecordingError(f"{self.where}: {key} is {value!r}; it must be {_WORDS[kind]}")
+        return value
+
+    def positive(self, key: str, default: Any = _REQUIRED) -> Any:
+        value = self.take(key, float, default)
+        if value is not None and value <= 0:
+            raise RecordingError(f"{self.where}: {key} is {value:g}; it must be above 0")
+        return value
+
+    def vector(self, key: str, default: Any = _REQUIRED) -> Vector | None:
+        value = self.take(key, list, default)
+        return None if value is None else _vector(value, f"{self.where}: {key}")
+
+    def done(self) -> None:
+        unknown = [key for key in self.values if key not in self.allowed]
+        if unknown:
+            raise RecordingError(
+                f"{self.where}: {unknown[0]} is not a known key; allowed: {', '.join(self.allowed)}"
+            )
+
+
+def _vector(value: Any, where: str) -> Vector:
+    good = isinstance(value, list) and len(value) == 3
+    if not good or not all(isinstance(v, int | float) and math.isfinite(v) for v in value):
+        raise RecordingError(f"{where} is {value!r}; it must be three numbers")
+    return float(value[0]), float(value[1]), float(value[2])
+
+
+def read_dataset_file(path: Path, root: Path | None = None) -> DatasetFile:
+    """Read and validate a dataset TOML; ``root`` takes the place of its own. RecordingError names the fault."""
+    try:
+        top = _Section(str(path), tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise RecordingError(f"cannot read {path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecordingError(f"{path} is not TOML: {error}") from None
+    found = top.take("format", str)
+    if found != FORMAT:
+        raise RecordingError(f"{path}: format is {found!r}; this version reads {FORMAT!r}")
+    kind = top.take("kind", str)
+    if kind not in get_args(DataKind):
+        raise RecordingError(f"{path}: kind is {kind!r}; allowed: {', '.join(get_args(DataKind))}")
+    own_root = path.parent / top.take("root", str, ".")
+    source = top.take("source", str, path.stem)
+    recordings = _recordings(path, top.take("recording", list))
+    tables = {name: top.take(name, dict, None) for name in ("imu", "emg", "moments")}
+    virtual = top.take("virtual_imu", dict, None)
+    top.done()
+    if virtual is not None and tables["imu"] is not None:
+        raise RecordingError(f"{path}: both [imu] and [virtual_imu] give the stream imu; keep one")
+    if (virtual is not None) != (kind == "virtual-imu"):
+        raise RecordingError(
+            f"{path}: kind 'virtual-imu' and a table [virtual_imu] go together; have both or neither"
+        )
+    streams = tuple(_stream(path, name, table) for name, table in tables.items() if table is not None)
+    imu = None if virtual is None else _virtual_imu(path, virtual)
+    if not [s for s in streams if s.name != "moments"] and imu is None:
+        raise RecordingError(f"{path} has no sensor stream; give [imu], [emg] or [virtual_imu]")
+    dataset = DatasetFile(path, root or own_root, kind, source, recordings, streams, imu)
+    _check_files(dataset)
+    return dataset
+
+
+def _check_files(dataset: DatasetFile) -> None:
+    uses = [(s.name, s.file) for s in dataset.streams]
+    if dataset.virtual_imu is not None:
+        uses.append(("virtual_imu", dataset.virtual_imu.file))
+    for recording in dataset.recordings:
+        for table, key in uses:
+            if key not in recording.files:
+                raise RecordingError(
+                    f"{dataset.path}: [{table}] reads file {key!r} and recording {recording.name!r} has only "
+                    f"{', '.join(recording.files)}"
+                )
+
+
+def _recordings(path: Path, tables: list[Any]) -> tuple[RecordingUse, ...]:
+    result = []
+    for number, table in enumerate(tables, 1):
+        where = f"{path}, [[recording]] {number}"
+        if not isinstance(table, dict):
+            raise RecordingError(f"{where}: it must be a table")
+        section = _Section(where, table)
+        files = section.take("files", dict)
+        if not files or not all(isinstance(v, str) for v in files.values()):
+            raise RecordingError(f'{where}: files must name at least one file, as key = "path"')
+        strikes = section.take("heel_strikes_s", list, None)
+        if strikes is not None and not all(isinstance(t, int | float) and math.isfinite(t) for t in strikes):
+            raise RecordingError(f"{where}: heel_strikes_s must be numbers, in seconds")
+        if strikes is not None and any(b <= a for a, b in pairwise(strikes)):
+            raise RecordingError(f"{where}: heel_strikes_s must ascend")
+        result.append(
+            RecordingUse(
+                name=section.take("name", str),
+                person=section.take("person", str),
+                task=section.take("task", str),
+                mass_kg=section.positive("mass_kg"),
+                files=files,
+                heel_strikes_s=None if strikes is None else tuple(float(t) for t in strikes),
+            )
+        )
+        section.done()
+    names = [r.name for r in result]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not names:
+        raise RecordingError(
+            f"{path}: recordings must have names of their own; {twice[0]!r} is there twice"
+            if twice
+            else f"{path} has no [[recording]]; it needs at least one"
+        )
+    return tuple(result)
+
+
+def _stream(path: Path, name: str, table: dict[str, Any]) -> StreamUse:
+    section = _Section(f"{path}, [{name}]", table)
+    file = section.take("file", str)
+    rate_hz = section.positive("rate_hz")
+    time = section.take("time", str, "time")
+    unit = section.take("unit", str, None)
+    # Zero-phase filtering looks ahead, so it is for labels only: no other stream has the key.
+    low_pass_hz = section.positive("low_pass_hz", None) if name == "moments" else None
+    channels = section.take("channels", dict)
+    section.done()
+    if not channels:
+        raise RecordingError(f'{section.where}: channels is empty; give channel = "column"')
+    columns = tuple(_column(f"{section.where} channels", key, value, unit) for key, value in channels.items())
+    return StreamUse(name, file, rate_hz, time, columns, low_pass_hz)
+
+
+def _column(where: str, channel: str, value: Any, unit: str | None) -> ColumnUse:
+    if isinstance(value, str):
+        value = {"column": value}
+    if not isinstance(value, dict):
+        raise RecordingError(f'{where}: {channel} must be "column" or {{ column, unit, scale }}')
+    section = _Section(f"{where}, {channel}", value)
+    column = section.take("column", str)
+    own_unit = section.take("unit", str, unit)
+    scale = section.take("scale", float, 1.0)
+    section.done()
+    if own_unit is None:
+        raise RecordingError(f"{where}: {channel} has no unit; give unit for the stream or the channel")
+    if scale == 0:
+        raise RecordingError(f"{where}: {channel} has scale 0; it must not be 0")
+    return ColumnUse(channel, column, own_unit, scale)
+
+
+def _virtual_imu(path: Path, table: dict[str, Any]) -> VirtualImuUse:
+    section = _Section(f"{path}, [virtual_imu]", table)
+    file = section.take("file", str)
+    rate_hz = section.positive("rate_hz")
+    time = section.take("time", str, "time")
+    unit = section.take("unit", str)
+    low_pass_hz = section.positive("low_pass_hz", None)
+    segments = section.take("segment", list)
+    section.done()
+    if unit not in ("deg", "rad"):
+        raise RecordingError(f"{section.where}: unit is {unit!r}; allowed: deg, rad")
+    return VirtualImuUse(file, rate_hz, time, unit, low_pass_hz, _skeleton(section.where, segments))
+
+
+def _skeleton(where: str, tables: list[Any]) -> Skeleton:
+    segments: list[Segment] = []
+    for number, table in enumerate(tables, 1):
+        if not isinstance(table, dict):
+            raise RecordingError(f"{where}: segment {number} must be a table")
+        segment = _segment(f"{where} segment {number}", table)
+        names = [s.name for s in segments]
+        if segment.name in names:
+            raise RecordingError(f"{where}: segment {segment.name!r} is there twice")
+        if segment.parent is not None and segment.parent not in names:
+            raise RecordingError(
+                f"{where}: segment {segment.name!r} has parent {segment.parent!r}, which must come before it; "
+                f"before it come {', '.join(names) or 'none'}"
+            )
+        segments.append(segment)
+    skeleton = Skeleton(tuple(segments))
+    if not skeleton.sensed or not skeleton.angle_columns:
+        raise RecordingError(f"{where}: it needs at least one turn and one segment with a sensor")
+    return skeleton
+
+
+def _segment(where: str, table: dict[str, Any]) -> Segment:
+    section = _Section(where, table)
+    name = section.take("name", str)
+    parent = section.take("parent", str, None)
+    at = section.vector("at", None)
+    translation = section.take("translation", list, [])
+    turns = tuple(_turn(where, value) for value in section.take("turns", list, []))
+    sensor = section.vector("sensor", None)
+    section.done()
+    if translation and (len(translation) != 3 or not all(isinstance(c, str) for c in translation)):
+        raise RecordingError(f"{where}: translation must name three columns, x, y and z")
+    if parent is None and at is not None:
+        raise RecordingError(f"{where}: at is a joint's place in the parent, and {name!r} has no parent")
+    if parent is not None and (at is None or translation):
+        raise RecordingError(f"{where}: {name!r} has a parent, so it needs at and has no translation")
+    return Segment(name, parent, at or (0.0, 0.0, 0.0), turns, sensor, tuple(translation))
+
+
+def _turn(where: str, value: Any) -> Turn:
+    if not (isinstance(value, list) and len(value) == 2 and isinstance(value[1], str)):
+        raise RecordingError(f'{where}: a turn is [axis, "column"], not {value!r}')
+    axis, column = value
+    if isinstance(axis, str):
+        if axis not in ("x", "y", "z"):
+            raise RecordingError(f"{where}: axis {axis!r} is not known; allowed: x, y, z or three numbers")
+        return Turn((float(axis == "x"), float(axis == "y"), float(axis == "z")), column)
+    vector = _vector(axis, f"{where}: axis")
+    if not any(vector):
+        raise RecordingError(f"{where}: axis {list(vector)} has no direction; give a vector that is not 0")
+    return Turn(vector, column)

@@ -1,0 +1,53 @@
+"""Heel strikes from what a recording holds, to cut it into gait cycles."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+
+#: No two right heel strikes are closer together than this, s: running at a sprint takes 0.45 s a stride.
+SHORTEST_STRIDE_S = 0.45
+
+
+def from_foot(forward_m: Float, rate_hz: float, start_s: float = 0.0) -> tuple[float, ...]:
+    """Times, s, at which the foot is farthest ahead of the pelvis.
+
+    Zeni, Richards and Higginson (2008), Gait Posture 27:710: right on a treadmill and over ground.
+    ``forward_m`` (n,) is the foot's place ahead of the pelvis.
+    """
+    spread = float(np.ptp(forward_m))
+    return _times(peaks(forward_m, rate_hz, float(forward_m.mean()) + 0.15 * spread), rate_hz, start_s)
+
+
+def from_shank(gyroscope: Float, rate_hz: float, start_s: float = 0.0) -> tuple[float, ...]:
+    """Times, s, of the first downward zero crossing of shank pitch rate after each swing.
+
+    Swing is the large positive peak of the shank's angular velocity about z; the shank then stops about
+    when the heel lands (Aminian et al. 2002, J Biomech 35:689). ``gyroscope`` (n,) in rad/s.
+    """
+    smooth = np.convolve(gyroscope, np.ones(width := max(1, round(0.03 * rate_hz))) / width, mode="same")
+    swings = peaks(smooth, rate_hz, 0.4 * float(np.percentile(smooth, 99.5)))
+    strikes = []
+    for swing in swings:
+        falling = np.flatnonzero((smooth[swing:-1] > 0) & (smooth[swing + 1 :] <= 0))
+        if len(falling):
+            strikes.append(int(swing + falling[0] + 1))
+    return _times(np.unique(np.array(strikes, dtype=np.int64)), rate_hz, start_s)
+
+
+def peaks(values: Float, rate_hz: float, least: float) -> NDArray[np.int64]:
+    """Rows of local maxima of at least ``least``, each the largest within half the shortest stride."""
+    inner = values[1:-1]
+    rows = np.flatnonzero((inner > values[:-2]) & (inner >= values[2:]) & (inner >= least)) + 1
+    reach = max(1, round(SHORTEST_STRIDE_S * rate_hz))
+    kept: list[int] = []
+    for row in sorted(rows, key=lambda r: -values[r]):
+        if all(abs(row - other) >= reach for other in kept):
+            kept.append(int(row))
+    return np.array(sorted(kept), dtype=np.int64)
+
+
+def _times(rows: NDArray[np.int64], rate_hz: float, start_s: float) -> tuple[float, ...]:
+    return tuple(float(start_s + row / rate_hz) for row in rows)
