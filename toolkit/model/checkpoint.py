@@ -122,7 +122,9 @@ class Checkpoint:
                 f"{where}: its metadata is damaged: {error}; train or import it again"
             ) from None
         except (CheckpointError, ContractError) as error:
-            raise CheckpointError(f"{where}: {error}") from None
+            # A damaged file may put control characters into names; the message stays one line.
+            text = "".join(c if c.isprintable() else "?" for c in str(error))
+            raise CheckpointError(f"{where}: {text}") from None
 
     @classmethod
     def random(cls, config: ModelConfig, seed: int) -> Checkpoint:

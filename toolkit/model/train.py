@@ -240,4 +240,4 @@ def _trained(
 
 def _source_name(source: str) -> str:
     """The source without the folders of this machine."""
-    return source if source.startswith("synthetic") else Path(source).name
+    return source if source.startswith("synthetic") else Path(source.partition(":root=")[0]).name
