@@ -93,9 +93,10 @@ class Source(ABC):
     """One or more links that bytes come from.
 
     Use it as ``async with source: async for item in source: ...``. Iteration gives :class:`Chunk` and
-    :class:`LinkChange` in order of arrival and ends when the source is at its end (a file) or is closed. A link that is lost and
-    may come back is a LinkChange, not an error; LinkError is raised only when nothing will come any more, and
-    always from the consumer's own ``await``. A source holds a bounded number of bytes; what it must drop it counts in ``dropped_bytes``.
+    :class:`LinkChange` in order of arrival and ends when the source is at its end (a file) or is closed. A link
+    that is lost and may come back is a LinkChange, not an error; LinkError is raised only when nothing will come
+    any more, and always from the consumer's own ``await``. A source holds a bounded number of bytes; what it must
+    drop it counts in ``dropped_bytes``.
     """
 
     def __init__(self, url: SourceUrl) -> None:
