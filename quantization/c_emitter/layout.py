@@ -108,3 +108,24 @@ def dsp_stream(weights: LstmWeights) -> NDArray[np.int32]:
         parts.append(np.concatenate([first, second], axis=-1).reshape(weights.units, -1))
     words = np.concatenate(parts, axis=-1).reshape(-1)
     return (words & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+
+
+def mve_stream(weights: LstmWeights) -> NDArray[np.int8]:
+    """The bytes of ``et_lstm_mve_template.S``: groups of four units, rows in chunks of 16 columns, biases behind."""
+    groups = blocks(weights.units)
+    parts: list[NDArray[np.int8]] = []
+    sources = (
+        (weights.input, folded_bias(weights.input, weights.bias, weights.input_zero_point)),
+        (weights.recurrent, folded_bias(weights.recurrent, None, weights.hidden_zero_point)),
+    )
+    for matrix, bias in sources:
+        spare_units = 4 * groups - weights.units
+        chunks = blocks(matrix.shape[-1], 16)
+        padded = np.pad(matrix, ((0, 0), (0, spare_units), (0, 16 * chunks - matrix.shape[-1])))
+        rows = padded.reshape(4, groups, 4, chunks, 16).transpose(1, 0, 3, 2, 4)
+        biases = np.pad(bias, ((0, 0), (0, spare_units))).reshape(4, groups, 4).transpose(1, 0, 2)
+        bias_bytes = np.ascontiguousarray(biases.astype("<i4")).view(np.int8).reshape(groups, 4, 16)
+        parts.append(
+            np.concatenate([rows.reshape(groups, 4, -1), bias_bytes], axis=-1).reshape(groups, -1)
+        )
+    return np.ascontiguousarray(np.concatenate(parts, axis=-1)).reshape(-1)
