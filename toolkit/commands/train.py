@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 @click.option("--patience", default=8, help="Epochs without a better validation loss before stopping.")
 @click.option("--batch", default=128, help="Windows a step.")
 @click.option("--learning-rate", default=3e-3, help="Highest of the schedule.")
-@click.option("--weight-decay", default=1e-3, help="Decoupled, as in AdamW.")
-@click.option("--stride", default=2, help="Use every how manyth window of the train part.")
+@click.option("--weight-decay", default=1e-2, help="Decoupled, as in AdamW.")
+@click.option("--stride", default=2, help="Use every how manyth window to train and validate.")
 @click.option("--hidden", default=64, help="LSTM units a stream.")
 @click.option("--layers", default=1, help="LSTM layers a stream.")
 @click.option("--heads", default=1, help="Attention heads each way; they divide --hidden.")
@@ -106,7 +106,8 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading and filtering data", total=None)
 
         def show(state: Progress) -> None:

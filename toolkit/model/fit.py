@@ -24,12 +24,15 @@ EVALUATION_BATCH = 1024
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: Adam (Kingma & Ba 2015) with decoupled weight decay, cosine learning rate, clipped gradients."""
+    """How to train: Adam with decoupled weight decay (Loshchilov & Hutter 2019), a one-cycle cosine learning rate
+    (Smith & Topin 2018), gradients clipped to norm ``clip``. What is validated and kept is the exponential
+    moving average of the weights, which each step keeps by ``averaging`` (0: the weights themselves)."""
 
     epochs: int = 30
     batch: int = 128
     learning_rate: float = 3e-3
-    weight_decay: float = 1e-3
+    weight_decay: float = 1e-2
+    averaging: float = 0.99
     clip: float = 1.0
     patience: int = 8
 
@@ -43,6 +46,8 @@ class Recipe:
                 raise UsageError(f"{name.replace('_', ' ')} is {value:g}; it must be above 0")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise UsageError(f"weight decay is {self.weight_decay:g}; it must be at least 0")
+        if not 0 <= self.averaging < 1:
+            raise UsageError(f"averaging is {self.averaging:g}; it must be at least 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -187,6 +192,8 @@ class _Loop:
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, recipe.learning_rate, total_steps=recipe.epochs * self.steps, pct_start=0.15
         )
+        self.average = copy.deepcopy(network).requires_grad_(False)
+        self.updates = 0
         self.history: list[Epoch] = []
         self.best = (math.inf, 0)
 
@@ -199,7 +206,7 @@ class _Loop:
             self.history.append(Epoch(number, train_loss, validation_loss))
             if validation_loss < self.best[0]:
                 self.best = (validation_loss, number)
-                weights = copy.deepcopy(self.network.state_dict())
+                weights = copy.deepcopy(self.average.state_dict())
             self._report(number, self.steps, train_loss)
             if number - self.best[1] >= self.recipe.patience:
                 break
@@ -211,7 +218,7 @@ class _Loop:
         order = torch.from_numpy(self.order.permutation(len(self.train[-1])))
         total, seen = 0.0, 0
         for step, rows in enumerate(torch.split(order, self.recipe.batch), 1):
-            loss = self._loss([tensor[rows] for tensor in self.train])
+            loss = self._loss(self.network, [tensor[rows] for tensor in self.train])
             if not torch.isfinite(loss):
                 raise UsageError(
                     f"training diverged in epoch {number}: the loss is {loss.item()}; use a smaller --learning-rate"
@@ -221,22 +228,31 @@ class _Loop:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
             self.optimizer.step()
             self.schedule.step()
+            self._update_average()
             total, seen = total + loss.item() * len(rows), seen + len(rows)
             if step < self.steps:
                 self._report(number, step, total / seen)
         return total / seen
 
+    def _update_average(self) -> None:
+        """One step of the moving average; the first steps keep less, so that it forgets the initial weights."""
+        self.updates += 1
+        keep = min(self.recipe.averaging, self.updates / (self.updates + 9))
+        with torch.no_grad():
+            for kept, new in zip(self.average.parameters(), self.network.parameters()):
+                kept.lerp_(new, 1 - keep)
+
     def _validate(self) -> float:
-        self.network.eval()
+        network = self.average.eval()
         total = 0.0
         with torch.inference_mode():
             for batch in zip(*(torch.split(tensor, EVALUATION_BATCH) for tensor in self.validation)):
-                total += self._loss(list(batch)).item() * len(batch[0])
+                total += self._loss(network, list(batch)).item() * len(batch[0])
         return total / len(self.validation[-1])
 
-    def _loss(self, batch: list[Tensor]) -> Tensor:
+    def _loss(self, network: torch.nn.Module, batch: list[Tensor]) -> Tensor:
         imu, emg, target = batch
-        return torch.nn.functional.mse_loss(self.network(imu, emg), target)
+        return torch.nn.functional.mse_loss(network(imu, emg), target)
 
     def _report(self, epoch: int, step: int, train_loss: float) -> None:
         if self.progress is not None:

@@ -49,8 +49,8 @@ def prepare(
 ) -> Prepared:
     """Fit the contract on the train part and cut all parts.
 
-    ``outputs`` names the moments wanted, None for all that the recordings have; ``stride`` thins the train
-    windows only: validation and test use every one. Raises RecordingError or ContractError for data that does
+    ``outputs`` names the moments wanted, None for all that the recordings have; ``stride`` thins the train and
+    validation windows: the test part uses every one. Raises RecordingError or ContractError for data that does
     not fit together, UsageError if a part has no window.
     """
     segments = {part: select(recordings, split, part) for part in PARTS}
@@ -61,7 +61,7 @@ def prepare(
         outputs=_outputs(recordings, outputs),
         horizon_ms=horizon_ms,
     )
-    windows = {part: cut(segments[part], contract, stride if part == "train" else 1) for part in PARTS}
+    windows = {part: cut(segments[part], contract, 1 if part == "test" else stride) for part in PARTS}
     for part, values in windows.items():
         if not len(values):
             raise UsageError(

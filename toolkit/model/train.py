@@ -61,7 +61,7 @@ def train(
     epochs: int = 30,
     batch: int = 128,
     learning_rate: float = 3e-3,
-    weight_decay: float = 1e-3,
+    weight_decay: float = 1e-2,
     patience: int = 8,
     stride: int = 2,
     hidden: int = 64,
@@ -79,7 +79,7 @@ def train(
     """Train on ``data`` (a source string of ``toolkit.data.load``, or recordings) and write a checkpoint to ``out``.
 
     ``split``: None (by subject if there are three people or more, else chronological), a text that
-    :func:`parse_split` reads, or a Split. ``stride``: every how manyth window of the train part is used.
+    :func:`parse_split` reads, or a Split. ``stride``: every how manyth window of the train and validation parts is used.
     ``outputs``: which moments, None for all that the data has. ``weights``: float16 rounds them after training,
     which halves the file; the scores are those of the rounded weights. The other options are the sizes of
     ``ModelConfig`` and the settings of ``fit.Recipe``.
