@@ -87,7 +87,7 @@ def trial(options: Options, who: Person, index: int, task: Task, speed: float) -
         heel_strikes_s=tuple(float(t) for t in contact if 0 <= t < options.seconds),
         provenance={
             "source": f"edgetool synthetic gait, seed {options.seed}",
-            "speed_m_per_s": f"{speed:g}",
+            "speed_m_per_s": f"{np.linalg.norm(motion.hip_velocity[kept].mean(axis=0)):.2f}",
             "height_m": f"{who.height_m:.3f}",
         },
     )

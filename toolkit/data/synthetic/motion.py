@@ -24,6 +24,8 @@ FOOT = 0.1482
 # Ankle centre above the sole over height, and behind it the heel over foot length: Winter (2009), fig. 4.1.
 ANKLE_HEIGHT = 0.039
 ANKLE_FROM_HEEL = 0.23
+#: Heel pad, shoe and knee give way between two steps; the pelvis moves smoothly, s.
+PELVIS_SMOOTHING_S = 0.025
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,8 @@ def leg(task: Task, person: Person, speed: float, phase: Float, habit: Habits) -
         values = curve(phase)
         # Gain acts about the mean; the foot's about the ground, on which it lies flat.
         centre = np.deg2rad(task.slope_deg) if column == 2 else curve.mean
-        values = centre + habit.gain[:, column] * (values - centre)
+        faster = (speed / task.reference_speed) ** task.excursion_power[column]
+        values = centre + faster * habit.gain[:, column] * (values - centre)
         pitches.append(values + (0.0 if column == 2 else habit.offset[:, column]))
     hip, knee, foot = pitches
     thigh = hip - np.deg2rad(0.5 * task.trunk_deg)
@@ -122,6 +125,26 @@ def hip_velocity_from(side: Leg, rate_hz: float) -> Float:
     return -(derivative(side.ankle_at, rate_hz) + turning)
 
 
+def right_share(phase: Float, toe_off: float) -> Float:
+    """How far the right foot, not the left, leads the hip: 1 or 0 on one foot, smooth between on both."""
+    cycle = phase % 1.0
+    double = toe_off - 0.5
+    taking = np.clip(cycle / double, 0.0, 1.0)
+    giving = np.clip((cycle - 0.5) / double, 0.0, 1.0)
+    taken, given = (t**3 * (10.0 - 15.0 * t + 6.0 * t**2) for t in (taking, giving))
+    result: Float = taken - given
+    return result
+
+
+def smooth(values: Float, deviation_rows: float) -> Float:
+    """Gaussian smoothing along time of (rows, columns), the ends held."""
+    reach = int(np.ceil(4.0 * deviation_rows))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation_rows) ** 2)
+    kernel /= kernel.sum()
+    padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
+    return np.stack([np.convolve(column, kernel, mode="valid") for column in padded.T], axis=1)
+
+
 def simulate(
     rng: np.random.Generator, task: Task, person: Person, speed: float, time_s: Float, rate_hz: float
 ) -> Motion:
@@ -133,8 +156,9 @@ def simulate(
     habit = habits(rng, person, time_s)
     right = leg(task, person, speed, phase, habit)
     left = leg(task, person, speed, phase + 0.5, habit)
-    share = (right.load / (right.load + left.load))[:, None]
+    share = right_share(phase, task.toe_off)[:, None]
     velocity = share * hip_velocity_from(right, rate_hz) + (1 - share) * hip_velocity_from(left, rate_hz)
+    velocity = smooth(velocity, PELVIS_SMOOTHING_S * rate_hz)
     lean = np.deg2rad(task.trunk_deg + 1.5 * np.cos(4 * np.pi * (phase - 0.05)))
     trunk = -lean + drift(rng, time_s, np.deg2rad(0.8), 0.5)
     pivot = person.pivot_m + drift(rng, time_s, 0.01, 0.9)

@@ -47,7 +47,7 @@ def person(seed: int, index: int) -> Person:
         cadence=float(np.clip(rng.normal(1.0, 0.035), 0.92, 1.08)),
         amplitude=np.clip(rng.normal(1.0, [0.05, 0.05, 0.04]), 0.88, 1.12),
         posture=np.deg2rad(np.clip(rng.normal(0.0, [2.5, 2.0, 1.5]), -5.0, 5.0)),
-        pivot_m=float(np.clip(rng.normal(0.18, 0.02), 0.13, 0.23)),
+        pivot_m=float(np.clip(rng.normal(0.24, 0.02), 0.18, 0.30)),
         pressure=float(np.clip(rng.normal(0.0, 0.015), -0.03, 0.03)),
         emg_gain_mv=0.45 * np.exp(rng.normal(0.0, 0.25, len(MUSCLES))),
         emg_share=np.exp(rng.normal(0.0, 0.12, len(MUSCLES))),
