@@ -1,0 +1,233 @@
+"""All that is deployed, in one folder with a manifest that names and hashes every file (docs/BUNDLE.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, get_args
+
+from quantization import golden
+from quantization.engines import SCHEMES, GraphFile, GraphKind
+from quantization.metadata import read_contract
+from quantization.operations_count import operator_counts
+from toolkit import __version__
+from toolkit.errors import BundleError, CheckpointError, ContractError, ModelFileError
+from toolkit.files import new_folder, write_bytes, write_json
+from toolkit.model.checkpoint import Checkpoint
+from toolkit.records import SensorContract
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+CHECKPOINT = "checkpoint.safetensors"
+GOLDEN = "golden.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A bundle whose files all have the hashes that its manifest gives.
+
+    ``graphs`` in the manifest's order; ``manifest`` is its JSON, described in docs/BUNDLE.md.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+    checkpoint: Checkpoint
+    graphs: tuple[GraphFile, ...]
+
+    @property
+    def contract(self) -> SensorContract:
+        """Channels, units, rates, filters and normalisers of the model's inputs, and its outputs."""
+        return self.checkpoint.contract
+
+    @property
+    def data_source(self) -> str:
+        """The ``--data`` that calibrated it: ``synthetic...`` as given, else the name of the file or folder."""
+        return str(self.manifest["data"]["source"])
+
+    @cached_property
+    def golden(self) -> golden.Golden:
+        """Windows and the outputs that each graph gave for them."""
+        return golden.read((self.path / GOLDEN).read_bytes(), str(self.path / GOLDEN))
+
+    def graph(self, graph: GraphKind, scheme: str) -> GraphFile:
+        """The one graph of a kind and scheme; BundleError names those there are."""
+        for item in self.graphs:
+            if (item.graph, item.scheme) == (graph, scheme):
+                return item
+        have = ", ".join(f"{item.graph} {item.scheme}" for item in self.graphs)
+        raise BundleError(f"bundle {self.path} has no {graph} graph in {scheme}; it has {have}")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Bundle:
+        """Read a folder and verify the hash of every file in its manifest; BundleError names what differs."""
+        path = Path(path)
+        manifest = _read_manifest(path)
+        contents = _verified_files(path, manifest)
+        try:
+            checkpoint = Checkpoint.from_bytes(contents[CHECKPOINT], str(path / CHECKPOINT))
+            graphs = tuple(_graph(entry, contents) for entry in manifest["graphs"])
+            contract = SensorContract.from_json(manifest["contract"])
+            stated = manifest["contract_hash"]
+            source = manifest["data"]["source"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BundleError(
+                f"bundle {path}: its {MANIFEST} lacks or spoils {error}; convert again"
+            ) from None
+        except (CheckpointError, ContractError) as error:
+            raise BundleError(f"bundle {path}: {error}") from None
+        if not isinstance(source, str):
+            raise BundleError(f"bundle {path}: data.source in {MANIFEST} is {source!r}; it must be text")
+        _require_one_contract(path, stated, contract, checkpoint, graphs)
+        return cls(path, manifest, checkpoint, graphs)
+
+
+def write_bundle(
+    out: str | Path,
+    checkpoint: Checkpoint,
+    graphs: Sequence[GraphFile],
+    vectors: golden.Golden,
+    *,
+    about: Mapping[str, Any],
+    extra: Mapping[str, bytes] | None = None,
+) -> Bundle:
+    """Write a bundle to the folder ``out``, whole or not at all, and load it again.
+
+    ``about`` holds the manifest's entries that only the converter knows: scheme, engine, data, tools. ``extra``
+    are more files by their path in the bundle. Each graph must carry ``checkpoint``'s contract in its metadata.
+    An existing bundle at ``out`` is replaced. Raises OutputError if the folder cannot be written.
+    """
+    contents = {
+        CHECKPOINT: checkpoint.to_bytes(),
+        GOLDEN: golden.to_bytes(vectors),
+        **{graph.file: graph.content for graph in graphs},
+        **(extra or {}),
+    }
+    manifest = {
+        "schema": SCHEMA,
+        "edgetool": __version__,
+        "contract_hash": checkpoint.contract.hash,
+        "contract": checkpoint.contract.to_json(),
+        "config": checkpoint.config.to_json(),
+        **about,
+        "graphs": [_entry(graph) for graph in graphs],
+        "files": {
+            name: {"sha256": _sha256(content), "bytes": len(content)}
+            for name, content in sorted(contents.items())
+        },
+    }
+    out = Path(out)
+    with new_folder(out, replace_if=MANIFEST) as folder:
+        for name, content in contents.items():
+            write_bytes(folder / name, content)
+        write_json(folder / MANIFEST, manifest)
+    return Bundle.load(out)
+
+
+def _entry(graph: GraphFile) -> dict[str, Any]:
+    """A graph as the manifest lists it."""
+    return {
+        "graph": graph.graph,
+        "scheme": graph.scheme,
+        "file": graph.file,
+        "sha256": _sha256(graph.content),
+        "bytes": len(graph.content),
+        "operators": operator_counts(graph.content),
+        "recipe": graph.recipe,
+        "notes": list(graph.notes),
+        "state": graph.state,
+    }
+
+
+def _graph(entry: Mapping[str, Any], contents: Mapping[str, bytes]) -> GraphFile:
+    """The graph of a manifest's entry; KeyError or TypeError if the entry is not one."""
+    kind, scheme = entry["graph"], entry["scheme"]
+    if kind not in get_args(GraphKind) or scheme not in SCHEMES:
+        raise KeyError(f"graph {kind!r} in {scheme!r}")
+    graph = GraphFile(
+        kind,
+        scheme,
+        contents[entry["file"]],
+        entry.get("recipe"),
+        tuple(entry.get("notes", ())),
+        entry.get("state"),
+    )
+    if entry["file"] != graph.file:
+        raise KeyError(f"file of the {kind} graph in {scheme}: {entry['file']!r} is not {graph.file!r}")
+    return graph
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / MANIFEST
+    if not path.is_dir():
+        raise BundleError(f"{path} is not a folder; a bundle is the folder that edgetool convert writes")
+    try:
+        manifest = json.loads(file.read_bytes())
+    except OSError as error:
+        raise BundleError(
+            f"{path} is not a bundle: {MANIFEST} cannot be read ({error.strerror or error}); edgetool convert writes one"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"bundle {path}: {MANIFEST} is not JSON ({error}); convert again") from None
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if schema != SCHEMA:
+        raise BundleError(
+            f"bundle {path}: {MANIFEST} has schema {schema!r}; this edgetool reads {SCHEMA}: convert again"
+        )
+    result: dict[str, Any] = manifest
+    return result
+
+
+def _verified_files(path: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
+    """Content of every file in the manifest, each with the hash it should have."""
+    files = manifest.get("files")
+    if not isinstance(files, dict) or CHECKPOINT not in files or GOLDEN not in files:
+        raise BundleError(
+            f"bundle {path}: {MANIFEST} does not list {CHECKPOINT} and {GOLDEN} under files; convert again"
+        )
+    contents = {}
+    for name, entry in files.items():
+        stated = entry.get("sha256") if isinstance(entry, dict) else None
+        parts = PurePosixPath(name).parts
+        if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
+            raise BundleError(
+                f"bundle {path}: {MANIFEST} lists {name!r}, which is not a file inside the bundle"
+            )
+        try:
+            contents[name] = (path / name).read_bytes()
+        except OSError as error:
+            raise BundleError(
+                f"bundle {path}: {name} cannot be read ({error.strerror or error}); convert again"
+            ) from None
+        found = _sha256(contents[name])
+        if found != stated:
+            raise BundleError(
+                f"bundle {path}: {name} was changed after its manifest: SHA-256 is {found} and the manifest says "
+                f"{stated}; convert again"
+            )
+    return contents
+
+
+def _require_one_contract(
+    path: Path, stated: Any, contract: SensorContract, checkpoint: Checkpoint, graphs: Sequence[GraphFile]
+) -> None:
+    """Manifest, checkpoint and each graph must say the same contract."""
+    hashes = {"its hash in manifest.json": stated, CHECKPOINT: checkpoint.contract.hash}
+    for graph in graphs:
+        try:
+            inside = read_contract(graph.content, graph.file)
+        except ModelFileError as error:
+            raise BundleError(f"bundle {path}: {error}") from None
+        hashes[graph.file] = inside.hash if inside is not None else "missing"
+    for place, found in hashes.items():
+        if found != contract.hash:
+            raise BundleError(
+                f"bundle {path}: contract in {MANIFEST} has hash {contract.hash} and {place} {found}; convert again"
+            )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

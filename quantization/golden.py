@@ -1,0 +1,40 @@
+"""Golden vectors: windows and what each graph must give for them, to check a target without the data.
+
+An NPZ without pickles. ``imu`` and ``emg`` are float32 (n, T, channels), filtered and normalised;
+``moments.reference`` float32 (n, outputs) in Nm/kg is the float reference computed in float64.
+For every window graph in int8, ``{stream}.{graph}.int8`` are its quantized inputs, and
+``moments.{graph}.{scheme}.{runtime}`` its raw outputs in the file's own type, ``runtime`` being ``litert`` or ``tflm``:
+their integer arithmetic differs, so there is no single right answer (docs/BUNDLE.md).
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.errors import BundleError
+
+Golden: TypeAlias = Mapping[str, NDArray[Any]]
+
+
+def to_bytes(vectors: Golden) -> bytes:
+    """The NPZ; the same arrays give the same bytes (numpy writes the zip's dates as 1980-01-01)."""
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer, allow_pickle=False, **{name: np.ascontiguousarray(vectors[name]) for name in sorted(vectors)}
+    )
+    return buffer.getvalue()
+
+
+def read(content: bytes, where: str) -> dict[str, NDArray[Any]]:
+    """The arrays of :func:`to_bytes`'s form; BundleError if it is not one."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{where} is not an NPZ of golden vectors ({error}); convert again") from None
