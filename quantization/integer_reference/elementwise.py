@@ -17,6 +17,7 @@ from quantization.integer_reference.fixed_point import (
     wrap,
 )
 from quantization.integer_reference.gemmlowp import leading_zeros_32, multiply, multiply_by_power_of_two
+from quantization.integer_reference.interpolation import interpolation_table, look_up
 from quantization.integer_reference.parameters import Affine, activation_range, ratio_multiplier
 
 
@@ -27,13 +28,19 @@ def multiply_elementwise(
     b_quantization: Affine,
     output: Affine,
     activation: str = "NONE",
+    *,
+    semantics: str = "tflm",
 ) -> Integers:
-    """MUL: y = clamp(zy + M * (a - za) * (b - zb)), M = s_a * s_b / s_y in double, two roundings, int8 and int16.
+    """MUL: y = clamp(zy + M * (a - za) * (b - zb)), M = s_a * s_b / s_y, two roundings, int8 and int16.
 
-    Source: ``tensorflow/lite/kernels/internal/reference/integer_ops/mul.h`` (``MulElementwise``) and
-    ``tensorflow/lite/micro/kernels/mul_common.cc``.
+    M is computed in double precision by TFLM and in single precision by LiteRT.
+    Source: ``tensorflow/lite/kernels/internal/reference/integer_ops/mul.h`` (``MulElementwise``),
+    ``tensorflow/lite/micro/kernels/mul_common.cc`` and ``tensorflow/lite/kernels/mul.cc``.
     """
-    real = float(a_quantization.single) * float(b_quantization.single) / float(output.single)
+    if semantics == "litert":
+        real = float(np.float32(a_quantization.single * b_quantization.single) / output.single)
+    else:
+        real = float(a_quantization.single) * float(b_quantization.single) / float(output.single)
     multiplier, shift = quantize_multiplier(real)
     product = (a - a_quantization.zero_point) * (b - b_quantization.zero_point)
     low, high = activation_range(activation, output)
@@ -141,6 +148,27 @@ def reciprocal_square_root(values: Integers, quantization: Affine, output: Affin
     )
     scaled = multiply_by_quantized_multiplier(data, multiplier, shift - 20) + output.zero_point
     return np.where(difference == 0, high, np.clip(scaled, low, high))
+
+
+def reciprocal_square_root_by_table(values: Integers, quantization: Affine, output: Affine) -> Integers:
+    """RSQRT of int16 in desktop LiteRT: a table of 513 entries over the whole int16 range, interpolated linearly.
+
+    Between entry 0 (the largest output, for x <= 0) and the first positive one, 128 steps further, the result is far from
+    1 / sqrt(x). Source: ``tensorflow/lite/kernels/elementwise.cc`` and ``internal/common.h`` (``LUTPopulate``).
+    """
+    scale, output_scale = quantization.single, output.single
+
+    def function(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            root: NDArray[np.float32] = np.where(
+                x > 0, np.float32(1) / np.sqrt(x), output_scale * np.float32(32767)
+            )
+        return root
+
+    ends = np.array([-32768, 32767], np.float32)
+    low, high = (float(v) for v in scale * ends)
+    least, largest = (float(v) for v in output_scale * ends)
+    return look_up(values, interpolation_table(function, (low, high), (least, largest)))
 
 
 def quantize(values: NDArray[np.float32], output: Affine) -> Integers:

@@ -122,6 +122,18 @@ def multiply_by_quantized_multiplier_64(
     return wrap(result, 32)
 
 
+def multiply_with_single_rounding(
+    values: Integers, multiplier: Integers | int, shift: Integers | int
+) -> Integers:
+    """round(x * multiplier * 2**(shift - 31)), halves up: one rounding with the whole 31-bit multiplier.
+
+    Desktop LiteRT's FULLY_CONNECTED does this (ruy ``apply_multiplier.cc``, ``MultiplyByQuantizedMultiplier``).
+    """
+    total = 31 - np.asarray(shift, np.int64)
+    result: Integers = (values * multiplier + (np.int64(1) << (total - 1))) >> total
+    return result
+
+
 def power_of_two_exponent(scale: float) -> int:
     """``CheckedLog2``: the exponent p nearest to log2(scale), in single precision.
 

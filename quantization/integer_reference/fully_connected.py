@@ -2,12 +2,15 @@
 
     y[j] = clamp(zy + M_j * (sum_k (x[k] - zx) * (w[j, k] - zw) + b[j]))
 
-M_j = s_x * s_w[j] / s_y. int8: the sum is int32 and M_j is applied with two roundings. int16 with an int64 bias (or
-none): the sum is int64 and M_j has 16 bits and one rounding.
+M_j = s_x * s_w[j] / s_y.
 
+``tflm``: int8 has an int32 sum and M_j is applied with two roundings. int16 with an int64 bias (or none) has an int64
+sum, and M_j has 16 bits and one rounding. The scales of a per-tensor weight are multiplied in single precision.
 Source: tflite-micro ``tensorflow/lite/kernels/internal/reference/integer_ops/fully_connected.h``
 (``FullyConnected``, ``FullyConnectedPerChannel``) and ``tensorflow/lite/micro/kernels/fully_connected_common.cc``.
-Desktop LiteRT's reference kernel is the same function.
+
+``litert``: M_j has 31 bits and one rounding, for int8 and int16, and comes from a product in double precision.
+Source: TensorFlow ``tensorflow/lite/kernels/fully_connected.cc``, which calls ruy.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from quantization.integer_reference.fixed_point import (
     Integers,
     multiply_by_quantized_multiplier,
     multiply_by_quantized_multiplier_64,
+    multiply_with_single_rounding,
+    quantize_multipliers,
     wrap,
 )
 from quantization.integer_reference.matrix import exact_matmul
@@ -39,6 +44,13 @@ def requantize(total: Integers, multiplier: Integers, shift: Integers, *, wide: 
     return multiply_by_quantized_multiplier(wrap(total, 32), multiplier, shift)
 
 
+def _desktop_multiplier(values: Affine, weights: Affine, output: Affine) -> tuple[Integers, Integers]:
+    """s_x * s_w / s_y with all scales in double precision."""
+    reals = float(values.single) * weights.scale.astype(np.float64) / float(output.single)
+    multiplier, shift = quantize_multipliers(reals)
+    return (multiplier, shift) if reals.size > 1 else (multiplier[0], shift[0])
+
+
 def fully_connected(
     values: Integers,
     values_quantization: Affine,
@@ -48,16 +60,15 @@ def fully_connected(
     output: Affine,
     activation: str = "NONE",
     *,
-    wide: bool | None = None,
+    semantics: str = "tflm",
 ) -> Integers:
-    """Dense layer: values (..., depth), weights (units, depth), bias (units,) -> (..., units).
-
-    ``wide`` says that the accumulator is int64; by default it is for 16-bit values.
-    """
-    if wide is None:
-        wide = values_quantization.bits == 16
-    multiplier, shift = matmul_multiplier(values_quantization, weights_quantization, float(output.single))
+    """Dense layer: values (..., depth), weights (units, depth), bias (units,) -> (..., units)."""
     total = accumulate(values, values_quantization.zero_point, weights, weights_quantization.zero_point, bias)
     low, high = activation_range(activation, output)
-    scaled = requantize(total, multiplier, shift, wide=wide) + output.zero_point
-    return np.clip(scaled, low, high)
+    if semantics == "litert":
+        multiplier, shift = _desktop_multiplier(values_quantization, weights_quantization, output)
+        scaled = multiply_with_single_rounding(total, multiplier, shift)
+    else:
+        multiplier, shift = matmul_multiplier(values_quantization, weights_quantization, float(output.single))
+        scaled = requantize(total, multiplier, shift, wide=values_quantization.bits == 16)
+    return np.clip(scaled + output.zero_point, low, high)

@@ -14,11 +14,9 @@ default int8 kernel uses float32 exponentials instead (``optimized_ops::Softmax`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quantization.integer_reference.fixed_point import (
     Integers,
@@ -34,9 +32,8 @@ from quantization.integer_reference.gemmlowp import (
     multiply_by_power_of_two,
     reciprocal,
 )
+from quantization.integer_reference.interpolation import interpolation_table, look_up
 from quantization.integer_reference.parameters import Affine
-
-Floats = NDArray[np.float32]
 
 #: Integer bits of the scaled difference and of the sum of exponentials.
 DIFFERENCE_BITS = 5
@@ -66,71 +63,33 @@ def softmax_8(values: Integers, quantization: Affine, output: Affine, beta: floa
     return np.where(counted, np.clip(quotient, low, high), low)
 
 
-def _round(values: Floats) -> Floats:
-    """Half away from zero, in float32."""
-    rounded: Floats = np.copysign(np.floor(np.abs(values) + np.float32(0.5)), values).astype(np.float32)
-    return rounded
-
-
-def _interpolation_table(
-    function: Callable[[Floats], Floats], input_range: tuple[float, float], output_range: tuple[float, float]
-) -> Integers:
-    """513 entries with half of the midpoint's interpolation error taken off, all in float32."""
-    low, high = np.float32(input_range[0]), np.float32(input_range[1])
-    step = np.float32((high - low) / np.float32(512))
-    half = np.float32(step / np.float32(2))
-    to_integer = np.float32(np.float32(65536) / np.float32(output_range[1] - output_range[0]))
-    index = np.arange(512, dtype=np.float32)
-    start = low + index * step
-    value = function(start)
-    middle = function(start + half)
-    following = function(low + (index + np.float32(1)) * step)
-    sample = _round(value * to_integer)
-    interpolated = _round((following * to_integer + _round(value * to_integer)) / np.float32(2))
-    bias = _round((interpolated - _round(middle * to_integer)) / np.float32(2))
-    last = _round(function(np.array([high], np.float32)) * to_integer)
-    table = np.concatenate([sample - bias, last])
-    clipped: Integers = np.clip(table, -32768, 32767).astype(np.int64)
-    return clipped
-
-
 @lru_cache(maxsize=1)
 def exponential_table() -> Integers:
     """exp(x) in Q0.15 for x from -10 to 0."""
-    # exp is rounded from double, which is what a correctly rounded expf gives.
-    return _interpolation_table(
-        lambda x: np.exp(x.astype(np.float64)).astype(np.float32), (-10.0, 0.0), (-1.0, 1.0)
-    )
+    # Rounded from double, which is what a correctly rounded expf gives.
+    return interpolation_table(lambda x: np.exp(x.astype(np.float64)), (-10.0, 0.0), (-1.0, 1.0), np.float32)
 
 
-@lru_cache(maxsize=1)
-def reciprocal_table() -> Integers:
-    """1 / (1 + x) in Q0.15 for x from 0 to 1."""
-    return _interpolation_table(lambda x: np.float32(1) / (np.float32(1) + x), (0.0, 1.0), (-1.0, 1.0))
+@lru_cache(maxsize=2)
+def reciprocal_table(semantics: str = "tflm") -> Integers:
+    """1 / (1 + x) in Q0.15 for x from 0 to 1; desktop LiteRT's comes from double precision and differs in two entries."""
+    precision = np.float32 if semantics == "tflm" else np.float64
+    return interpolation_table(lambda x: 1 / (1 + x), (0.0, 1.0), (-1.0, 1.0), precision)
 
 
-def _look_up(values: Integers, table: Integers) -> Integers:
-    """``LUTLookup``: int16 input, 7 fraction bits, the interpolation rounded half up."""
-    index = 256 + (values >> 7)
-    offset = values & 0x7F
-    base = table[index]
-    result: Integers = base + (((table[index + 1] - base) * offset + 64) >> 7)
-    return result
-
-
-def softmax_16(values: Integers, quantization: Affine, beta: float) -> Integers:
+def softmax_16(values: Integers, quantization: Affine, beta: float, semantics: str = "tflm") -> Integers:
     """Softmax of int16 values (..., depth) to int16 with scale 1/32768."""
     multiplier, shift = quantize_multiplier(
         float(quantization.single) * float(np.float32(beta)) / (10.0 / 65535.0)
     )
     difference = values - values.max(axis=-1, keepdims=True)
     scaled = multiply_by_quantized_multiplier(difference, multiplier, shift)
-    exponential = _look_up(np.clip(scaled + 32767, -32768, 32767), exponential_table())
+    exponential = look_up(np.clip(scaled + 32767, -32768, 32767), exponential_table())
     total = exponential.sum(axis=-1, keepdims=True)
     headroom_plus_one = leading_zeros_32(total)
     shifted = ((total << (headroom_plus_one - 1)) + (1 << 13)) >> 14
     centred = np.clip(shifted - ((1 << 15) + (1 << 16)), -32768, 32767)
-    inverse = _look_up(centred, reciprocal_table())
+    inverse = look_up(centred, reciprocal_table(semantics))
     right_shift = 31 - headroom_plus_one
     result = (exponential * inverse + (np.int64(1) << (right_shift - 1))) >> right_shift
     clipped: Integers = np.clip(result, 0, 32767)
