@@ -22,6 +22,20 @@ ET_INLINE int32_t et_dsp_add_odd_bytes(int32_t a, int32_t b) {
     return result;
 }
 
+/* Bytes 0 and 2 of a, sign-extended, in two lanes. */
+ET_INLINE int32_t et_dsp_even_bytes(int32_t a) {
+    int32_t result;
+    __asm__("sxtb16 %0, %1" : "=r"(result) : "r"(a));
+    return result;
+}
+
+/* Bytes 1 and 3 of a, sign-extended, in two lanes. */
+ET_INLINE int32_t et_dsp_odd_bytes(int32_t a) {
+    int32_t result;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(result) : "r"(a));
+    return result;
+}
+
 /* Each 16-bit lane doubled. */
 ET_INLINE int32_t et_dsp_double_lanes(int32_t a) {
     int32_t result;

@@ -31,18 +31,18 @@ typedef struct {
 } et_scale;
 
 /* value limited to [low, high]. */
-ET_INLINE int32_t et_clamp(int32_t value, int32_t low, int32_t high) {
+ET_INLINE ET_UNUSED int32_t et_clamp(int32_t value, int32_t low, int32_t high) {
     const int32_t floor = value < low ? low : value;
     return floor > high ? high : floor;
 }
 
 /* (a * b + 2^30) / 2^31, rounded down: gemmlowp's SaturatingRoundingDoublingHighMul for b >= 0. */
-ET_INLINE int32_t et_high_multiply(int32_t a, int32_t b) {
+ET_INLINE ET_UNUSED int32_t et_high_multiply(int32_t a, int32_t b) {
     return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
 }
 
 /* value / 2^exponent to nearest, halves away from zero; exponent in [0, 31]. */
-ET_INLINE int32_t et_divide_by_power(int32_t value, int32_t exponent) {
+ET_INLINE ET_UNUSED int32_t et_divide_by_power(int32_t value, int32_t exponent) {
     if (exponent == 0) {
         return value;
     }
@@ -51,11 +51,20 @@ ET_INLINE int32_t et_divide_by_power(int32_t value, int32_t exponent) {
 }
 
 /* value * scale; value * 2^shift must stay inside 32 bits for positive shifts, or it wraps as it does in TFLM. */
-ET_INLINE int32_t et_requantize(int32_t value, et_scale scale) {
+ET_INLINE ET_UNUSED int32_t et_requantize(int32_t value, et_scale scale) {
     const int32_t left = scale.shift > 0 ? scale.shift : 0;
     const int32_t right = scale.shift > 0 ? 0 : -scale.shift;
     const int32_t shifted = (int32_t)((uint32_t)value << left);
     return et_divide_by_power(et_high_multiply(shifted, scale.multiplier), right);
+}
+
+/* value * scale for the int64 sums of 16-bit activations: a multiplier of 16 bits, one rounding, halves up, cut to
+ * 32 bits. value is in [-2^47, 2^47). */
+ET_INLINE ET_UNUSED int32_t et_requantize_wide(int64_t value, et_scale scale) {
+    const int32_t reduced =
+        scale.multiplier < 0x7FFF0000 ? (scale.multiplier + (1 << 15)) >> 16 : 0x7FFF;
+    const int32_t total = 15 - scale.shift;
+    return (int32_t)(uint32_t)(uint64_t)((value * reduced + ((int64_t)1 << (total - 1))) >> total);
 }
 
 #endif

@@ -1,0 +1,42 @@
+/* ADD, SUB, MUL, SQUARED_DIFFERENCE of TFLM on int8 and int16, with broadcasting, and the conversions. */
+#ifndef ET_ELEMENTWISE_H
+#define ET_ELEMENTWISE_H
+
+#include "et_math.h"
+
+/* Three nested axes of the result; the strides, in elements, of each operand are 0 where it is repeated. */
+typedef struct {
+    int32_t count[3];
+    int32_t a_stride[3];
+    int32_t b_stride[3];
+} et_axes;
+
+/* y = limit(zero_y + scale_y * (scale_a * ((a - zero_a) << left) +- scale_b * ((b - zero_b) << left))) */
+typedef struct {
+    et_axes axes;
+    int32_t a_zero, b_zero, zero_point;
+    et_scale a_scale, b_scale, scale;
+    int32_t left_shift;
+    int32_t sign;        /* +1 for ADD, -1 for SUB */
+    int32_t low, high;
+} et_add;
+
+void et_add_s8(const et_add *op, const int8_t *a, const int8_t *b, int8_t *y);
+void et_add_s16(const et_add *op, const int16_t *a, const int16_t *b, int16_t *y);
+
+/* The difference at the common scale, squared; sign is not used. */
+void et_squared_difference_s8(const et_add *op, const int8_t *a, const int8_t *b, int8_t *y);
+void et_squared_difference_s16(const et_add *op, const int16_t *a, const int16_t *b, int16_t *y);
+
+/* y = limit(zero_y + scale * (a - zero_a) * (b - zero_b)) */
+typedef struct {
+    et_axes axes;
+    int32_t a_zero, b_zero, zero_point;
+    et_scale scale;
+    int32_t low, high;
+} et_multiply;
+
+void et_multiply_s8(const et_multiply *op, const int8_t *a, const int8_t *b, int8_t *y);
+void et_multiply_s16(const et_multiply *op, const int16_t *a, const int16_t *b, int16_t *y);
+
+#endif

@@ -1,0 +1,17 @@
+#include "et_elementwise.h"
+
+void et_multiply_s8(const et_multiply *op, const int8_t *a, const int8_t *b, int8_t *y) {
+    const et_axes *axes = &op->axes;
+    for (int32_t i = 0; i < axes->count[0]; ++i) {
+        for (int32_t j = 0; j < axes->count[1]; ++j) {
+            const int8_t *from_a = &a[i * axes->a_stride[0] + j * axes->a_stride[1]];
+            const int8_t *from_b = &b[i * axes->b_stride[0] + j * axes->b_stride[1]];
+            for (int32_t k = 0; k < axes->count[2]; ++k) {
+                const int32_t value = et_requantize((*from_a - op->a_zero) * (*from_b - op->b_zero), op->scale);
+                *y++ = (int8_t)et_clamp(value + op->zero_point, op->low, op->high);
+                from_a += axes->a_stride[2];
+                from_b += axes->b_stride[2];
+            }
+        }
+    }
+}
