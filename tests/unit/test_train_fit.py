@@ -17,7 +17,7 @@ from toolkit.data.windows import cut
 from toolkit.errors import ContractError, OutputError, RecordingError, UsageError
 from toolkit.model import float_reference
 from toolkit.model.checkpoint import Checkpoint
-from toolkit.model.fit import Progress
+from toolkit.model.fit import Progress, Recipe, fit
 from toolkit.model.prepare import prepare, recording_hash
 from toolkit.model.train import Trained, parse_split, train
 from toolkit.records import Channel, Recording, Signal, StreamSpec
@@ -319,3 +319,24 @@ def test_splits_from_text(one: list[Recording], tmp_path: Path) -> None:
     (tmp_path / "split.json").write_text(json.dumps(chosen.to_json()))
     assert parse_split(str(tmp_path / "split.json"), one, 0) == chosen
     assert isinstance(select(one, Split("chronological"), "test")[0], Segment)
+
+
+def test_the_average_of_the_weights_is_what_is_kept(one: list[Recording]) -> None:
+    result = prepared(one, Split("chronological"))
+    config = train(one, epochs=1, **SMALL).checkpoint.config
+    parts = result.windows["train"], result.windows["validation"]
+    plain, averaged = (
+        fit(config, *parts, Recipe(epochs=1, averaging=keep), 0).network.to_weights() for keep in (0.0, 0.99)
+    )
+    # The same steps were taken; the average lags behind them, towards the initial weights.
+    name = "imu.lstm.0.weight_hh"
+    initial = fit(config, *parts, Recipe(epochs=1, learning_rate=1e-12), 0).network.to_weights()
+    assert 0 < np.abs(averaged[name] - initial[name]).mean() < np.abs(plain[name] - initial[name]).mean()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("averaging", 1.0), ("clip", 0.0), ("patience", 0), ("batch", 0)]
+)
+def test_recipes_that_are_refused(field: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"{field} is"):
+        Recipe(**{field: value})
