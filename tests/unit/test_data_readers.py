@@ -17,7 +17,10 @@ PLAIN = "walk\nversion=1\nnRows=3\nnColumns=3\ninDegrees=yes\nendheader\ntime\ta
 HEADERS = {
     "plain": PLAIN,
     "no title, few keys, blank lines": "\nnRows=3\n\nendheader\n\nTime  a   b\n0 1 2\n0.01 3 4\n0.02 5 6\n\n",
-    "free text and padding": "T\nAngles are in degrees.\n inDegrees = yes \n  EndHeader  \n  time\t  a\t b \t\n 0\t 1\t 2\t\n 0.01 3 4\n0.02 5 6",
+    "free text and padding": (
+        "T\nAngles are in degrees.\n inDegrees = yes \n  EndHeader  \n"
+        "  time\t  a\t b \t\n 0\t 1\t 2\t\n 0.01 3 4\n0.02 5 6"
+    ),
     "carriage returns and a byte order mark": "\ufeff" + PLAIN.replace("\n", "\r\n"),
     "columns in another order": "endheader\nb time a\n2 0 1\n4 0.01 3\n6 0.02 5\n",
 }
@@ -176,7 +179,7 @@ def test_truncated_npz_at_every_part_is_refused(tmp_path: Path) -> None:
     for length in (0, 1, 100, len(content) // 2, len(content) - 1):
         path = tmp_path / "cut.npz"
         path.write_bytes(content[:length])
-        with pytest.raises(RecordingError, match="cut.npz is not a"):
+        with pytest.raises(RecordingError, match=r"cut\.npz is not a"):
             load(str(path))
 
 

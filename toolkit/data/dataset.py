@@ -79,7 +79,7 @@ def _signal(dataset: DatasetFile, stream: StreamUse, use: RecordingUse, source: 
     channels, factors = [], []
     for column in stream.columns:
         where = f"{dataset.path}, [{stream.name}] {column.channel}"
-        unit, factor = conversion(column.unit, use.mass_kg, stream.name, where)
+        unit, factor = conversion(column.unit, use.mass_kg, stream.name, column.channel, where)
         channels.append(Channel(column.channel, unit))
         factors.append(factor * column.scale)
     values = values * np.array(factors)

@@ -25,7 +25,9 @@ def from_shank(gyroscope: Float, rate_hz: float, start_s: float = 0.0) -> tuple[
     """Times, s, of the first downward zero crossing of shank pitch rate after each swing.
 
     Swing is the large positive peak of the shank's angular velocity about z; the shank then stops about
-    when the heel lands (Aminian et al. 2002, J Biomech 35:689). ``gyroscope`` (n,) in rad/s.
+    when the heel lands (Aminian et al. 2002, J Biomech 35:689). On synthetic gait it stops 10 to 65 ms
+    before contact, by the same within a few ms in each stride of a trial: enough to cut cycles, too
+    coarse to time contact itself. ``gyroscope`` (n,) in rad/s.
     """
     smooth = np.convolve(gyroscope, np.ones(width := max(1, round(0.03 * rate_hz))) / width, mode="same")
     swings = peaks(smooth, rate_hz, 0.4 * float(np.percentile(smooth, 99.5)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from toolkit.data.channels import GRAVITY
+from toolkit.data.channels import GRAVITY, imu_stream
 from toolkit.errors import RecordingError
 from toolkit.records import UNITS
 
@@ -23,19 +23,24 @@ ALLOWED = {
     "imu": ("m/s^2", "rad/s"),
     "emg": ("mV", "1"),
     "moments": ("Nm/kg",),
-    "angles": ("rad",),
 }
 
 
-def conversion(unit: str, mass_kg: float, stream: str, where: str) -> tuple[str, float]:
-    """The unit that ``unit`` becomes in ``stream`` and the factor; RecordingError if it cannot be there."""
+def conversion(unit: str, mass_kg: float, stream: str, channel: str, where: str) -> tuple[str, float]:
+    """The unit that ``unit`` becomes in ``channel`` of ``stream``, and the factor.
+
+    RecordingError if the unit is not known, cannot be in that stream, or is not the one that a channel of
+    the reference contract has.
+    """
     if unit not in UNITS:
         raise RecordingError(f"{where}: unit {unit!r} is not known; allowed: {', '.join(UNITS)}")
     becomes, factor = _BECOMES.get(unit, (unit, 1.0))
-    allowed = ALLOWED.get(stream)
-    if allowed is not None and becomes not in allowed:
-        fitting = [u for u in UNITS if _BECOMES.get(u, (u, 1.0))[0] in allowed]
+    allowed = ALLOWED.get(stream, UNITS)
+    reference = {c.name: c.unit for c in imu_stream().channels}.get(channel)
+    if becomes not in allowed or (reference is not None and becomes != reference):
+        to = (reference,) if reference is not None else allowed
+        fitting = ", ".join(u for u in UNITS if _BECOMES.get(u, (u, 1.0))[0] in to)
         raise RecordingError(
-            f"{where}: unit {unit!r} cannot be in stream {stream!r}; allowed: {', '.join(fitting)}"
+            f"{where}: unit {unit!r} cannot be in channel {channel!r} of stream {stream!r}; allowed: {fitting}"
         )
     return becomes, factor / mass_kg if unit == "Nm" else factor
