@@ -19,6 +19,7 @@ from quantization.integer_reference.fixed_point import (
 from quantization.integer_reference.gemmlowp import leading_zeros_32, multiply, multiply_by_power_of_two
 from quantization.integer_reference.interpolation import interpolation_table, look_up
 from quantization.integer_reference.parameters import Affine, activation_range, ratio_multiplier
+from toolkit.errors import InputError
 
 
 def multiply_elementwise(
@@ -135,11 +136,17 @@ def inverse_square_root(values: Integers) -> tuple[Integers, Integers]:
 def reciprocal_square_root(values: Integers, quantization: Affine, output: Affine) -> Integers:
     """RSQRT: y = clamp(zy + 1 / (sqrt(s_x * (x - zx)) * s_y)); x = zx gives the largest output.
 
-    1 / sqrt is computed in fixed point with 20 extra bits, then scaled by 1 / (sqrt(s_x) * s_y).
+    1 / sqrt is computed in fixed point with 20 extra bits, then scaled by 1 / (sqrt(s_x) * s_y). x below zx raises
+    InputError, as the kernel fails there.
     Source: ``tensorflow/lite/micro/kernels/elementwise.cc`` (``RsqrtEvalQuantized``).
     """
     low, high = output.range
     difference = values - quantization.zero_point
+    if np.any(difference < 0):
+        raise InputError(
+            f"RSQRT got {int(values.min())}, which is below its zero point {quantization.zero_point}: a negative number has "
+            "no square root; quantize its input with the least integer as zero point"
+        )
     root_multiplier, root_shift = inverse_square_root(difference)
     one = np.ones_like(difference)
     data = multiply_by_quantized_multiplier(one, root_multiplier, root_shift + 20)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from quantization.integer_reference import elementwise, shape_ops
+from quantization.integer_reference import elementwise, shape_ops, unary
 from quantization.integer_reference.batch_matmul import batch_matmul
 from quantization.integer_reference.call import Call, Operand, Values
 from quantization.integer_reference.fixed_point import Integers
@@ -270,6 +270,42 @@ def run_pad(call: Call) -> list[Values]:
     return [shape_ops.pad(call.operand(0).data, call.operand(1).constant, fill)]
 
 
+def run_logistic(call: Call) -> list[Values]:
+    """LOGISTIC."""
+    return [unary.logistic(call.integers(0), call.operand(0).affine)]
+
+
+def run_tanh(call: Call) -> list[Values]:
+    """TANH."""
+    return [unary.tanh(call.integers(0), call.operand(0).affine)]
+
+
+def run_relu(call: Call) -> list[Values]:
+    """RELU."""
+    return [unary.relu(call.integers(0), call.operand(0).affine, call.output.affine)]
+
+
+def run_maximum(call: Call) -> list[Values]:
+    """MAXIMUM and MINIMUM: of the integers, whatever their scales."""
+    first, second = _aligned(call.operand(0), call.operand(1))
+    return [np.maximum(first, second) if call.kind == "MAXIMUM" else np.minimum(first, second)]
+
+
+def run_pack(call: Call) -> list[Values]:
+    """PACK: a new axis from equal parts."""
+    axis = int(call.options.get("axis", 0)) % len(call.output.shape)
+    shape = (*call.output.shape[:axis], 1, *call.output.shape[axis + 1 :])
+    parts = [shape_ops.reshape(operand.data, shape) for operand in call.inputs if operand is not None]
+    return [shape_ops.concatenate(parts, axis)]
+
+
+def run_unpack(call: Call) -> list[Values]:
+    """UNPACK: one output for each entry of an axis."""
+    values = call.operand(0).data
+    axis = int(call.options.get("axis", 0)) % (values.ndim - 1)
+    return [np.take(values, k, axis=axis + 1) for k in range(len(call.outputs))]
+
+
 HANDLERS: dict[str, Handler] = {
     "ADD": run_add,
     "BATCH_MATMUL": run_batch_matmul,
@@ -278,10 +314,15 @@ HANDLERS: dict[str, Handler] = {
     "EXPAND_DIMS": run_reshape,
     "FULLY_CONNECTED": run_fully_connected,
     "GATHER": run_gather,
+    "LOGISTIC": run_logistic,
+    "MAXIMUM": run_maximum,
     "MEAN": run_mean,
+    "MINIMUM": run_maximum,
     "MUL": run_mul,
+    "PACK": run_pack,
     "PAD": run_pad,
     "QUANTIZE": run_quantize,
+    "RELU": run_relu,
     "RESHAPE": run_reshape,
     "RSQRT": run_rsqrt,
     "SLICE": run_slice,
@@ -291,8 +332,10 @@ HANDLERS: dict[str, Handler] = {
     "SQUEEZE": run_reshape,
     "STRIDED_SLICE": run_strided_slice,
     "SUB": run_add,
+    "TANH": run_tanh,
     "TRANSPOSE": run_transpose,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": run_lstm,
+    "UNPACK": run_unpack,
 }
 
 #: Ops that work on float32 tensors as well.
@@ -302,6 +345,9 @@ MOVES_VALUES = frozenset(
         "DEQUANTIZE",
         "EXPAND_DIMS",
         "GATHER",
+        "MAXIMUM",
+        "MINIMUM",
+        "PACK",
         "PAD",
         "QUANTIZE",
         "RESHAPE",
@@ -310,5 +356,6 @@ MOVES_VALUES = frozenset(
         "SQUEEZE",
         "STRIDED_SLICE",
         "TRANSPOSE",
+        "UNPACK",
     }
 )
