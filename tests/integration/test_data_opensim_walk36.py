@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,7 @@ def test_moments_have_their_peaks_where_walking_has_them(recording: Recording) -
     grid = np.linspace(0, 1, 101)
     cycles = [
         [np.interp(a + grid * (b - a), recording.moments.times_s, c) for c in recording.moments.samples.T]
-        for a, b in zip(strikes[1:-1], strikes[2:], strict=True)
+        for a, b in pairwise(strikes[1:])
     ]
     hip, knee, ankle = np.mean(cycles, axis=0)
     assert 40 <= ankle.argmin() <= 55 and -1.8 < ankle.min() < -1.1  # push-off

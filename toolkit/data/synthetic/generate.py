@@ -17,7 +17,7 @@ from toolkit.data.channels import (
 )
 from toolkit.data.synthetic.dynamics import ground_reaction, joint_moments
 from toolkit.data.synthetic.electromyography import DELAY_S, activations, raw_emg
-from toolkit.data.synthetic.motion import simulate
+from toolkit.data.synthetic.motion import Motion, simulate
 from toolkit.data.synthetic.people import Person, person
 from toolkit.data.synthetic.sensors import imu
 from toolkit.data.synthetic.tasks import TASKS, Task
@@ -56,38 +56,56 @@ def strikes(time_s: Float, phase: Float) -> Float:
     return result
 
 
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What is known of a trial before any sensor reads it: motion, ground reaction (n, 2) in N, moments
+    (n, 3) in Nm/kg and contact times, s, at the IMU's rate and with a margin at both ends."""
+
+    motion: Motion
+    ground: Float
+    moments: Float
+    contact: Float
+
+
+def truth(rng: np.random.Generator, options: Options, who: Person, task: Task, speed: float) -> Trial:
+    """Simulate one trial."""
+    margin = round(MARGIN_S * IMU_RATE_HZ)
+    time_s = (np.arange(round(options.seconds * IMU_RATE_HZ) + 2 * margin) - margin) / IMU_RATE_HZ
+    motion = simulate(rng, task, who, speed, time_s, IMU_RATE_HZ)
+    ground = ground_reaction(motion, motion.right)
+    return Trial(motion, ground, joint_moments(motion, who, ground), strikes(time_s, motion.phase))
+
+
+def generator(options: Options, index: int, task: Task, speed: float) -> np.random.Generator:
+    """The randomness of one trial: it depends on seed, person, task and speed alone."""
+    return np.random.default_rng([options.seed, index, list(TASKS).index(task.name), round(speed * 1000)])
+
+
 def trial(options: Options, who: Person, index: int, task: Task, speed: float) -> Recording:
-    """One trial; its randomness depends on seed, person, task and speed alone."""
-    rng = np.random.default_rng([options.seed, index, list(TASKS).index(task.name), round(speed * 1000)])
-    rate = IMU_RATE_HZ
-    count = round(options.seconds * rate)
-    margin = round(MARGIN_S * rate)
-    time_s = (np.arange(count + 2 * margin) - margin) / rate
-    motion = simulate(rng, task, who, speed, time_s, rate)
-    contact = strikes(time_s, motion.phase)
-    moments = joint_moments(motion, who, ground_reaction(motion, motion.right))
-    inertial = imu(rng, who, motion, contact)
+    """One trial as its sensors give it."""
+    rng = generator(options, index, task, speed)
+    real = truth(rng, options, who, task, speed)
+    inertial = imu(rng, who, real.motion, real.contact)
     emg_time = np.arange(round(options.seconds * EMG_RATE_HZ)) / EMG_RATE_HZ
-    ahead = activations(moments)
-    activation = np.stack([np.interp(emg_time + DELAY_S, time_s, column) for column in ahead.T], axis=1)
-    emg = raw_emg(rng, who, activation, emg_time, contact, EMG_RATE_HZ)
-    kept = slice(margin, margin + count)
-    step = round(rate / MOMENT_RATE_HZ)
+    ahead = activations(real.moments)
+    activation = np.stack(
+        [np.interp(emg_time + DELAY_S, real.motion.time_s, column) for column in ahead.T], axis=1
+    )
+    emg = raw_emg(rng, who, activation, emg_time, real.contact, EMG_RATE_HZ)
+    margin = round(MARGIN_S * IMU_RATE_HZ)
+    kept = slice(margin, margin + round(options.seconds * IMU_RATE_HZ))
     return Recording(
         name=f"{who.name}/{task.name}/{speed:g}",
         person=who.name,
         task=task.name,
         kind="synthetic",
         mass_kg=who.mass_kg,
-        signals={
-            "imu": Signal(imu_stream(), 0.0, inertial[kept]),
-            "emg": Signal(emg_stream(), 0.0, emg),
-        },
-        moments=Signal(moment_stream(), 0.0, moments[kept][::step]),
-        heel_strikes_s=tuple(float(t) for t in contact if 0 <= t < options.seconds),
+        signals={"imu": Signal(imu_stream(), 0.0, inertial[kept]), "emg": Signal(emg_stream(), 0.0, emg)},
+        moments=Signal(moment_stream(), 0.0, real.moments[kept][:: round(IMU_RATE_HZ / MOMENT_RATE_HZ)]),
+        heel_strikes_s=tuple(float(t) for t in real.contact if 0 <= t < options.seconds),
         provenance={
             "source": f"edgetool synthetic gait, seed {options.seed}",
-            "speed_m_per_s": f"{np.linalg.norm(motion.hip_velocity[kept].mean(axis=0)):.2f}",
+            "speed_m_per_s": f"{np.linalg.norm(real.motion.hip_velocity[kept].mean(axis=0)):.2f}",
             "height_m": f"{who.height_m:.3f}",
         },
     )

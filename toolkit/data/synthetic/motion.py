@@ -30,8 +30,9 @@ PELVIS_SMOOTHING_S = 0.025
 
 @dataclass(frozen=True, eq=False)
 class Leg:
-    """One leg over time (n,): pitches in rad, joints relative to the hip in m (n, 2), load in N."""
+    """One leg over time (n,): hip flexion and pitches in rad, joints relative to the hip in m (n, 2), load in N."""
 
+    hip: Float
     thigh: Float
     shank: Float
     foot: Float
@@ -106,6 +107,7 @@ def leg(task: Task, person: Person, speed: float, phase: Float, habit: Habits) -
         values = centre + faster * habit.gain[:, column] * (values - centre)
         pitches.append(values + (0.0 if column == 2 else habit.offset[:, column]))
     hip, knee, foot = pitches
+    # Half of the trunk's lean is the pelvis's, from which the hip's angle counts.
     thigh = hip - np.deg2rad(0.5 * task.trunk_deg)
     shank = thigh - knee
     knee_at = point(thigh, 0.0, -THIGH * height)
@@ -114,7 +116,7 @@ def leg(task: Task, person: Person, speed: float, phase: Float, habit: Habits) -
     along = (interpolate(stance, STANCE_KNOTS, task.pressure) + habit.pressure - ANKLE_FROM_HEEL) * FOOT
     pressure_at = ankle_at + point(foot, along * height, -ANKLE_HEIGHT * height)
     load = vertical_load(task, speed, stance) * habit.load * person.mass_kg * 9.80665
-    return Leg(thigh, shank, foot, knee_at, ankle_at, pressure_at, load, stance)
+    return Leg(hip, thigh, shank, foot, knee_at, ankle_at, pressure_at, load, stance)
 
 
 def hip_velocity_from(side: Leg, rate_hz: float) -> Float:
