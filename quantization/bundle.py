@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -86,19 +87,18 @@ class Bundle:
 
 
 def write_bundle(
-    out: str | Path,
+    folder: Path,
     checkpoint: Checkpoint,
     graphs: Sequence[GraphFile],
     vectors: golden.Golden,
     *,
     about: Mapping[str, Any],
     extra: Mapping[str, bytes] | None = None,
-) -> Bundle:
-    """Write a bundle to the folder ``out``, whole or not at all, and load it again.
+) -> None:
+    """Fill the empty ``folder``, which :func:`new_bundle` yields, with a bundle's files and their manifest.
 
     ``about`` holds the manifest's entries that only the converter knows: scheme, engine, data, tools. ``extra``
     are more files by their path in the bundle. Each graph must carry ``checkpoint``'s contract in its metadata.
-    An existing bundle at ``out`` is replaced. Raises OutputError if the folder cannot be written.
     """
     contents = {
         CHECKPOINT: checkpoint.to_bytes(),
@@ -119,12 +119,20 @@ def write_bundle(
             for name, content in sorted(contents.items())
         },
     }
-    out = Path(out)
-    with new_folder(out, replace_if=MANIFEST) as folder:
-        for name, content in contents.items():
-            write_bytes(folder / name, content)
-        write_json(folder / MANIFEST, manifest)
-    return Bundle.load(out)
+    for name, content in contents.items():
+        write_bytes(folder / name, content)
+    write_json(folder / MANIFEST, manifest)
+
+
+@contextmanager
+def new_bundle(out: str | Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes the bundle ``out`` when the block ends without error.
+
+    A bundle or empty folder at ``out`` is replaced; OutputError at once if ``out`` is anything else or cannot
+    be written, so that nobody waits for a conversion in vain.
+    """
+    with new_folder(Path(out), replace_if=MANIFEST) as folder:
+        yield folder
 
 
 def _entry(graph: GraphFile) -> dict[str, Any]:

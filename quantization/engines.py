@@ -64,6 +64,14 @@ ENGINES: dict[str, str] = {
 DEFAULT_ENGINE = next(iter(ENGINES))
 
 
+def require_scheme(name: str) -> Scheme:
+    """``name`` as a scheme; UsageError names the known ones."""
+    for scheme in SCHEMES:
+        if scheme == name:
+            return scheme
+    raise UsageError(f"scheme {name!r} is not known; allowed: {', '.join(SCHEMES)}")
+
+
 def engine(name: str) -> Build:
     """The ``build`` function of the engine ``name``; UsageError names the known ones."""
     if name not in ENGINES:

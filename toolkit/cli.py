@@ -18,7 +18,9 @@ from toolkit.errors import EdgetoolError
 
 #: group -> {command: (module, one-line help)}. Only what works is listed.
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
-    "Deploy": {},
+    "Deploy": {
+        "convert": ("toolkit.commands.convert", "checkpoint to int8 .tflite, in a bundle with a manifest"),
+    },
     "Learn": {
         "train": ("toolkit.commands.train", "train a Cross-LSTM on recordings"),
     },

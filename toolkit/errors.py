@@ -8,6 +8,7 @@
     |  |- ModelFileError         a .tflite that is truncated or holds an unsupported op
     |  `- BundleError            a bundle that is incomplete or was changed after its manifest
     |- ContractError             two sides disagree on channels, units, rates, filters or normaliser
+    |- ConversionError           a converted graph does not compute what its checkpoint does
     |- OutputError               a result cannot be written
     |- LinkError                 a sensor or a target does not answer as the protocol says
     |- MissingDependencyError    an optional package or program is not installed
@@ -52,6 +53,10 @@ class BundleError(InputError):
 
 class ContractError(EdgetoolError):
     """Two sides disagree on channels, units, rates, filters or normaliser."""
+
+
+class ConversionError(EdgetoolError):
+    """An engine cannot convert a checkpoint, or its graph does not compute what the checkpoint does."""
 
 
 class OutputError(EdgetoolError):

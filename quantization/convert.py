@@ -1,0 +1,208 @@
+"""From a checkpoint and data to a bundle: calibration windows, an engine's graphs, golden vectors."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import toolkit.data
+from quantization import engines, execute
+from quantization.bundle import Bundle, new_bundle, write_bundle
+from quantization.engines import GraphFile, Scheme
+from quantization.metadata import embed_contract
+from quantization.quiet import quiet
+from toolkit.data.splits import Split, select
+from toolkit.data.windows import cut
+from toolkit.errors import RecordingError, UsageError
+from toolkit.model import float_reference, resolve_checkpoint
+from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.config import STREAMS
+from toolkit.model.prepare import data_provenance
+from toolkit.records import Recording, Windows
+
+DEFAULT_DATA = "synthetic"
+GOLDEN_WINDOWS = 32
+#: Candidates for calibration are cut this far apart, in grid samples: neighbours are nearly the same window.
+_STRIDE = 5
+#: Packages whose versions the manifest gives: of every conversion, and of those with one engine.
+_TOOLS = ("numpy", "ai-edge-litert", "flatbuffers")
+_ENGINE_TOOLS = {"tensorflow": ("tensorflow", "tf_keras")}
+
+#: Called with the name of a stage when it begins, its number from 0 and how many there are.
+Progress = Callable[[str, int, int], None]
+
+
+def convert(
+    checkpoint: str | Path | Checkpoint,
+    data: str | Sequence[Recording] = DEFAULT_DATA,
+    out: str | Path = "bundle",
+    *,
+    scheme: Scheme = "int8",
+    engine: str = engines.DEFAULT_ENGINE,
+    calibration_windows: int = 200,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Bundle:
+    """Convert ``checkpoint`` (a file, or ``pretrained``) to the bundle ``out``.
+
+    ``data`` is a source as for :func:`toolkit.data.load`, or recordings; ranges come from
+    ``calibration_windows`` windows of the train part of the checkpoint's split, drawn from ``seed`` over people and
+    tasks alike. ``options`` are the engine's own. The same input gives the same bytes.
+
+    Raises CheckpointError, RecordingError or ContractError for input that does not fit, UsageError for an unknown
+    engine, scheme or option, OutputError if ``out`` cannot be written, ConversionError if the engine fails.
+    """
+    tell = progress or _silent
+    engines.require_scheme(scheme)
+    if calibration_windows < 1 or seed < 0:
+        raise UsageError(
+            f"calibration windows are {calibration_windows} and the seed {seed}; at least 1 and 0 are allowed"
+        )
+    build = engines.engine(engine)
+    model = (
+        checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(resolve_checkpoint(checkpoint))
+    )
+    with new_bundle(out) as folder:
+        tell("reading and filtering data", 0, 3)
+        recordings = toolkit.data.load(data) if isinstance(data, str) else list(data)
+        drawn = draw(model, recordings, calibration_windows, seed)
+        tell(f"converting with the {engine} engine", 1, 3)
+        built = build(model, drawn.calibration, scheme=scheme, **options)
+        graphs = [replace(g, content=embed_contract(g.content, model.contract)) for g in built]
+        tell("computing golden vectors", 2, 3)
+        vectors, graphs = golden_vectors(model, graphs, drawn.golden)
+        about = {
+            "scheme": scheme,
+            "engine": {"name": engine, "options": options},
+            "data": _about_data(data, recordings, drawn, seed),
+            "tools": _tool_versions(engine),
+        }
+        write_bundle(folder, model, graphs, vectors, about=about)
+    return Bundle.load(out)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Windows drawn for calibration and as golden vectors, the split they come from and what its choice means."""
+
+    calibration: Windows
+    golden: Windows
+    split: Split
+    available: int
+    notes: tuple[str, ...] = ()
+
+
+def draw(checkpoint: Checkpoint, recordings: Sequence[Recording], count: int, seed: int) -> Drawn:
+    """Draw ``count`` calibration windows, and golden ones, from the train part of the checkpoint's split.
+
+    Without a split, or if the split has none of these people in its train part, the first 60 % of each
+    recording are used and a note says so. Raises RecordingError if there is no window at all.
+    """
+    split, notes = _calibration_split(checkpoint, recordings)
+    windows = cut(select(recordings, split, "train"), checkpoint.contract, _STRIDE)
+    if not len(windows):
+        raise RecordingError(
+            f"the train part of the data has no window of {checkpoint.contract.window} samples; record longer or use "
+            "other data"
+        )
+    generator = np.random.default_rng(seed)
+    calibration = windows.take(stratified(windows, count, generator))
+    golden = windows.take(stratified(windows, GOLDEN_WINDOWS, generator))
+    return Drawn(calibration, golden, split, len(windows), notes)
+
+
+def stratified(windows: Windows, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Indices of at most ``count`` windows, ascending: as many of each person and task as there are, evenly.
+
+    A group that has too few gives all of its own, and the others make up for it.
+    """
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, owner in enumerate(windows.recording):
+        recording = windows.recordings[owner]
+        groups.setdefault((recording.person, recording.task), []).append(index)
+    queues = [list(generator.permutation(members)) for _, members in sorted(groups.items())]
+    queues = [queues[i] for i in generator.permutation(len(queues))]
+    longest = max(len(queue) for queue in queues)
+    turns = [int(queue[turn]) for turn in range(longest) for queue in queues if turn < len(queue)]
+    return np.sort(np.array(turns[:count], np.int64))
+
+
+def golden_vectors(
+    checkpoint: Checkpoint, graphs: Sequence[GraphFile], windows: Windows
+) -> tuple[dict[str, NDArray[Any]], list[GraphFile]]:
+    """Arrays as :mod:`quantization.golden` lists them, and the graphs with a note where TFLM cannot run one."""
+    inputs = {stream: np.ascontiguousarray(windows.inputs[stream]) for stream in STREAMS}
+    vectors: dict[str, NDArray[Any]] = dict(inputs)
+    vectors["moments.reference"] = float_reference.window(checkpoint, inputs).astype(np.float32)
+    noted = []
+    for graph in graphs:
+        if (graph.graph, graph.scheme) == ("window", "int8"):
+            name = f"{graph.graph}.{graph.scheme}"
+            with quiet():
+                moments, given = execute.run_litert(graph.content, inputs)
+                vectors[f"moments.{name}.litert"] = moments
+                vectors.update({f"{stream}.{name}": given[stream] for stream in STREAMS})
+                if execute.has_tflm():
+                    try:
+                        vectors[f"moments.{name}.tflm"] = execute.run_tflm(graph.content, inputs)
+                    except RuntimeError as error:
+                        note = f"does not run on TensorFlow Lite Micro: {str(error).splitlines()[0]}"
+                        graph = replace(graph, notes=(*graph.notes, note))
+        noted.append(graph)
+    return vectors, noted
+
+
+def _calibration_split(
+    checkpoint: Checkpoint, recordings: Sequence[Recording]
+) -> tuple[Split, tuple[str, ...]]:
+    """The checkpoint's split if these recordings have a train part in it."""
+    chronological = Split("chronological")
+    if checkpoint.split is None:
+        return chronological, ("the checkpoint has no split: calibrated on the first 60 % of each recording",)
+    split = Split.from_json(checkpoint.split)
+    try:
+        select(recordings, split, "train")
+    except RecordingError:
+        return chronological, (
+            "nobody in the data is in the train part of the checkpoint's split: calibrated on the first 60 % of each "
+            "recording, which a bench on the same data sees again",
+        )
+    return split, ()
+
+
+def _about_data(
+    data: str | Sequence[Recording], recordings: Sequence[Recording], drawn: Drawn, seed: int
+) -> dict[str, Any]:
+    """The manifest's ``data``: provenance, the split, how many windows were drawn."""
+    source = source_name(data) if isinstance(data, str) else "recordings in memory"
+    return {
+        **data_provenance(recordings, source),
+        "split": drawn.split.to_json(),
+        "part": "train",
+        "windows": drawn.available,
+        "calibration_windows": len(drawn.calibration),
+        "seed": seed,
+        "notes": list(drawn.notes),
+    }
+
+
+def source_name(source: str) -> str:
+    """A source without the folders of this machine: ``synthetic...`` as it is, else the last part of the path."""
+    return source if source.startswith("synthetic") else Path(source.partition(":root=")[0]).name
+
+
+def _tool_versions(engine: str) -> dict[str, str]:
+    """Versions of the packages whose code decides the bytes."""
+    names = (*_TOOLS, *_ENGINE_TOOLS.get(engine, ()), *(("tflite-micro",) if execute.has_tflm() else ()))
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress for callers that want none."""

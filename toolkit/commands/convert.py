@@ -1,0 +1,126 @@
+"""``edgetool convert``: a checkpoint in, a bundle out; a thin face of ``quantization.convert.convert``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from quantization.bundle import Bundle
+
+
+@click.command(
+    name="convert",
+    epilog="Example: edgetool convert pretrained --data synthetic --out bundle",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True},
+)
+@click.argument("checkpoint", metavar="CHECKPOINT")
+@click.option(
+    "--data",
+    metavar="SOURCE",
+    help="Data to calibrate on: synthetic[:OPTIONS], a dataset TOML, an NPZ or a folder. Not given: synthetic.",
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="BUNDLE", help="Folder to write."
+)
+@click.option("--scheme", default="int8", metavar="NAME", help="int8 or float32.")
+@click.option(
+    "--engine", metavar="NAME", help="What converts; an unknown name lists them. Not given: the first."
+)
+@click.option("--calibration-windows", default=200, help="Windows whose ranges set the int8 scales.")
+@click.option("--seed", default=0, help="Of the drawn calibration windows.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Also write the manifest."
+)
+def command(
+    checkpoint: str,
+    data: str | None,
+    out: Path,
+    scheme: str,
+    engine: str | None,
+    calibration_windows: int,
+    seed: int,
+    json_file: Path | None,
+) -> None:
+    """Convert CHECKPOINT, a file or the word pretrained, to an int8 bundle.
+
+    The bundle holds the int8 and float32 .tflite, the checkpoint, golden vectors and a manifest with the hash of
+    every file. Calibration sees the train part of the data only. The same input gives the same bytes.
+    """
+    from quantization.convert import DEFAULT_DATA, convert
+    from quantization.engines import DEFAULT_ENGINE, require_scheme
+    from toolkit.files import write_json
+
+    if data is None:
+        click.echo(f"No --data given: calibrating on {DEFAULT_DATA} data.", err=True)
+    with _bar() as progress:
+        bundle = convert(
+            checkpoint,
+            data or DEFAULT_DATA,
+            out,
+            scheme=require_scheme(scheme),
+            engine=engine or DEFAULT_ENGINE,
+            calibration_windows=calibration_windows,
+            seed=seed,
+            progress=progress,
+        )
+    if json_file is not None:
+        write_json(json_file, dict(bundle.manifest))
+    _print(bundle, out)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Stages on stderr, when it is a terminal.
+
+    It writes to a copy of the descriptor: while native libraries run, descriptor 2 leads to nowhere.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with os.fdopen(os.dup(2), "w") as stderr:
+        with Progress(*columns, console=Console(file=stderr), transient=True) as bar:
+            task = bar.add_task("starting", total=None)
+
+            def show(stage: str, done: int, total: int) -> None:
+                bar.update(task, description=stage, completed=done, total=total)
+
+            yield show
+
+
+def _print(bundle: Bundle, out: Path) -> None:
+    """The graphs in a table that fits 80 columns, what to know about them, and what to do next."""
+    from rich.console import Console
+    from rich.table import Table
+
+    data = bundle.manifest["data"]
+    kinds = ", ".join(data["kinds"])
+    table = Table(
+        title=f"Calibrated on {data['calibration_windows']} windows, {kinds} data, train part",
+        title_justify="left",
+    )
+    for name in ("graph", "scheme"):
+        table.add_column(name)
+    for name in ("operators", "bytes"):
+        table.add_column(name, justify="right")
+    table.add_column("file")
+    for entry in bundle.manifest["graphs"]:
+        operators = sum(entry["operators"].values())
+        table.add_row(
+            entry["graph"],
+            entry["scheme"],
+            str(operators),
+            f"{entry['bytes']:,}",
+            f"{out.name}/{entry['file']}",
+        )
+    Console(width=80).print(table)
+    notes = [*data["notes"], *(note for graph in bundle.graphs for note in graph.notes)]
+    for note in dict.fromkeys(notes):
+        click.echo(f"Note: {note}")
+    click.echo(f"Wrote {out}. Next: edgetool bench {out}")
