@@ -22,7 +22,7 @@ SHARE = np.array([
     [0.00, 0.00, 0.00, 0.00, 0.48, 0.00],  # soleus
     [0.00, 0.00, 0.00, 0.25, 0.42, 0.00],  # med_gas
     [0.00, 0.00, 0.00, 0.20, 0.38, 0.00],  # lat_gas
-    [0.04, 0.00, 0.00, 0.00, 0.00, 1.60],  # tib_ant
+    [0.22, 0.00, 0.00, 0.00, 0.00, 1.30],  # tib_ant: also lifts the foot while the hip swings the leg
     [0.00, 0.42, 0.00, 0.70, 0.00, 0.00],  # semimem
     [0.00, 0.48, 0.00, 0.60, 0.00, 0.00],  # bifemlh
     [0.00, 0.03, 0.70, 0.00, 0.00, 0.00],  # vas_lat
@@ -33,6 +33,9 @@ SHARE = np.array([
 NEIGHBOURS = ((0, 1), (0, 2), (1, 2), (3, 0), (4, 5), (6, 7), (7, 8), (6, 8))
 # fmt: on
 CROSSTALK = 0.08
+# A muscle's activation for the opposite moment, as a share of that for its own; and its tone at rest.
+COCONTRACTION = 0.05
+REST = 0.02
 BAND_HZ = (20.0, 450.0)
 
 
@@ -42,7 +45,7 @@ def activations(moments: Float) -> Float:
     work = np.stack([hip, -hip, knee, -knee, -ankle, ankle], axis=1)
     direct = np.maximum(work, 0.0)
     opposite = np.maximum(-work, 0.0)
-    drive = (direct + 0.08 * opposite) @ SHARE.T + 0.02
+    drive = (direct + COCONTRACTION * opposite) @ SHARE.T + REST
     # Saturates smoothly below 1.
     result: Float = np.tanh(drive)
     return result
