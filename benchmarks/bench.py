@@ -1,0 +1,134 @@
+"""Judge a bundle against its float model: accuracy, latency and size, on every engine and target asked for."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, report_json
+from benchmarks.budgets import check, require_kept, require_sensible
+from benchmarks.evaluation import Evaluation, evaluate_on
+from benchmarks.judging import judge_all
+from benchmarks.report import Report
+from benchmarks.targets import Job, Progress, require_known
+from quantization.bundle import Bundle
+from toolkit.errors import UsageError
+from toolkit.model.checkpoint import Checkpoint
+
+#: Enough for intervals of a few per cent, few enough for a minute on two cores.
+WINDOWS = 2000
+
+
+def bench(
+    bundle: str | Path | Bundle,
+    data: str | None = None,
+    *,
+    on: Sequence[str] = ("host",),
+    json: str | Path | None = None,
+    html: str | Path | None = None,
+    max_rmse_increase: float | None = None,
+    max_p99_us: float | None = None,
+    windows: int = WINDOWS,
+    threads: int = 1,
+    seed: int = 0,
+    progress: Progress | None = None,
+    show: Callable[[Report], None] | None = None,
+) -> Report:
+    """Run every engine of every target in ``on`` on the same windows and compare with the float model.
+
+    ``data`` is a source as for :func:`toolkit.data.load`; by default what the bundle was made from. Of it the
+    test part of the checkpoint's split is used, at most about ``windows`` windows in whole gait cycles. ``json`` and
+    ``html`` are files to write. ``max_rmse_increase`` (percent) and ``max_p99_us`` are budgets on the int8 rows:
+    a broken one raises BudgetError after ``show`` was called and the files were written.
+
+    Raises BundleError for a bundle that was changed, ContractError for data that does not fit it, UsageError
+    for arguments that make no sense.
+    """
+    require_sensible(max_rmse_increase, max_p99_us)
+    require_known(on)
+    if threads < 1:
+        raise UsageError(f"--threads is {threads}; it must be at least 1")
+    if seed < 0:
+        raise UsageError(f"--seed is {seed}; it must be at least 0")
+    progress = progress or _silent
+    loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(Path(bundle))
+    source = data if data is not None else own_source(loaded)
+    evaluation = _evaluation(loaded.checkpoint, source, windows, progress)
+    job = Job(loaded.path, loaded.checkpoint, loaded.graphs, evaluation, threads, seed, progress)
+    runs, skipped = judge_all(job, on)
+    report = Report(
+        bundle=_about(loaded),
+        data=evaluation,
+        runs=runs,
+        skipped=skipped,
+        budgets=check(runs, max_rmse_increase, max_p99_us),
+        machine=machine.describe(),
+        threads=threads,
+        seed=seed,
+        command=_command(str(loaded.path), source, on, windows, threads, seed),
+    )
+    _publish(report, json, html, show)
+    require_kept(report.budgets)
+    return report
+
+
+def own_source(bundle: Bundle) -> str:
+    """The data that calibrated a bundle, if it can be had from here; else UsageError asks for ``--data``."""
+    source = bundle.data_source
+    if source.partition(":")[0] != "synthetic" and not Path(source).exists():
+        raise UsageError(
+            f"bundle {bundle.path} was made from {source!r}, which is not here; say where with --data"
+        )
+    return source
+
+
+def _about(bundle: Bundle) -> dict[str, Any]:
+    """What names a bundle in a report: its folder's name and the hashes of what was judged."""
+    files: Mapping[str, Any] = bundle.manifest["files"]
+    return {
+        "name": bundle.path.resolve().name,
+        "checkpoint_hash": bundle.checkpoint.hash,
+        "contract_hash": bundle.contract.hash,
+        "scheme": bundle.manifest.get("scheme"),
+        "engine": bundle.manifest.get("engine"),
+        "graphs": [
+            {"graph": g.graph, "scheme": g.scheme, "file": g.file, "sha256": files[g.file]["sha256"]}
+            for g in bundle.graphs
+        ],
+    }
+
+
+def _evaluation(checkpoint: Checkpoint, source: str, windows: int, progress: Progress) -> Evaluation:
+    from toolkit.data import load
+
+    progress("data", 0, 1)
+    evaluation = evaluate_on(checkpoint, load(source), source, windows)
+    progress("data", 1, 1)
+    return evaluation
+
+
+def _publish(
+    report: Report, json: str | Path | None, html: str | Path | None, show: Callable[[Report], None] | None
+) -> None:
+    if json is not None:
+        report_json.write(report, Path(json))
+    if html is not None:
+        from benchmarks import report_html
+
+        report_html.write(report, Path(html))
+    if show is not None:
+        show(report)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress for callers that want none."""
+
+
+def _command(bundle: str, source: str, on: Sequence[str], windows: int, threads: int, seed: int) -> str:
+    parts = ["edgetool", "bench", bundle, "--data", source]
+    for target in on:
+        parts += ["--on", target]
+    parts += ["--windows", str(windows), "--threads", str(threads), "--seed", str(seed)]
+    return shlex.join(parts)

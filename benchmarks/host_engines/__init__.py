@@ -1,0 +1,1 @@
+"""The engines of ``benchmarks.engines``, one module each."""

@@ -1,0 +1,168 @@
+"""A report as tables for a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.accuracy import Interval
+from benchmarks.budgets import deployed
+from benchmarks.report import Report, Run
+
+#: What each kind of data is called wherever a person reads it.
+KIND_NAMES = {
+    "synthetic": "synthetic gait",
+    "virtual-imu": "measured gait, virtual IMU",
+    "measured": "measured",
+}
+WIDTH = 80
+
+
+def show(report: Report, console: Console | None = None) -> None:
+    """Print the report: accuracy and latency of each row, the deployed rows by joint and task, notes."""
+    console = console or Console(width=WIDTH, highlight=False)
+    console.print(_heading(report))
+    console.print(_accuracy_table(report))
+    console.print(_latency_table(report))
+    console.print(_joint_table(report))
+    for line in _notes(report):
+        console.print(line, style="dim")
+    for one in report.budgets.broken:
+        console.print(Text(f"budget broken: {one}", style="bold red"))
+
+
+def _heading(report: Report) -> Text:
+    data = report.data
+    people, cycles = len(data.people), data.units.whole_cycles
+    counted = f"{len(data.windows):,} of {data.available:,} windows"
+    return Text.assemble(
+        ("Accuracy and latency of ", "bold"),
+        (str(report.bundle["name"]), "bold cyan"),
+        "\n",
+        f"{KIND_NAMES[data.kind]} ({data.source}), {data.part} part: {counted},\n"
+        f"{cycles} gait cycles, {people} {'person' if people == 1 else 'people'}, "
+        f"{len(set(data.task))} {'task' if len(set(data.task)) == 1 else 'tasks'}\n",
+    )
+
+
+def _new_table(title: str) -> Table:
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1)
+    )
+
+
+def _accuracy_table(report: Report) -> Table:
+    table = _new_table("Accuracy, all joints (moments in Nm/kg)")
+    table.add_column("engine", no_wrap=True)
+    for heading in (
+        "\nRMSE",
+        "95 %\ninterval",
+        "\nnRMSE",
+        "\nR2",
+        "peak\nerror",
+        "RMSE\nvs float",
+        "error\nvs float",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for run in report.runs:
+        scores = run.accuracy.overall
+        table.add_row(
+            row_name(run),
+            number(scores.rmse, 4),
+            interval(scores.rmse_interval, 3),
+            f"{number(scores.nrmse_pct, 1)} %",
+            number(scores.r2, 3),
+            number(scores.peak_error, 3),
+            "baseline" if run.measured.is_baseline else f"{signed(scores.rmse_increase_pct)} %",
+            "" if run.measured.is_baseline else f"{number(scores.error_vs_float_pct, 2)} %",
+        )
+    return table
+
+
+def _latency_table(report: Report) -> Table:
+    period = next((r.measured.latency.sample_period_us for r in report.runs if r.measured.latency), math.nan)
+    threads = f"{report.threads} thread{'s' if report.threads > 1 else ''}"
+    table = _new_table(f"\nLatency of one inference (us, {threads}; a sample comes every {period:,.0f} us)")
+    table.add_column("engine", no_wrap=True)
+    for heading in ("p50", "p90", "p99", "max", "n", "p99 of\nperiod", "model\nkB", "arena\nkB"):
+        table.add_column(heading, justify="right")
+    for run in report.runs:
+        time, size = run.measured.latency, run.measured.size
+        times = (
+            [f"{v:,.0f}" for v in (time.p50_us, time.p90_us, time.p99_us, time.max_us)]
+            + [f"{time.n:,}", f"{time.p99_share_pct:.1f} %"]
+            if time
+            else ["-"] * 6
+        )
+        arena = f"{size.arena_bytes / 1000:.1f}" if size.arena_bytes else ""
+        table.add_row(row_name(run), *times, f"{size.model_bytes / 1000:.1f}", arena)
+    return table
+
+
+def _joint_table(report: Report) -> Table:
+    shown = deployed(report.runs)[:1] or [report.baseline]
+    run = shown[0]
+    table = _new_table(f"\nRMSE of {run.measured.name} by task and joint (float), Nm/kg")
+    table.add_column("task")
+    for joint in report.data.joints:
+        table.add_column(short_joint(joint), justify="right")
+    table.add_column("all", justify="right")
+    accuracy, base = run.accuracy, report.baseline.accuracy
+    for task in accuracy.per_task:
+        own, other = accuracy.per_task_joint[task], base.per_task_joint[task]
+        cells = [_pair(own[j].rmse, other[j].rmse) for j in report.data.joints]
+        table.add_row(task, *cells, _pair(accuracy.per_task[task].rmse, base.per_task[task].rmse))
+    cells = [_pair(accuracy.per_joint[j].rmse, base.per_joint[j].rmse) for j in report.data.joints]
+    table.add_row("all", *cells, _pair(accuracy.overall.rmse, base.overall.rmse), style="bold")
+    cells = [number(accuracy.per_joint[j].r2, 3) for j in report.data.joints]
+    table.add_row("R2", *cells, number(accuracy.overall.r2, 3))
+    return table
+
+
+def _notes(report: Report) -> Sequence[str]:
+    lines = ["", f"Times are measured on {report.machine['processor']}."]
+    if any(not run.measured.judged_latency for run in report.runs):
+        lines.append("tflm's time on this machine says nothing about a microcontroller.")
+    over = report.baseline.accuracy.overall.rmse_interval
+    if over is not None:
+        lines.append(f"Intervals: bootstrap over {over.units} {over.over}, seed {report.seed}.")
+    for one in report.skipped:
+        lines.append(f"not run: {one.engine} {one.scheme} {one.graph}: {one.reason}")
+    lines.append(f"again: {report.command}")
+    return lines
+
+
+def row_name(run: Run) -> str:
+    """What a table calls a row; the host and the window graph go without saying."""
+    measured = run.measured
+    graph = "" if measured.graph == "window" else f" {measured.graph}"
+    where = "" if measured.target == "host" else f"{measured.target} "
+    return f"{where}{measured.engine} {measured.scheme}{graph}"
+
+
+def _pair(own: float, other: float) -> str:
+    return f"{number(own, 4)} ({number(other, 4)})"
+
+
+def short_joint(name: str) -> str:
+    """``knee_extension_moment`` as "knee extension"."""
+    return name.removesuffix("_moment").replace("_", " ")
+
+
+def number(value: float, digits: int) -> str:
+    """With a fixed number of digits; "-" for what cannot be computed."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+
+
+def signed(value: float) -> str:
+    """Two digits with a sign; "-" for what cannot be computed."""
+    return f"{value:+.2f}" if math.isfinite(value) else "-"
+
+
+def interval(value: Interval | None, digits: int) -> str:
+    """Both ends, or "-"."""
+    return f"{value.low:.{digits}f}-{value.high:.{digits}f}" if value else "-"

@@ -1,0 +1,273 @@
+"""A report as one HTML file: no script, nothing loaded from elsewhere, plots as inline SVG."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from benchmarks import report_plots
+from benchmarks.budgets import deployed
+from benchmarks.report import Report, Run
+from benchmarks.report_console import KIND_NAMES, interval, number, row_name, signed
+from toolkit import __version__
+from toolkit.files import write_bytes
+
+#: Colours that the style sheet has for rows.
+_SERIES = 8
+
+
+def write(report: Report, path: Path) -> None:
+    """Write the page whole or not at all; OutputError if it cannot be written."""
+    write_bytes(path, page(report).encode())
+
+
+def page(report: Report) -> str:
+    """The page's text."""
+    own = files("benchmarks")
+    style = own.joinpath("report_style.css").read_text()
+    template = Template(own.joinpath("report_template.html").read_text())
+    rows = deployed(report.runs)
+    return template.substitute(
+        title=_text(f"Bench of {report.bundle['name']}"),
+        style=style,
+        toggles=_toggle_rules(report),
+        badges=_badges(report),
+        verdict=_verdict(report),
+        tiles=_tiles(report),
+        summary_note=_summary_note(report),
+        summary=_summary(report),
+        gait_note=_gait_note(report),
+        legend=_legend(report, rows),
+        gait=_gait(report),
+        error_note="RMSE against the reference moments. Rest the pointer on a dot to read its value.",
+        keys=_keys(report.runs, report),
+        errors=_figures(report_plots.error_by_joint(report)),
+        increase_note=_increase_note(report),
+        increases=_figures(report_plots.increase_by_task(report, rows)),
+        latency_note=_latency_note(report),
+        latency=_figures(report_plots.latencies(report)),
+        how=_how(report),
+        command=_text(report.command),
+        footer=f"edgetool {__version__}. The same figures for machines: <code>edgetool bench --json FILE</code>.",
+    )
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _series(report: Report, run: Run) -> str:
+    return f"s{report.runs.index(run) % _SERIES}"
+
+
+def _figures(plots: Iterable[str]) -> str:
+    return "".join(f"<figure>{plot}</figure>" for plot in plots)
+
+
+def _badges(report: Report) -> str:
+    data, budgets = report.data, report.budgets
+    badges = [f'<span class="badge kind">{_text(KIND_NAMES[data.kind])}</span>']
+    badges.append(f'<span class="badge">{_text(data.part)} part of {_text(data.source)}</span>')
+    if budgets.broken:
+        badges.append('<span class="badge broken">budget broken</span>')
+    elif budgets.max_rmse_increase_pct is not None or budgets.max_p99_us is not None:
+        badges.append('<span class="badge kept">budgets kept</span>')
+    return "".join(badges)
+
+
+def _verdict(report: Report) -> str:
+    base = report.baseline.accuracy.overall
+    words = [
+        f"The float model estimates joint moments with an RMSE of {number(base.rmse, 4)} Nm/kg (R² {number(base.r2, 3)})."
+    ]
+    rows = deployed(report.runs)
+    if rows:
+        worst = max(rows, key=lambda run: run.accuracy.overall.rmse_increase_pct)
+        scores = worst.accuracy.overall
+        words.append(
+            f"As deployed its RMSE changes by {signed(scores.rmse_increase_pct)} % and its output differs from the float "
+            f"output by {number(scores.error_vs_float_pct, 2)} % of the moments’ standard deviation "
+            f"({_text(row_name(worst))}, the least accurate of {len(rows)} deployed "
+            f"row{'s' if len(rows) > 1 else ''})."
+        )
+    words += [f"<strong>Budget broken:</strong> {_text(one)}." for one in report.budgets.broken]
+    return " ".join(words)
+
+
+def _tiles(report: Report) -> str:
+    rows = deployed(report.runs) or [report.baseline]
+    run = rows[0]
+    scores, latency = run.accuracy.overall, run.measured.latency
+    tiles = [
+        (f"{signed(scores.rmse_increase_pct)} %", f"RMSE of {row_name(run)} against float"),
+        (number(scores.r2, 3), f"R² of {row_name(run)}, all joints"),
+    ]
+    if latency:
+        tiles.append(
+            (f"{latency.p99_us:,.0f} µs", f"p99 latency, {latency.p99_share_pct:.1f} % of a sample period")
+        )
+    share = 100 * run.measured.size.model_bytes / report.baseline.measured.size.model_bytes
+    tiles.append(
+        (f"{run.measured.size.model_bytes / 1000:.0f} kB", f"model file, {share:.0f} % of the float weights")
+    )
+    return "".join(f'<div class="tile"><b>{_text(a)}</b><span>{_text(b)}</span></div>' for a, b in tiles)
+
+
+def _summary_note(report: Report) -> str:
+    around = report.baseline.accuracy.overall.rmse_interval
+    note = f"{len(report.data.windows):,} windows of {report.data.available:,}, the same for every row. Moments in Nm/kg."
+    if around:
+        note += f" Small figures: {around.level:.0%} bootstrap interval over {around.units} {around.over}."
+    return note
+
+
+_COLUMNS = (
+    "row", "RMSE", "nRMSE", "R²", "r", "peak error", "RMSE against<br>float", "error against<br>float",
+    "p50 µs", "p90 µs", "p99 µs", "max µs", "p99 of<br>period", "model kB", "arena kB",
+)  # fmt: skip
+
+
+def _summary(report: Report) -> str:
+    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+    body = "".join(f"<tr>{_summary_row(report, run)}</tr>" for run in report.runs)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _summary_row(report: Report, run: Run) -> str:
+    scores, measured = run.accuracy.overall, run.measured
+    broken = {one.budget for one in report.budgets.broken if one.row == f"{measured.target} {measured.name}"}
+    increase = f"{signed(scores.rmse_increase_pct)} %"
+    cells = [
+        (f'<span class="key {_series(report, run)}"></span>{_text(row_name(run))}', ""),
+        (f"{number(scores.rmse, 4)}<br><small>{interval(scores.rmse_interval, 3)}</small>", ""),
+        (f"{number(scores.nrmse_pct, 1)} %", ""),
+        (number(scores.r2, 3), ""),
+        (number(scores.r, 3), ""),
+        (number(scores.peak_error, 3), ""),
+        ("baseline", "")
+        if measured.is_baseline
+        else (
+            f"{increase}<br><small>{_range(run)}</small>",
+            "over" if "rmse_increase_pct" in broken else "",
+        ),
+        ("", "") if measured.is_baseline else (f"{number(scores.error_vs_float_pct, 2)} %", ""),
+    ]
+    time, size = measured.latency, measured.size
+    for name in ("p50_us", "p90_us", "p99_us", "max_us"):
+        css = "over" if name in broken else ""
+        cells.append((f"{getattr(time, name):,.0f}" if time else "-", css))
+    cells.append((f"{time.p99_share_pct:.1f} %" if time else "-", ""))
+    cells.append((f"{size.model_bytes / 1000:.1f}", ""))
+    cells.append((f"{size.arena_bytes / 1000:.1f}" if size.arena_bytes else "", ""))
+    return "".join(f'<td class="{css}">{text}</td>' if css else f"<td>{text}</td>" for text, css in cells)
+
+
+def _range(run: Run) -> str:
+    around = run.accuracy.overall.rmse_increase_interval
+    return f"{signed(around.low)} to {signed(around.high)}" if around else "-"
+
+
+def _toggle_rules(report: Report) -> str:
+    """A row's curve hides when its box in the legend is not ticked; no script is needed."""
+    return "\n".join(
+        f"#gait:has(#show-{i}:not(:checked)) .gait .s{i} {{ display: none; }}"
+        for i in range(len(report.runs))
+    )
+
+
+def _legend(report: Report, rows: list[Run]) -> str:
+    ticked = {report.runs.index(run) for run in [report.baseline, *rows[:1]]}
+    parts = ['<span><span class="key ref"></span>reference, mean and one standard deviation</span>']
+    for place, run in enumerate(report.runs):
+        mark = " checked" if place in ticked else ""
+        parts.append(
+            f'<label><input type="checkbox" id="show-{place}"{mark}><span class="key {_series(report, run)}"></span>'
+            f"{_text(row_name(run))}</label>"
+        )
+    return "".join(parts)
+
+
+def _keys(runs: Iterable[Run], report: Report) -> str:
+    return "".join(
+        f'<span><span class="key {_series(report, run)}"></span>{_text(row_name(run))}</span>' for run in runs
+    )
+
+
+def _gait_note(report: Report) -> str:
+    cycles = report.data.units.whole_cycles
+    if not cycles:
+        return "The recordings carry no heel strikes, so there are no gait cycles to draw."
+    return (
+        f"Means over {cycles} whole gait cycles, from heel strike to heel strike. "
+        "Tick a row to draw it; the vertical scale of a joint is the same in every task."
+    )
+
+
+def _gait(report: Report) -> str:
+    return "".join(
+        f'<h3>{_text(task)}</h3><div class="grid">{_figures(panels)}</div>'
+        for task, panels in report_plots.gait_cycles(report).items()
+        if panels
+    )
+
+
+def _increase_note(report: Report) -> str:
+    return (
+        "How much the RMSE grows against the float model on the same windows; lines are 95 % intervals of the paired "
+        "difference. Below zero, rounding happened to help."
+    )
+
+
+def _latency_note(report: Report) -> str:
+    times = [run.measured.latency for run in report.runs if run.measured.latency]
+    if not times:
+        return "No latency was measured."
+    note = (
+        f"Measured here, {report.threads} thread{'s' if report.threads > 1 else ''}, after warm-up, engines taking turns, "
+        f"single calls from Python; a sample comes every {times[0].sample_period_us:,.0f} µs."
+    )
+    if any(not run.measured.judged_latency for run in report.runs):
+        note += " TensorFlow Lite Micro is run for its integers: its time on this machine says nothing about a microcontroller."
+    return note
+
+
+def _how(report: Report) -> str:
+    data = report.data
+    kind = {
+        "synthetic": "Synthetic gait: generated, no person walked. Errors on people will differ.",
+        "virtual-imu": "Measured gait with a virtual IMU: inertial signals are computed from measured joint angles.",
+        "measured": "Measured signals and reference moments.",
+    }[data.kind]
+    entries = [
+        (
+            "data",
+            f"{kind} {len(data.people)} people, tasks {', '.join(sorted(set(data.task)))}, {data.part} part.",
+        ),
+        ("contract", f"{data.contract.hash[:16]}…"),
+        ("bundle", ", ".join(f"{g['file']} {g['sha256'][:16]}…" for g in report.bundle.get("graphs", []))),
+        (
+            "machine",
+            f"{report.machine['processor']}, {report.machine['architecture']}, Python {report.machine['python']}",
+        ),
+    ]
+    for run in report.runs:
+        measured = run.measured
+        label = measured.latency.label if measured.latency else "not timed"
+        entries.append((row_name(run), f"{measured.how}; version {measured.version}; latency {label}."))
+    entries += [(f"{s.engine} {s.scheme} {s.graph}", f"Not run: {s.reason}") for s in report.skipped]
+    entries += [
+        ("RMSE", "Root of the mean squared error over all windows and joints."),
+        ("nRMSE", "RMSE over the range of the reference, mean of the joints."),
+        ("peak error", "Mean absolute difference of each gait cycle’s largest moment."),
+        ("RMSE against float", "100 × (RMSE / RMSE of the float model − 1)."),
+        (
+            "error against float",
+            "RMS difference from the float model over the standard deviation of the reference.",
+        ),
+        ("interval", f"Percentile bootstrap, 2,000 resamples, seed {report.seed}; increases are paired."),
+        ("latency", "Nearest-rank percentiles of single calls: each is a time that occurred."),
+    ]
+    return "".join(f"<dt>{_text(a)}</dt><dd>{_text(b)}</dd>" for a, b in entries)

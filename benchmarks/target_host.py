@@ -1,0 +1,92 @@
+"""The target ``host``: every engine of this machine, one after the other, on the same windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.engines import BASELINE, GRAPH_ENGINES, CannotRunError, HostEngine, load
+from benchmarks.latency import measure, summarise
+from benchmarks.report import Measured, Skipped
+from benchmarks.targets import Job
+from quantization.engines import GraphFile
+from toolkit.errors import ModelFileError
+
+#: Engines whose time on a workstation is not that of any deployment.
+_ONLY_ACCURACY = ("tflm",)
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    engine: str
+    graph: GraphFile | None
+    loaded: HostEngine
+
+    @property
+    def kind(self) -> str:
+        return self.graph.graph if self.graph else "window"
+
+    @property
+    def scheme(self) -> str:
+        return self.graph.scheme if self.graph else "float32"
+
+    @property
+    def name(self) -> str:
+        return f"{self.engine} {self.scheme} {self.kind}"
+
+
+def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
+    """Accuracy of each engine on all windows, then latency with the engines taking turns."""
+    rows, skipped = _load(job, target)
+    estimates = [_estimate(job, row) for row in rows]
+    job.progress("latency", 0, 1)
+    times = measure({row.name: row.loaded.single_call(job.data) for row in rows})
+    job.progress("latency", 1, 1)
+    measured = [
+        Measured(
+            target=target,
+            engine=row.engine,
+            graph=row.kind,
+            scheme=row.scheme,
+            version=row.loaded.version,
+            how=row.loaded.how,
+            estimates=moments,
+            latency=summarise(times[row.name], job.data.contract.grid_rate_hz),
+            size=row.loaded.size(),
+            judged_latency=row.engine not in _ONLY_ACCURACY,
+        )
+        for row, moments in zip(rows, estimates)
+    ]
+    return measured, skipped
+
+
+def _load(job: Job, target: str) -> tuple[list[_Row], list[Skipped]]:
+    rows = [_Row(BASELINE, None, load(BASELINE, job.checkpoint, None, job.threads))]
+    skipped = []
+    for name in GRAPH_ENGINES:
+        for graph in job.graphs:
+            try:
+                rows.append(_Row(name, graph, load(name, job.checkpoint, graph, job.threads)))
+            except CannotRunError as reason:
+                skipped.append(Skipped(target, name, graph.graph, graph.scheme, str(reason)))
+    return rows, skipped
+
+
+def _estimate(job: Job, row: _Row) -> NDArray[np.float32]:
+    total, done = len(job.data.windows), 0
+    job.progress(row.name, 0, total)
+
+    def tick(number: int) -> None:
+        nonlocal done
+        done += number
+        job.progress(row.name, done, total)
+
+    moments = row.loaded.estimate(job.data, tick)
+    if moments.shape != (total, len(job.data.joints)) or not np.isfinite(moments).all():
+        where = row.graph.file if row.graph else "the checkpoint"
+        raise ModelFileError(
+            f"{where}: {row.engine} gave moments of shape {moments.shape} or not finite; convert the checkpoint again"
+        )
+    return moments

@@ -1,0 +1,64 @@
+"""Where a bench runs: one table of target kinds, each module imported only when it is named with ``--on``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.evaluation import Evaluation
+from benchmarks.report import Measured, Skipped
+from quantization.engines import GraphFile
+from toolkit.errors import UsageError
+from toolkit.model.checkpoint import Checkpoint
+
+#: Called with what is being done, how much of it is done, and how much there is.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a target is asked to judge: a bundle's graphs on the evaluation windows."""
+
+    bundle: Path
+    checkpoint: Checkpoint
+    graphs: tuple[GraphFile, ...]
+    data: Evaluation
+    threads: int
+    seed: int
+    progress: Progress
+
+
+class Judge(Protocol):
+    """What ``judge`` of a target's module must be."""
+
+    def __call__(self, job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
+        """Run the job on ``target`` (as the user wrote it); EdgetoolError rather than a row that is not true."""
+        ...
+
+
+#: Kind of target (the text before any colon) -> module with ``judge``.
+TARGETS: dict[str, str] = {
+    "host": "benchmarks.target_host",
+}
+
+
+def judge_for(target: str) -> Judge:
+    """The ``judge`` function for a target; UsageError names the kinds there are."""
+    kind = target.partition(":")[0]
+    if kind not in TARGETS or (kind == "host" and target != "host"):
+        raise UsageError(f"target {target!r} is not known; allowed: {', '.join(TARGETS)}")
+    judge: Judge = importlib.import_module(TARGETS[kind]).judge
+    return judge
+
+
+def require_known(targets: Sequence[str]) -> None:
+    """UsageError for an unknown, missing or repeated target, before any work is done."""
+    if not targets:
+        raise UsageError(f"no target is given; allowed: {', '.join(TARGETS)}")
+    for place, target in enumerate(targets):
+        judge_for(target)
+        if target in targets[:place]:
+            raise UsageError(f"target {target!r} is given twice")
