@@ -20,6 +20,8 @@ from toolkit.records import SensorContract
 
 CONTRACT_ENTRY = "edgetool.contract"
 FILE_IDENTIFIER = b"TFL3"
+#: Far above any model for a small device; keeps a hostile file from filling the memory.
+MAX_BYTES = 1 << 28
 #: The schema's ``force_align: 16`` on buffer data, which the generated Python code does not honour.
 BUFFER_ALIGNMENT = 16
 
@@ -41,6 +43,8 @@ def load_model(content: bytes, where: str = "model") -> Any:
     """
     from ai_edge_litert import schema_py_generated as schema
 
+    if len(content) > MAX_BYTES:
+        raise ModelFileError(f"{where} has {len(content)} bytes; models up to {MAX_BYTES} bytes are read")
     if len(content) < 8 or content[4:8] != FILE_IDENTIFIER:
         raise ModelFileError(
             f"{where} is not a .tflite: bytes 4 to 7 are {content[4:8]!r} and must be b'TFL3'; give a .tflite file"
@@ -52,11 +56,35 @@ def load_model(content: bytes, where: str = "model") -> Any:
             f"{where} is damaged or truncated ({len(content)} bytes; {type(error).__name__}: {error}); "
             "convert or download it again"
         ) from None
-    if not model.subgraphs or not model.operatorCodes or not model.buffers:
-        raise ModelFileError(
-            f"{where} holds no graph; it is damaged or truncated: convert or download it again"
-        )
+    problem = _unsound(model)
+    if problem:
+        raise ModelFileError(f"{where} is damaged or truncated ({problem}); convert or download it again")
     return model
+
+
+def _unsound(model: Any) -> str | None:
+    """The first index of a ``ModelT`` that leads outside what it indexes, in words; None if all are sound."""
+    if not model.subgraphs or not model.operatorCodes or not model.buffers:
+        return "it holds no graph"
+    buffers = len(model.buffers)
+    for entry in model.metadata or []:
+        if entry.buffer >= buffers:
+            return f"metadata is in buffer {entry.buffer} of {buffers}"
+    for graph in model.subgraphs:
+        count = len(graph.tensors or [])
+        for index, tensor in enumerate(graph.tensors or []):
+            if tensor.buffer >= buffers:
+                return f"tensor {index} is in buffer {tensor.buffer} of {buffers}"
+        for place, operator in enumerate(graph.operators or []):
+            if operator.opcodeIndex >= len(model.operatorCodes):
+                return f"operator {place} has code {operator.opcodeIndex} of {len(model.operatorCodes)}"
+            for indices in (operator.inputs, operator.outputs, operator.intermediates):
+                if indices is not None and any(not -1 <= i < count for i in indices):
+                    return f"operator {place} names a tensor that is none of the {count}"
+        for indices in (graph.inputs, graph.outputs):
+            if indices is not None and any(not 0 <= i < count for i in indices):
+                return f"an input or output is none of the {count} tensors"
+    return None
 
 
 def dump_model(model: Any) -> bytes:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from functools import cache
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeAlias
 
 from quantization.metadata import load_model
+
+Shape: TypeAlias = tuple[int, ...]
 
 
 def operator_counts(content: bytes) -> dict[str, int]:
     """Number of each operator over all subgraphs, names in alphabetical order."""
     model = load_model(content)
     counts = Counter(
-        operator_name(model, operator) for graph in model.subgraphs for operator in graph.operators
+        operator_name(model, operator) for graph in model.subgraphs for operator in graph.operators or []
     )
     return dict(sorted(counts.items()))
 
@@ -40,32 +41,23 @@ def builtin_names() -> dict[int, str]:
     return {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
 
 
-def multiply_accumulates(name: str, inputs: list[tuple[int, ...]], outputs: list[tuple[int, ...]]) -> int:
+def multiply_accumulates(name: str, inputs: list[Shape], outputs: list[Shape]) -> int:
     """Multiply-accumulates of one operator from the shapes of its tensors; 0 for those that do none.
 
-    ``inputs`` in the operator's order, ``()`` for one that is left out. FULLY_CONNECTED: weight elements a row.
-    BATCH_MATMUL: output elements times the length of the inner product, which is the first input's size over
-    its rows. UNIDIRECTIONAL_SEQUENCE_LSTM: eight weight matrices a time step (inputs 1 to 8) plus the three
-    products by element (f*c, i*g, o*tanh(c)) are not counted, as is usual. Elementwise products (MUL) count one
-    an element.
+    ``inputs`` in the operator's order, ``()`` for one that is left out. FULLY_CONNECTED: each row takes all weights.
+    BATCH_MATMUL: each output element is an inner product. UNIDIRECTIONAL_SEQUENCE_LSTM: eight weight matrices
+    (inputs 1 to 8) a time step; its products by element are not counted. MUL: one an element. Shapes that do not
+    fit the operator count 0: a foreign file may hold anything.
     """
-    if name == "FULLY_CONNECTED":
-        weights = inputs[1]
-        rows = _size(outputs[0]) // max(1, weights[0])
-        return rows * _size(weights)
-    if name == "BATCH_MATMUL":
-        left, right, out = inputs[0], inputs[1], outputs[0]
-        if len(left) < 2 or len(right) < 2 or len(out) < 2:
-            return 0
-        inner = _size(left[-2:]) // max(1, out[-2])
-        return _size(out) * inner
-    if name == "UNIDIRECTIONAL_SEQUENCE_LSTM":
-        steps = inputs[0][0] * inputs[0][1] if len(inputs[0]) == 3 else 1
-        return steps * sum(_size(shape) for shape in inputs[1:9] if shape)
-    if name == "MUL":
-        return _size(outputs[0])
+    if name == "FULLY_CONNECTED" and len(inputs) > 1 and outputs and len(inputs[1]) == 2:
+        rows = math.prod(outputs[0]) // max(1, inputs[1][0])
+        return rows * math.prod(inputs[1])
+    if name == "BATCH_MATMUL" and len(inputs) == 2 and outputs and len(inputs[0]) > 1 and len(outputs[0]) > 1:
+        inner = math.prod(inputs[0][-2:]) // max(1, outputs[0][-2])
+        return math.prod(outputs[0]) * inner
+    if name == "UNIDIRECTIONAL_SEQUENCE_LSTM" and len(inputs) > 8 and len(inputs[0]) == 3:
+        steps = inputs[0][0] * inputs[0][1]
+        return steps * sum(math.prod(shape) for shape in inputs[1:9] if shape)
+    if name == "MUL" and outputs:
+        return math.prod(outputs[0])
     return 0
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape, dtype=np.int64))

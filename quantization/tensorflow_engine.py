@@ -152,7 +152,8 @@ def _rename(model: Any) -> None:
     graph = model.subgraphs[0]
     by_channels = [str(graph.tensors[i].name.decode()) for i in graph.inputs]
     for place, operator in enumerate(graph.operators):
-        name = f"{place:02d}_{operator_name(model, operator).lower()}"
+        kind = operator_name(model, operator).lower().replace("unidirectional_sequence_lstm", "lstm")
+        name = f"{place:02d}_{kind}"
         for role, indices in (
             ("input", operator.inputs),
             ("inner", operator.intermediates),

@@ -20,9 +20,11 @@ from toolkit.errors import EdgetoolError
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Deploy": {
         "convert": ("toolkit.commands.convert", "checkpoint to int8 .tflite, in a bundle with a manifest"),
+        "inspect": ("toolkit.commands.inspect", "what is in a .tflite, a checkpoint or a bundle"),
     },
     "Learn": {
         "train": ("toolkit.commands.train", "train a Cross-LSTM on recordings"),
+        "data": ("toolkit.commands.data", "list, export or plot recordings"),
     },
 }
 

@@ -1,0 +1,168 @@
+"""``edgetool inspect``: what is in a file; a thin face of ``quantization.inspect.describe``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@click.command(
+    name="inspect",
+    epilog="Example: edgetool inspect bundle/models/window.int8.tflite --json model.json",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+@click.argument("path", metavar="FILE")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Also write all of it."
+)
+def command(path: str, json_file: Path | None) -> None:
+    """Show what is in FILE: any .tflite, a checkpoint, a bundle's folder, or the word pretrained.
+
+    Of a .tflite: operators with their multiply-accumulates, tensors with type, shape, scale and zero point,
+    sizes, and the sensor contract in its metadata. Of a bundle, every hash is verified first.
+    """
+    from rich.console import Console
+
+    from quantization.inspect import describe
+    from toolkit.files import write_json
+
+    found = describe(path)
+    if json_file is not None:
+        write_json(json_file, found)
+    console = Console(width=80, markup=False, highlight=False)
+    {"tflite": _tflite, "checkpoint": _checkpoint, "bundle": _bundle}[found["kind"]](console, found)
+
+
+def _bundle(console: Console, found: dict[str, Any]) -> None:
+    manifest = found["manifest"]
+    console.print(
+        f"Bundle {found['name']}: scheme {manifest['scheme']}, engine {manifest['engine']['name']}, "
+        f"{found['parameters']:,} parameters; every file has the hash of the manifest"
+    )
+    data = manifest["data"]
+    console.print(
+        f"Calibrated on {data['calibration_windows']} windows of {data['source']} ({', '.join(data['kinds'])})"
+    )
+    for graph in found["graphs"]:
+        console.print()
+        _tflite(console, {**graph, "contract": None})
+        for note in graph["notes"]:
+            console.print(f"Note: {note}")
+    _contract(console, manifest["contract"], manifest["contract_hash"])
+
+
+def _checkpoint(console: Console, found: dict[str, Any]) -> None:
+    console.print(
+        f"Checkpoint {_plain(found['name'])}: {found['parameters']:,} parameters, {found['bytes']:,} bytes"
+    )
+    console.print(", ".join(f"{key} {value}" for key, value in found["config"].items() if key != "outputs"))
+    rows = [
+        (w["name"], _shape(w["shape"]), f"{w['minimum']:.4f}", f"{w['maximum']:.4f}")
+        for w in found["weights"]
+    ]
+    _table(console, "Weights", ["name", "shape", ">minimum", ">maximum"], rows)
+    provenance = found["provenance"]
+    for part, values in (provenance.get("metrics") or {}).items():
+        console.print(f"RMSE of the {part} part: {values.get('rmse')} Nm/kg")
+    kinds = (provenance.get("data") or {}).get("kinds")
+    if kinds:
+        console.print(f"Trained on {', '.join(kinds)} data")
+    _contract(console, found["contract"], found["contract_hash"])
+
+
+def _tflite(console: Console, found: dict[str, Any]) -> None:
+    console.print(
+        f"{_plain(found['name'])}: {found['bytes']:,} bytes, {found['macs']:,} multiply-accumulates an inference"
+    )
+    for graph in found["subgraphs"]:
+        tensors = graph["tensors"]
+        rows = [
+            (
+                str(operator["index"]),
+                f"{_plain(operator['operator'])} v{operator['version']}",
+                ", ".join(_signature(tensors[i]) for i in operator["outputs"] if i >= 0),
+                f"{operator['macs']:,}" if operator["macs"] else "",
+            )
+            for operator in graph["operators"]
+        ]
+        _table(
+            console, f"Graph {_plain(graph['name'])}: operators", [">#", "operator", "output", ">MACs"], rows
+        )
+        roles = dict.fromkeys(graph["inputs"], "in") | dict.fromkeys(graph["outputs"], "out")
+        shown = [
+            (
+                str(tensor["index"]),
+                _plain(tensor["name"]),
+                _signature(tensor),
+                *_scale(tensor["quantization"]),
+                roles.get(tensor["index"], f"{tensor['bytes']:,}" if tensor["constant"] else ""),
+            )
+            for tensor in tensors
+        ]
+        _table(
+            console, "Tensors", [">#", "name", "type and shape", ">scale", ">zero", ">bytes or role"], shown
+        )
+    if found["contract"] is not None:
+        _contract(console, found["contract"], found["contract_hash"])
+
+
+def _contract(console: Console, contract: dict[str, Any], digest: str) -> None:
+    console.print(
+        f"Contract {digest[:16]}: window of {contract['window']} at {contract['grid_rate_hz']:g} Hz, "
+        f"{contract['horizon_ms']:g} ms ahead"
+    )
+    for item in contract["inputs"]:
+        stream = item["stream"]
+        filters = ", ".join(f["kind"] for f in item["filters"]) or "none"
+        console.print(
+            f"  {_plain(stream['name'])}: {len(stream['channels'])} channels at {stream['rate_hz']:g} Hz, "
+            f"filters: {_plain(filters)}"
+        )
+    outputs = ", ".join(f"{c['name']} ({c['unit']})" for c in contract["outputs"])
+    console.print(f"  outputs: {_plain(outputs)}")
+
+
+def _table(console: Console, title: str, columns: list[str], rows: Sequence[tuple[str, ...]]) -> None:
+    """A table; columns that begin with > are numbers and stand on the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for name in columns:
+        right = name.startswith(">")
+        table.add_column(
+            name.removeprefix(">"), justify="right" if right else "left", no_wrap=right, overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _signature(tensor: dict[str, Any]) -> str:
+    return f"{tensor['type']} {_shape(tensor['shape'])}"
+
+
+def _shape(shape: list[int]) -> str:
+    return "x".join(str(length) for length in shape) or "scalar"
+
+
+def _scale(quantization: dict[str, Any] | None) -> tuple[str, str]:
+    """Scale and zero point for the table; of several scales, the largest and how many there are."""
+    if quantization is None:
+        return "", ""
+    known = [scale for scale in quantization["scale"] if scale is not None]
+    largest = f"{max(known):.3g}" if known else "not finite"
+    count = len(quantization["scale"])
+    zeros = sorted(set(quantization["zero_point"]))
+    return (largest if count == 1 else f"{largest} (of {count})"), ",".join(map(str, zeros[:2]))
+
+
+def _plain(text: str) -> str:
+    """Without control characters: a foreign file must not steer the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
