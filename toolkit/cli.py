@@ -21,6 +21,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Deploy": {
         "convert": ("toolkit.commands.convert", "checkpoint to int8 .tflite, in a bundle with a manifest"),
         "inspect": ("toolkit.commands.inspect", "what is in a .tflite, a checkpoint or a bundle"),
+        "bench": ("toolkit.commands.bench", "judge a bundle: accuracy, latency, size"),
     },
     "Learn": {
         "train": ("toolkit.commands.train", "train a Cross-LSTM on recordings"),

@@ -135,7 +135,6 @@ FAULTS = {
         'kind = "real"',
         "kind is 'real'; allowed: synthetic, measured, virtual-imu",
     ),
-    "virtual without table": ('"measured"', '"virtual-imu"', "go together; have both or neither"),
     "no mass": ("mass_kg = 50", "", "[[recording]] 1: mass_kg is missing"),
     "mass is text": ("mass_kg = 50", 'mass_kg = "50"', "mass_kg is '50'; it must be a number"),
     "mass is nothing": ("mass_kg = 50", "mass_kg = 0", "mass_kg is 0; it must be above 0"),
@@ -275,7 +274,7 @@ VIRTUAL_FAULTS = {
     "no axis": ("[0, 0, 2]", "[0, 0, 0]", "has no direction"),
     "turn": ('[["z", "hip"]]', '["hip"]', "a turn is [axis, \"column\"]"),
     "column": ('"hip"', '"hips"', "has no column 'hips'; it has time, hip, knee"),
-    "measured": ('"virtual-imu"', '"measured"', "go together"),
+    "measured": ('"virtual-imu"', '"measured"', "kind must be 'virtual-imu', not 'measured'"),
     "twice": ('name = "shank"', 'name = "thigh"', "segment 'thigh' is there twice"),
 }  # fmt: skip
 

@@ -148,10 +148,8 @@ def read_dataset_file(path: Path, root: Path | None = None) -> DatasetFile:
     top.done()
     if virtual is not None and tables["imu"] is not None:
         raise RecordingError(f"{path}: both [imu] and [virtual_imu] give the stream imu; keep one")
-    if (virtual is not None) != (kind == "virtual-imu"):
-        raise RecordingError(
-            f"{path}: kind 'virtual-imu' and a table [virtual_imu] go together; have both or neither"
-        )
+    if virtual is not None and kind != "virtual-imu":
+        raise RecordingError(f"{path}: with a table [virtual_imu], kind must be 'virtual-imu', not {kind!r}")
     streams = tuple(_stream(path, name, table) for name, table in tables.items() if table is not None)
     imu = None if virtual is None else _virtual_imu(path, virtual)
     if not [s for s in streams if s.name != "moments"] and imu is None:

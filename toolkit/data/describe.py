@@ -1,0 +1,114 @@
+"""What a data source holds, as plain values and as a figure."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.errors import MissingDependencyError, RecordingError
+from toolkit.files import write_bytes
+from toolkit.records import Recording, Signal, stream_to_json
+
+Float = NDArray[np.float64]
+
+
+def describe(recordings: Sequence[Recording]) -> dict[str, Any]:
+    """JSON values: for each recording its person, task, kind, mass, length, strides, streams and moments."""
+    return {"schema": 1, "recordings": [_one(recording) for recording in recordings]}
+
+
+def _one(recording: Recording) -> dict[str, Any]:
+    signals = dict(recording.signals)
+    if recording.moments is not None:
+        signals["moments"] = recording.moments
+    return {
+        "name": recording.name,
+        "person": recording.person,
+        "task": recording.task,
+        "kind": recording.kind,
+        "mass_kg": recording.mass_kg,
+        "seconds": min(signal.duration_s for signal in signals.values()),
+        "strides": max(len(recording.heel_strikes_s) - 1, 0),
+        "provenance": dict(recording.provenance),
+        "streams": {name: _signal(signal) for name, signal in signals.items()},
+    }
+
+
+def _signal(signal: Signal) -> dict[str, Any]:
+    description = stream_to_json(signal.spec)
+    for channel, column in zip(description["channels"], signal.samples.T):
+        channel["mean"] = float(column.mean())
+        channel["std"] = float(column.std())
+        channel["min"] = float(column.min())
+        channel["max"] = float(column.max())
+    return {
+        "rate_hz": signal.spec.rate_hz,
+        "start_s": signal.start_s,
+        "rows": len(signal.samples),
+        "channels": description["channels"],
+    }
+
+
+def cycles(recording: Recording) -> Float:
+    """The moments over each gait cycle, (cycles, 101, channels); empty without moments or two heel strikes."""
+    moments = recording.moments
+    if moments is None or len(recording.heel_strikes_s) < 2:
+        return np.zeros((0, 101, 0 if moments is None else len(moments.spec.channels)))
+    grid = np.linspace(0.0, 1.0, 101)
+    return np.stack(
+        [
+            np.stack(
+                [
+                    np.interp(start + grid * (stop - start), moments.times_s, column)
+                    for column in moments.samples.T
+                ],
+                axis=1,
+            )
+            for start, stop in pairwise(recording.heel_strikes_s)
+        ]
+    )
+
+
+def plot_cycles(recordings: Sequence[Recording], path: Path) -> None:
+    """Write a PNG of the moments over the gait cycle, a panel for each task and moment, a line for each recording."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingDependencyError(
+            "a plot needs matplotlib; install it: pip install 'edgetool[deploy]'"
+        ) from None
+    shown = [(r, cycles(r)) for r in recordings]
+    shown = [(r, values) for r, values in shown if len(values)]
+    if not shown:
+        raise RecordingError("nothing to plot: no recording has moments and two heel strikes")
+    tasks = list(dict.fromkeys(r.task for r, _ in shown))
+    names = list(
+        dict.fromkeys(c.name for r, _ in shown if r.moments is not None for c in r.moments.spec.channels)
+    )
+    figure = Figure(figsize=(3.0 * len(tasks) + 1.0, 2.4 * len(names) + 0.6), layout="constrained")
+    panels = figure.subplots(len(names), len(tasks), sharex=True, sharey="row", squeeze=False)
+    for recording, values in shown:
+        assert recording.moments is not None
+        for name, column in zip(recording.moments.spec.channel_names, np.moveaxis(values, 2, 0)):
+            panel = panels[names.index(name)][tasks.index(recording.task)]
+            mean, std = column.mean(axis=0), column.std(axis=0)
+            (line,) = panel.plot(mean, linewidth=1.0)
+            panel.fill_between(
+                np.arange(101), mean - std, mean + std, color=line.get_color(), alpha=0.15, linewidth=0
+            )
+    for row, name in enumerate(names):
+        panels[row][0].set_ylabel(f"{name}\nNm/kg")
+    for column_index, task in enumerate(tasks):
+        panels[0][column_index].set_title(task)
+        panels[-1][column_index].set_xlabel("gait cycle, %")
+    kinds = ", ".join(sorted({r.kind for r, _ in shown}))
+    figure.suptitle(f"Moments by gait cycle, mean and deviation of each recording ({kinds})")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
+    write_bytes(path, buffer.getvalue())

@@ -1,0 +1,93 @@
+"""Recordings as a folder that ``toolkit.data.load`` reads back: NPZ, or CSV with its dataset TOML."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from toolkit.data.archive import write_recording
+from toolkit.data.dataset_file import FORMAT
+from toolkit.data.describe import describe
+from toolkit.errors import UsageError
+from toolkit.files import new_folder, write_bytes, write_json
+from toolkit.records import Recording, Signal
+
+#: Marks a folder as ours to replace.
+INDEX = "recordings.json"
+
+
+def export(recordings: Sequence[Recording], out: Path, kind: Literal["npz", "csv"]) -> None:
+    """Write ``recordings`` into folder ``out``. NPZ keeps every bit; CSV has ten significant digits.
+
+    Raises UsageError if two recordings would have one file name, or CSV is asked for recordings whose
+    streams differ, OutputError if the folder cannot be written.
+    """
+    names = [recording.name.replace("/", "_") for recording in recordings]
+    if len(set(names)) < len(names):
+        raise UsageError("two recordings have one name; give each its own before exporting them")
+    with new_folder(out, replace_if=INDEX) as folder:
+        write_json(folder / INDEX, describe(recordings))
+        if kind == "npz":
+            for name, recording in zip(names, recordings):
+                write_recording(folder / f"{name}.npz", recording)
+        else:
+            write_bytes(folder / "dataset.toml", _toml(names, recordings).encode())
+            for name, recording in zip(names, recordings):
+                for stream, signal in _signals(recording).items():
+                    write_bytes(folder / f"{name}.{stream}.csv", _csv(signal))
+
+
+def _signals(recording: Recording) -> dict[str, Signal]:
+    moments = {} if recording.moments is None else {"moments": recording.moments}
+    return {**recording.signals, **moments}
+
+
+def _csv(signal: Signal) -> bytes:
+    text = io.StringIO()
+    header = ",".join(("time", *signal.spec.channel_names))
+    rows = np.column_stack([signal.times_s, signal.samples])
+    np.savetxt(text, rows, delimiter=",", header=header, comments="", fmt="%.10g")
+    return text.getvalue().encode()
+
+
+def _toml(names: Sequence[str], recordings: Sequence[Recording]) -> str:
+    first = recordings[0]
+    for recording in recordings:
+        same = {n: s.spec for n, s in _signals(recording).items()} == {
+            n: s.spec for n, s in _signals(first).items()
+        }
+        if not same or recording.kind != first.kind:
+            raise UsageError(
+                f"recordings {first.name!r} and {recording.name!r} differ in kind or streams, so one dataset "
+                "TOML cannot hold both; export them apart or as npz"
+            )
+    # JSON's string escapes are TOML's.
+    lines = [
+        f"format = {json.dumps(FORMAT)}",
+        f"kind = {json.dumps(first.kind)}",
+        f"source = {json.dumps(first.provenance.get('source', 'exported by edgetool'))}",
+    ]
+    for name, recording in zip(names, recordings):
+        files = ", ".join(f"{json.dumps(s)} = {json.dumps(f'{name}.{s}.csv')}" for s in _signals(recording))
+        lines += [
+            "",
+            "[[recording]]",
+            f"name = {json.dumps(recording.name)}",
+            f"person = {json.dumps(recording.person)}",
+            f"task = {json.dumps(recording.task)}",
+            f"mass_kg = {recording.mass_kg!r}",
+            f"files = {{ {files} }}",
+            f"heel_strikes_s = {list(recording.heel_strikes_s)!r}",
+        ]
+    for stream, signal in _signals(first).items():
+        lines += ["", f"[{stream}]", f"file = {json.dumps(stream)}", f"rate_hz = {signal.spec.rate_hz!r}"]
+        lines += ["", f"[{stream}.channels]"]
+        for channel in signal.spec.channels:
+            column = f"{{ column = {json.dumps(channel.name)}, unit = {json.dumps(channel.unit)} }}"
+            lines.append(f"{json.dumps(channel.name)} = {column}")
+    return "\n".join(lines) + "\n"
