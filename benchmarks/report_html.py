@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -11,7 +11,7 @@ from string import Template
 from benchmarks import report_plots
 from benchmarks.budgets import deployed
 from benchmarks.report import Report, Run
-from benchmarks.report_console import KIND_NAMES, interval, number, row_name, signed
+from benchmarks.report_console import KIND_NAMES, interval, number, row_name, short_joint, signed
 from toolkit import __version__
 from toolkit.files import write_bytes
 
@@ -39,6 +39,7 @@ def page(report: Report) -> str:
         tiles=_tiles(report),
         summary_note=_summary_note(report),
         summary=_summary(report),
+        more=_more(report),
         gait_note=_gait_note(report),
         legend=_legend(report, rows),
         gait=_gait(report),
@@ -124,45 +125,64 @@ def _summary_note(report: Report) -> str:
     return note
 
 
-_COLUMNS = (
-    "row", "RMSE", "nRMSE", "R²", "r", "peak error", "RMSE against<br>float", "error against<br>float",
-    "p50 µs", "p90 µs", "p99 µs", "max µs", "p99 of<br>period", "model kB", "arena kB",
-)  # fmt: skip
-
-
 def _summary(report: Report) -> str:
-    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
-    body = "".join(f"<tr>{_summary_row(report, run)}</tr>" for run in report.runs)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    head = (
+        "row", "RMSE", "R²", "RMSE against<br>float", "error against<br>float", "p50 µs", "p99 µs",
+        "p99 of<br>period", "model kB", "arena kB",
+    )  # fmt: skip
+    return _table(head, [_summary_row(report, run) for run in report.runs])
 
 
-def _summary_row(report: Report, run: Run) -> str:
+def _summary_row(report: Report, run: Run) -> list[str]:
     scores, measured = run.accuracy.overall, run.measured
-    broken = {one.budget for one in report.budgets.broken if one.row == f"{measured.target} {measured.name}"}
-    increase = f"{signed(scores.rmse_increase_pct)} %"
-    cells = [
-        (f'<span class="key {_series(report, run)}"></span>{_text(row_name(run))}', ""),
-        (f"{number(scores.rmse, 4)}<br><small>{interval(scores.rmse_interval, 3)}</small>", ""),
-        (f"{number(scores.nrmse_pct, 1)} %", ""),
-        (number(scores.r2, 3), ""),
-        (number(scores.r, 3), ""),
-        (number(scores.peak_error, 3), ""),
-        ("baseline", "")
-        if measured.is_baseline
-        else (
-            f"{increase}<br><small>{_range(run)}</small>",
-            "over" if "rmse_increase_pct" in broken else "",
-        ),
-        ("", "") if measured.is_baseline else (f"{number(scores.error_vs_float_pct, 2)} %", ""),
-    ]
     time, size = measured.latency, measured.size
-    for name in ("p50_us", "p90_us", "p99_us", "max_us"):
-        css = "over" if name in broken else ""
-        cells.append((f"{getattr(time, name):,.0f}" if time else "-", css))
-    cells.append((f"{time.p99_share_pct:.1f} %" if time else "-", ""))
-    cells.append((f"{size.model_bytes / 1000:.1f}", ""))
-    cells.append((f"{size.arena_bytes / 1000:.1f}" if size.arena_bytes else "", ""))
-    return "".join(f'<td class="{css}">{text}</td>' if css else f"<td>{text}</td>" for text, css in cells)
+    broken = {one.budget for one in report.budgets.broken if one.row == f"{measured.target} {measured.name}"}
+    increase, error = "baseline", ""
+    if not measured.is_baseline:
+        increase = f"{signed(scores.rmse_increase_pct)} %<br><small>{_range(run)}</small>"
+        error = f"{number(scores.error_vs_float_pct, 2)} %"
+    return [
+        _named(report, run),
+        f"{number(scores.rmse, 4)}<br><small>{interval(scores.rmse_interval, 3)}</small>",
+        number(scores.r2, 3),
+        _marked(increase, "rmse_increase_pct" in broken),
+        error,
+        f"{time.p50_us:,.0f}" if time else "-",
+        _marked(f"{time.p99_us:,.0f}" if time else "-", "p99_us" in broken),
+        f"{time.p99_share_pct:.1f} %" if time else "-",
+        f"{size.model_bytes / 1000:.1f}",
+        f"{size.arena_bytes / 1000:.1f}" if size.arena_bytes else "",
+    ]
+
+
+def _more(report: Report) -> str:
+    joints = [short_joint(joint) for joint in report.data.joints]
+    head = ["row", "nRMSE", "r", "peak error", "largest error", "p90 µs", "max µs", "calls"]
+    head += [f"R² {joint}" for joint in joints]
+    rows = []
+    for run in report.runs:
+        scores, time = run.accuracy.overall, run.measured.latency
+        cells = [_named(report, run), f"{number(scores.nrmse_pct, 1)} %", number(scores.r, 3)]
+        cells += [number(scores.peak_error, 3), number(scores.max_error, 3)]
+        cells += [f"{time.p90_us:,.0f}", f"{time.max_us:,.0f}", f"{time.n:,}"] if time else ["-"] * 3
+        cells += [number(run.accuracy.per_joint[joint].r2, 3) for joint in report.data.joints]
+        rows.append(cells)
+    return _table(head, rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are HTML already."""
+    heading = "".join(f"<th>{name}</th>" for name in head)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _named(report: Report, run: Run) -> str:
+    return f'<span class="key {_series(report, run)}"></span>{_text(row_name(run))}'
+
+
+def _marked(cell: str, broken: bool) -> str:
+    return f'<span class="over">{cell}</span>' if broken else cell
 
 
 def _range(run: Run) -> str:

@@ -65,8 +65,9 @@ def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
 def _load(job: Job, target: str) -> tuple[list[_Row], list[Skipped]]:
     rows = [_Row(BASELINE, None, load(BASELINE, job.checkpoint, None, job.threads))]
     skipped = []
+    graphs = sorted(job.graphs, key=lambda graph: (graph.graph != "window", graph.scheme != "float32"))
     for name in GRAPH_ENGINES:
-        for graph in job.graphs:
+        for graph in graphs:
             try:
                 rows.append(_Row(name, graph, load(name, job.checkpoint, graph, job.threads)))
             except CannotRunError as reason:
