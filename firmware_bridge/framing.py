@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from binascii import crc_hqx
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from cobs import cobs
 
@@ -53,7 +53,7 @@ class OtherVersionError(FrameError):
 class Packet(Protocol):
     """What a message carries: a class of packets.py."""
 
-    TYPE: int
+    TYPE: ClassVar[int]
 
     def __bytes__(self) -> bytes: ...
 

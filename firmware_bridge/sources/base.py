@@ -109,6 +109,11 @@ class Source(ABC):
     def links(self) -> tuple[str, ...]:
         """What each link is, to people; ``Chunk.link`` indexes it. Valid once open."""
 
+    @property
+    def writable(self) -> bool:
+        """Whether :meth:`write` reaches nodes."""
+        return False
+
     @abstractmethod
     async def open(self) -> None:
         """Connect. LinkError says what does not answer and what to do, InputError that a file is wrong."""
@@ -122,7 +127,7 @@ class Source(ABC):
         """Let go of everything; may be called twice, and while another task iterates."""
 
     async def write(self, data: bytes, link: int = 0) -> None:
-        """Send wire frames to the nodes of ``link``. LinkError if the source only listens."""
+        """Send wire frames to the nodes of ``link``. LinkError if the link is down, or the source only listens."""
         raise LinkError(f"source {self.url.text!r} only listens; nothing can be sent to it")
 
     async def __aenter__(self) -> Self:
