@@ -6,7 +6,8 @@ int8: int32 sum, two roundings. int16: zero points are 0, int64 sum, 16-bit mult
 fused activation.
 
 Source: tflite-micro ``tensorflow/lite/micro/kernels/batch_matmul.cc`` and
-``tensorflow/lite/kernels/internal/reference/batch_matmul.h``. Desktop LiteRT's reference kernel is the same.
+``tensorflow/lite/kernels/internal/reference/batch_matmul.h``. Desktop LiteRT's reference kernel is the
+same but for s_a * s_b, which it multiplies in single precision.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from quantization.integer_reference.fixed_point import Integers
 from quantization.integer_reference.fully_connected import requantize
 from quantization.integer_reference.matrix import exact_matmul
-from quantization.integer_reference.parameters import Affine, matmul_multiplier
+from quantization.integer_reference.parameters import Affine, matmul_multiplier, matmul_multiplier_from_single
 
 
 def batch_matmul(
@@ -28,6 +29,7 @@ def batch_matmul(
     *,
     transpose_left: bool = False,
     transpose_right: bool = False,
+    semantics: str = "tflm",
 ) -> Integers:
     """left (..., rows, depth) times right (..., depth, columns) -> (..., rows, columns); leading axes broadcast.
 
@@ -35,7 +37,14 @@ def batch_matmul(
     """
     a = np.swapaxes(left, -1, -2) if transpose_left else left
     b = np.swapaxes(right, -1, -2) if transpose_right else right
-    multiplier, shift = matmul_multiplier(left_quantization, right_quantization, float(output.single))
+    multiplier: Integers | int
+    shift: Integers | int
+    if semantics == "litert":
+        multiplier, shift = matmul_multiplier_from_single(
+            left_quantization, right_quantization, float(output.single)
+        )
+    else:
+        multiplier, shift = matmul_multiplier(left_quantization, right_quantization, float(output.single))
     total = exact_matmul(a - left_quantization.zero_point, b - right_quantization.zero_point)
     low, high = output.range
     scaled = requantize(total, multiplier, shift, wide=left_quantization.bits == 16) + output.zero_point

@@ -5,11 +5,11 @@
 M_j = s_x * s_w[j] / s_y.
 
 ``tflm``: int8 has an int32 sum and M_j is applied with two roundings. int16 with an int64 bias (or none) has an int64
-sum, and M_j has 16 bits and one rounding. The scales of a per-tensor weight are multiplied in single precision.
+sum, and M_j has 16 bits and one rounding.
 Source: tflite-micro ``tensorflow/lite/kernels/internal/reference/integer_ops/fully_connected.h``
 (``FullyConnected``, ``FullyConnectedPerChannel``) and ``tensorflow/lite/micro/kernels/fully_connected_common.cc``.
 
-``litert``: M_j has 31 bits and one rounding, for int8 and int16, and comes from a product in double precision.
+``litert``: M_j has 31 bits and one rounding, for int8 and int16.
 Source: TensorFlow ``tensorflow/lite/kernels/fully_connected.cc``, which calls ruy.
 """
 
@@ -22,7 +22,6 @@ from quantization.integer_reference.fixed_point import (
     multiply_by_quantized_multiplier,
     multiply_by_quantized_multiplier_64,
     multiply_with_single_rounding,
-    quantize_multipliers,
     wrap,
 )
 from quantization.integer_reference.matrix import exact_matmul
@@ -37,18 +36,11 @@ def accumulate(
     return total if bias is None else total + bias
 
 
-def requantize(total: Integers, multiplier: Integers, shift: Integers, *, wide: bool) -> Integers:
+def requantize(total: Integers, multiplier: Integers | int, shift: Integers | int, *, wide: bool) -> Integers:
     """Scale an accumulator: ``wide`` is the int64 accumulator of 16-bit activations, else an int32 one."""
     if wide:
         return multiply_by_quantized_multiplier_64(total, multiplier, shift)
     return multiply_by_quantized_multiplier(wrap(total, 32), multiplier, shift)
-
-
-def _desktop_multiplier(values: Affine, weights: Affine, output: Affine) -> tuple[Integers, Integers]:
-    """s_x * s_w / s_y with all scales in double precision."""
-    reals = float(values.single) * weights.scale.astype(np.float64) / float(output.single)
-    multiplier, shift = quantize_multipliers(reals)
-    return (multiplier, shift) if reals.size > 1 else (multiplier[0], shift[0])
 
 
 def fully_connected(
@@ -65,10 +57,9 @@ def fully_connected(
     """Dense layer: values (..., depth), weights (units, depth), bias (units,) -> (..., units)."""
     total = accumulate(values, values_quantization.zero_point, weights, weights_quantization.zero_point, bias)
     low, high = activation_range(activation, output)
+    multiplier, shift = matmul_multiplier(values_quantization, weights_quantization, float(output.single))
     if semantics == "litert":
-        multiplier, shift = _desktop_multiplier(values_quantization, weights_quantization, output)
         scaled = multiply_with_single_rounding(total, multiplier, shift)
     else:
-        multiplier, shift = matmul_multiplier(values_quantization, weights_quantization, float(output.single))
         scaled = requantize(total, multiplier, shift, wide=values_quantization.bits == 16)
     return np.clip(scaled + output.zero_point, low, high)

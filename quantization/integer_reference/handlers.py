@@ -68,6 +68,7 @@ def run_batch_matmul(call: Call) -> list[Values]:
             call.output.affine,
             transpose_left=bool(call.options.get("adj_x", False)),
             transpose_right=bool(call.options.get("adj_y", False)),
+            semantics=call.semantics,
         )
     ]
 

@@ -66,17 +66,19 @@ def activation_range(activation: str, output: Affine) -> tuple[int, int]:
 
 
 def matmul_multiplier(left: Affine, right: Affine, output_scale: float) -> tuple[Integers, Integers]:
-    """Multiplier and shift of left * right / output; arrays on the channel axis if ``right`` is per channel.
+    """Multiplier and shift of left * right / output, all in double; arrays on the channel axis if ``right`` is per channel.
 
-    Source: ``GetQuantizedConvolutionMultipler`` (per tensor: the two scales are multiplied in single precision, then
-    divided in double) and ``PopulateConvolutionQuantizationParams`` (per channel: all in double), kernel_util.cc.
+    Source: ``GetQuantizedConvolutionMultipler`` and ``PopulateConvolutionQuantizationParams`` of kernel_util.cc. TFLM
+    multiplies the scales in double; published copies of the function that do so in single precision are older.
     """
-    if right.scale.size == 1:
-        real = float(np.float32(left.single * right.single)) / float(output_scale)
-        multiplier, shift = quantize_multiplier(real)
-        return np.array(multiplier, np.int64), np.array(shift, np.int64)
     reals = float(left.single) * right.scale.astype(np.float64) / float(output_scale)
-    return quantize_multipliers(reals)
+    multiplier, shift = quantize_multipliers(reals)
+    return (multiplier, shift) if reals.size > 1 else (multiplier[0], shift[0])
+
+
+def matmul_multiplier_from_single(left: Affine, right: Affine, output_scale: float) -> tuple[int, int]:
+    """The same with left * right in single precision, as desktop LiteRT does for BATCH_MATMUL."""
+    return quantize_multiplier(float(np.float32(left.single * right.single)) / float(output_scale))
 
 
 def ratio_multiplier(numerator: float, denominator: float) -> tuple[int, int]:

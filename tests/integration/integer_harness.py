@@ -21,7 +21,7 @@ class Tflm:
         self._wheel = runtime.Interpreter.from_bytes(
             content,
             intrepreter_config=runtime.InterpreterConfig.kPreserveAllTensors,
-            arena_size=400_000 + 16 * len(content),
+            arena_size=2_000_000 + 16 * len(content),
         )
 
     def run(self, inputs: list[np.ndarray], *, reset: bool = True) -> None:

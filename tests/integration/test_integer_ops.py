@@ -216,6 +216,44 @@ def test_relu_minimum_maximum(seed: int) -> None:
         compare(graph, inputs)
 
 
+@pytest.mark.parametrize("kind", ["FULLY_CONNECTED", "BATCH_MATMUL", "MUL"])
+def test_precision_of_the_product_of_scales(kind: str) -> None:
+    """Scales whose product is half the output's in single precision: accumulators are ties there, and not in double."""
+    random = np.random.default_rng(7)
+    values = np.arange(-60, 60).astype(np.int8)[:, None]
+    for _ in range(20):
+        sa, sb = np.float32(scale(random, -3, 0)), np.float32(scale(random, -3, 0))
+        sy = quantization(np.float32(2) * np.float32(sa * sb))
+        one = np.ones((1, 1), np.int8)
+        model = OneOp().feed(values if kind != "BATCH_MATMUL" else values[None], quantization(sa))
+        if kind == "FULLY_CONNECTED":
+            model.constant(one, quantization(sb)).absent()
+        else:
+            model.feed(one if kind == "MUL" else one[None], quantization(sb))
+        shape = (1, 120, 1) if kind == "BATCH_MATMUL" else (120, 1)
+        compare(*model.op(kind, shape, INT8, sy))
+
+
+@SEEDS
+@pytest.mark.parametrize("kind", ["QUANTIZE", "ADD", "SUB", "MUL", "MEAN"])
+def test_every_int16_value(kind: str, seed: int) -> None:
+    """Exhaustive over one operand: 65,536 values meet the last bit of every multiplier."""
+    random = np.random.default_rng(seed)
+    values = np.arange(-32768, 32768).astype(np.int16)[None, :, None]
+    sx = scale(random)
+    model = OneOp().feed(values, quantization(sx))
+    ratio = random.uniform(1.02, 3)
+    if kind in ("ADD", "SUB"):
+        model.feed(integers(random, INT16, (1, 1, 1)), quantization(sx * random.uniform(0.1, 0.9)))
+    elif kind == "MUL":
+        model.feed(np.array([[[random.integers(9000, 32768)]]], np.int16), quantization(scale(random)))
+        ratio *= float(model.builder.tensors[1].quantization.scale[0]) * 32768
+    elif kind == "MEAN":
+        model.constant(np.array([2], np.int32))
+    options = {"keep_dims": True} if kind == "MEAN" else {}
+    compare(*model.op(kind, values.shape, INT16, quantization(sx * ratio), **options), desktop=kind != "MEAN")
+
+
 def test_ops_that_move_values() -> None:
     random = np.random.default_rng(0)
     quantized = quantization(0.1, 3)
