@@ -35,14 +35,17 @@ class LstmWeights:
         return int(self.input.shape[2])
 
 
-def folded_bias(weights: NDArray[np.int8], bias: NDArray[np.int32] | None, zero_point: int) -> NDArray[np.int32]:
+def folded_bias(
+    weights: NDArray[np.int8], bias: NDArray[np.int32] | None, zero_point: int
+) -> NDArray[np.int32]:
     """``bias - zero_point * sum(weights)`` over the last axis: the sum that raw int8 inputs start from."""
     total = -zero_point * weights.astype(np.int64).sum(axis=-1)
     if bias is not None:
         total = total + bias
     if np.abs(total).max(initial=0) > 0x7FFFFFFF:
         raise ValueError("a folded bias exceeds 32 bits")
-    return total.astype(np.int32)
+    result: NDArray[np.int32] = total.astype(np.int32)
+    return result
 
 
 def blocks(count: int, width: int = 4) -> int:
@@ -70,7 +73,9 @@ def dsp_refusal(weights: LstmWeights) -> str | None:
     return None
 
 
-def _paired_rows(low: Integers, high: Integers, bias_low: Integers, bias_high: Integers) -> tuple[Integers, Integers]:
+def _paired_rows(
+    low: Integers, high: Integers, bias_low: Integers, bias_high: Integers
+) -> tuple[Integers, Integers]:
     """Bias words [units, 2] (T, A) and weight words [units, blocks, 2] of one pair of gates.
 
     A word's lanes are columns (0, 2) or (1, 3) of a block; a lane is ``low + 256 high``.
@@ -125,7 +130,5 @@ def mve_stream(weights: LstmWeights) -> NDArray[np.int8]:
         rows = padded.reshape(4, groups, 4, chunks, 16).transpose(1, 0, 3, 2, 4)
         biases = np.pad(bias, ((0, 0), (0, spare_units))).reshape(4, groups, 4).transpose(1, 0, 2)
         bias_bytes = np.ascontiguousarray(biases.astype("<i4")).view(np.int8).reshape(groups, 4, 16)
-        parts.append(
-            np.concatenate([rows.reshape(groups, 4, -1), bias_bytes], axis=-1).reshape(groups, -1)
-        )
+        parts.append(np.concatenate([rows.reshape(groups, 4, -1), bias_bytes], axis=-1).reshape(groups, -1))
     return np.ascontiguousarray(np.concatenate(parts, axis=-1)).reshape(-1)

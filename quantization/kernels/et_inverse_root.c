@@ -1,9 +1,9 @@
 #include "et_reduce.h"
 
-/* a * b in fixed point, then times 2^exponent, saturated. */
-static int32_t multiply(int32_t a, int32_t b, int32_t exponent) {
-    const int64_t product = (int64_t)et_high_multiply(a, b) * ((int64_t)1 << exponent);
-    return product > INT32_MAX ? INT32_MAX : product < INT32_MIN ? INT32_MIN : (int32_t)product;
+/* value * 2^exponent, saturated. */
+static int32_t shift_saturated(int32_t value, int32_t exponent) {
+    const int64_t shifted = (int64_t)value * ((int64_t)1 << exponent);
+    return shifted > INT32_MAX ? INT32_MAX : shifted < INT32_MIN ? INT32_MIN : (int32_t)shifted;
 }
 
 et_scale et_inverse_root_scale(int32_t x) {
@@ -24,9 +24,9 @@ et_scale et_inverse_root_scale(int32_t x) {
     const int32_t half = et_divide_by_power(x >> 1, 1);
     int32_t root = 1 << 28;
     for (int32_t step = 0; step < 5; ++step) {
-        const int32_t cube = multiply(et_high_multiply(root, root), root, 6);
+        const int32_t cube = shift_saturated(et_high_multiply(et_high_multiply(root, root), root), 6);
         const int32_t next = et_high_multiply(root, (1 << 28) + (1 << 27)) - et_high_multiply(half, cube);
-        root = et_clamp(next, -(1 << 28), (1 << 28) - 1) * 8;
+        root = shift_saturated(next, 3);
     }
     root = et_high_multiply(root, 1518500250); /* sqrt(1/2) */
     if (shift < 0) {

@@ -1,0 +1,362 @@
+"""One graph as one C function over a caller's memory: views resolved, memory placed, ops called in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from quantization.c_emitter import lstm
+from quantization.c_emitter.context import Context
+from quantization.c_emitter.operations import LOWERINGS, Lowering, copy_view, element_type
+from quantization.c_emitter.plan import (
+    LSTM_STATES,
+    Block,
+    View,
+    affine_axes,
+    live_ops,
+    place_blocks,
+    size,
+    view_results,
+)
+from quantization.c_emitter.text import ctype
+from quantization.integer_reference.parameters import Affine
+from quantization.ir import ABSENT, Graph, Op
+from toolkit.errors import ModelFileError
+
+#: Ops whose kernels read any strides, so that a transposed operand is not copied.
+_STRIDED = ("BATCH_MATMUL",)
+_ARENAS: dict[np.dtype[Any], str] = {np.dtype(np.int8): "bytes", np.dtype(np.int16): "shorts"}
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of the C function: parameter ``name``, quantized tensor ``tensor``, its elements."""
+
+    name: str
+    tensor: int
+    count: int
+    ctype: str
+    affine: Affine
+
+
+@dataclass(frozen=True)
+class Arenas:
+    """Elements of each arena: what lasts from call to call (at the start of the arena), and in all."""
+
+    kept_bytes: int = 0
+    kept_shorts: int = 0
+    bytes: int = 0
+    shorts: int = 0
+
+
+@dataclass
+class Program:
+    """The C function of a graph. ``input_offsets`` are places in ``bytes`` or ``shorts`` for quantized inputs."""
+
+    name: str
+    text: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    arenas: Arenas
+    reset: list[str] = field(default_factory=list)
+    input_offsets: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StateLink:
+    """Carried state of a stream graph: what output ``after`` holds is input ``before`` of the next run."""
+
+    before: int
+    after: int
+    start: int = 0
+
+
+def _producer(graph: Graph, index: int) -> Op | None:
+    return next((op for op in graph.ops if index in op.outputs), None)
+
+
+def quantized_input(graph: Graph, index: int) -> int:
+    """The int8 tensor behind a graph input: itself, or the result of the one QUANTIZE of a float32 input."""
+    if graph.tensors[index].dtype != np.float32:
+        return index
+    readers = [op for op in graph.ops if index in op.inputs]
+    if len(readers) != 1 or readers[0].kind != "QUANTIZE":
+        raise ModelFileError(
+            f"input {graph.tensors[index].name!r} is float32 and not quantized by one QUANTIZE; only int8 graphs become C"
+        )
+    return readers[0].outputs[0]
+
+
+def quantized_output(graph: Graph, index: int) -> int:
+    """The integer tensor behind a graph output: itself, or what a final DEQUANTIZE reads."""
+    if graph.tensors[index].dtype != np.float32:
+        return index
+    op = _producer(graph, index)
+    if op is None or op.kind != "DEQUANTIZE":
+        raise ModelFileError(
+            f"output {graph.tensors[index].name!r} is float32 and not the result of a DEQUANTIZE; only int8 graphs become C"
+        )
+    return op.inputs[0]
+
+
+class GraphFunction:
+    """Turns ``graph`` into C; see :func:`lower_graph`."""
+
+    def __init__(
+        self, context: Context, graph: Graph, links: tuple[StateLink, ...], *, carried: bool
+    ) -> None:
+        self.context, self.graph, self.links, self.carried = context, graph, links, carried
+        state_inputs = {link.before for link in links}
+        state_outputs = {link.after for link in links}
+        inputs = [i for i in graph.inputs if i not in state_inputs]
+        outputs = [i for i in graph.outputs if i not in state_outputs]
+        self.inputs = {quantized_input(graph, i): graph.tensors[i].name for i in inputs}
+        self.outputs = {quantized_output(graph, i): graph.tensors[i].name for i in outputs}
+        self.order = [
+            place
+            for place in live_ops(graph, (*self.outputs, *state_outputs))
+            if not set(graph.ops[place].outputs) & set(self.inputs)
+        ]
+        self.views: dict[int, View] = {}
+        self.copies: dict[int, View] = {}
+        self.kept: dict[int, int] = {}
+        self.blocks: dict[int, Block] = {}
+        self.lines: list[str] = []
+        self.reset: list[str] = []
+
+    # Views ---------------------------------------------------------------------------------------
+
+    def _readers(self, index: int) -> list[Op]:
+        return [self.graph.ops[p] for p in self.order if index in self.graph.ops[p].inputs]
+
+    def _plain_view(self, index: int) -> View:
+        axes, stride = [], 1
+        for count in reversed(self.graph.tensors[index].shape):
+            axes.append((int(count), stride))
+            stride *= int(count)
+        return View(index, 0, tuple(axes[::-1]))
+
+    def view(self, index: int) -> View:
+        """Where the elements of a tensor are."""
+        return self.views.get(index) or self._plain_view(index)
+
+    def _resolve_views(self) -> None:
+        for place in self.order:
+            op = self.graph.ops[place]
+            results = view_results(self.graph, op)
+            if results is None:
+                continue
+            source = self.view(op.inputs[1] if op.kind == "SPLIT" else op.inputs[0])
+            flat = self._elements(source)
+            for index, elements in zip(op.outputs, results):
+                if not self._readers(index) and index not in self.outputs and not self._is_state(index):
+                    continue
+                found = affine_axes(flat[elements])
+                if found is None:
+                    raise ModelFileError(
+                        f"{op.kind} {self.graph.tensors[index].name!r} cannot become C: it takes elements without a pattern"
+                    )
+                view = View(source.root, *found)
+                readers = self._readers(index)
+                strided = bool(readers) and all(reader.kind in _STRIDED for reader in readers)
+                if index in self.outputs or self._is_state(index) or not (view.contiguous or strided):
+                    self.copies[index] = view
+                else:
+                    self.views[index] = view
+
+    def _is_state(self, index: int) -> bool:
+        return any(index == link.after for link in self.links)
+
+    @staticmethod
+    def _elements(view: View) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+        grid = np.array([view.offset], np.int64)
+        for count, stride in view.axes:
+            grid = (grid[:, None] + np.arange(count, dtype=np.int64)[None, :] * stride).reshape(-1)
+        return grid
+
+    # Memory --------------------------------------------------------------------------------------
+
+    def _root(self, index: int) -> int:
+        return self.view(index).root
+
+    def _place(self) -> Arenas:
+        """Offsets of everything that is neither constant nor a parameter."""
+        last: dict[int, int] = {}
+        for time, place in enumerate(self.order):
+            op = self.graph.ops[place]
+            for index in (*op.inputs, *op.outputs):
+                if index != ABSENT:
+                    last[self._root(index)] = time
+        for link in self.links:
+            last[self._root(link.after)] = len(self.order)
+        first = dict.fromkeys(self.inputs, -1)
+        for time, place in enumerate(self.order):
+            for index in self.graph.ops[place].outputs:
+                if self._root(index) == index:
+                    first.setdefault(index, time)
+        blocks: list[Block] = []
+        for index, time in first.items():
+            if index in last and index not in self.outputs and self.graph.tensors[index].data is None:
+                blocks.append(Block(index, time, last[index], size(self.graph, index)))
+        blocks += self._lstm_blocks()
+        self.blocks = {block.tensor: block for block in blocks}
+        ends = {}
+        for dtype, arena in _ARENAS.items():
+            start = self._keep(dtype)
+            mine = [b for b in blocks if self._dtype(b.tensor) == dtype]
+            ends[arena] = (start, place_blocks(mine, start))
+        return Arenas(ends["bytes"][0], ends["shorts"][0], ends["bytes"][1], ends["shorts"][1])
+
+    def _dtype(self, index: int) -> np.dtype[Any]:
+        dtype = self.graph.tensors[index].dtype
+        if dtype not in _ARENAS:
+            raise ModelFileError(
+                f"tensor {self.graph.tensors[index].name!r} is {dtype}; only int8 and int16 are computed in C"
+            )
+        return dtype
+
+    def _keep(self, dtype: np.dtype[Any]) -> int:
+        """Places what lasts between calls: linked state, and LSTM states of a stream."""
+        offset = 0
+        kept = [link.before for link in self.links]
+        if self.carried:
+            kept += [self.graph.ops[p].inputs[state] for p in self._lstm_places() for state in LSTM_STATES]
+        for index in dict.fromkeys(kept):
+            if self.graph.tensors[index].dtype == dtype:
+                self.kept[index] = offset
+                offset += size(self.graph, index)
+                offset += -offset % 4
+        return offset
+
+    def _lstm_places(self) -> list[int]:
+        return [p for p in self.order if self.graph.ops[p].kind == "UNIDIRECTIONAL_SEQUENCE_LSTM"]
+
+    def _lstm_blocks(self) -> list[Block]:
+        """A window's LSTM states live for the time of the op."""
+        if self.carried:
+            return []
+        states = [
+            (self.graph.ops[p].inputs[state], self.order.index(p))
+            for p in self._lstm_places()
+            for state in LSTM_STATES
+        ]
+        return [Block(index, time, time, size(self.graph, index)) for index, time in states]
+
+    def pointer(self, index: int) -> str:
+        """C expression of the first element of a tensor."""
+        view = self.view(index)
+        offset, root = view.offset, view.root
+        data = self.graph.tensors[root].data
+        if data is not None:
+            base = self.context.pool.array("constant", data)
+            return f"&{base}[{offset}]" if offset else base
+        if root in self.outputs:
+            return self.outputs[root] + (f" + {offset}" if offset else "")
+        if root in self.inputs:
+            return self.inputs[root] + (f" + {offset}" if offset else "")
+        arena = _ARENAS[self._dtype(root)]
+        start = self.kept[root] if root in self.kept else self.blocks[root].offset
+        return f"&state->{arena}[{start + offset}]"
+
+    # Ops -----------------------------------------------------------------------------------------
+
+    def _lower_lstm(self, op: Op) -> list[str]:
+        layer = lstm.read_layer(self.graph, op)
+        name = lstm.lower(self.context, layer)
+        steps = self.graph.tensors[op.inputs[0]].shape[1]
+        units = layer.weights.units
+        hidden_state, cell_state = (self.pointer(op.inputs[p]) for p in LSTM_STATES)
+        x, hidden = self.pointer(op.inputs[0]), self.pointer(op.outputs[0])
+        clear = [
+            f"memset({hidden_state}, {layer.weights.hidden_zero_point}, {units});",
+            f"memset({cell_state}, 0, {2 * units});",
+        ]
+        call = f"{name}({x}, {steps}, {hidden_state}, {cell_state}, {hidden});"
+        if not self.carried:
+            return [*clear, call]
+        self.reset += clear
+        last = f"{hidden} + {(steps - 1) * units}" if steps > 1 else hidden
+        return [call, f"memcpy({hidden_state}, {last}, {units});"]
+
+    def _lower_op(self, op: Op) -> list[str]:
+        moved = [index for index in op.outputs if index in self.copies]
+        if moved:
+            return [
+                line
+                for index in moved
+                for line in copy_view(
+                    self.copies[index],
+                    self._base(self.copies[index].root),
+                    self.pointer(index),
+                    element_type(self.graph, index),
+                )
+            ]
+        if view_results(self.graph, op) is not None:
+            return []
+        if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+            return self._lower_lstm(op)
+        if op.kind not in LOWERINGS:
+            name = self.graph.tensors[op.outputs[0]].name
+            raise ModelFileError(
+                f"{op.kind} {name!r} has no C kernel; supported: {', '.join(sorted(LOWERINGS))}"
+            )
+        return LOWERINGS[op.kind](Lowering(self.context, self.graph, op, self.pointer, self.view))
+
+    def _base(self, root: int) -> str:
+        text = self.pointer(root)
+        return f"({text})" if text.startswith("&") else text
+
+    def _ports(self, tensors: Mapping[int, str]) -> tuple[Port, ...]:
+        return tuple(
+            Port(
+                name,
+                index,
+                size(self.graph, index),
+                ctype(self.graph.tensors[index].dtype),
+                lstm.affine(self.graph, index),
+            )
+            for index, name in tensors.items()
+        )
+
+    def lower(self, name: str) -> Program:
+        """The function, called ``name``."""
+        self._resolve_views()
+        arenas = self._place()
+        for place in self.order:
+            self.lines += self._lower_op(self.graph.ops[place])
+        for link in self.links:
+            bytes_ = self.graph.tensors[link.before].size_bytes
+            before = self.pointer(link.before)
+            self.lines.append(f"memcpy({before}, {self.pointer(link.after)}, {bytes_});")
+            self.reset.append(f"memset({before}, {link.start}, {bytes_});")
+        inputs, outputs = self._ports(self.inputs), self._ports(self.outputs)
+        parameters = [
+            "edgetool_state *state",
+            *(f"const {port.ctype} *{port.name}" for port in inputs),
+            *(f"{port.ctype} *{port.name}" for port in outputs),
+        ]
+        body = "\n".join(f"    {line}" for line in self.lines)
+        text = f"static void {name}({', '.join(parameters)}) {{\n{body}\n}}\n"
+        offsets = {
+            port.name: self.blocks[port.tensor].offset for port in inputs if port.tensor in self.blocks
+        }
+        return Program(name, text, inputs, outputs, arenas, self.reset, offsets)
+
+
+def lower_graph(
+    context: Context,
+    graph: Graph,
+    name: str,
+    *,
+    links: tuple[StateLink, ...] = (),
+    carried: bool = False,
+) -> Program:
+    """The C function ``name`` of a quantized graph; ModelFileError names what has no C.
+
+    With ``carried``, LSTM states last from call to call; else each call starts from zero state. ``links`` are state
+    inputs and outputs that the function keeps itself.
+    """
+    return GraphFunction(context, graph, links, carried=carried).lower(name)
