@@ -49,7 +49,9 @@ async def record(
     """
     source = sources if isinstance(sources, Source) else SeveralSources([open_source(url) for url in sources])
     async with source:
-        writer = RecordingWriter(out, source.links, time.time_ns(), time.monotonic_ns())
+        origin_ns = source.origin_ns
+        start_ns = time.monotonic_ns() if origin_ns is None else origin_ns
+        writer = RecordingWriter(out, source.links, time.time_ns(), start_ns)
         receiver = Receiver()
         started = time.monotonic()
         tasks = [

@@ -304,7 +304,8 @@ class RecordingWriter:
     """Appends to a new recording. Give it items as they come and call :meth:`tick` at least every 50 ms.
 
     Each block is one ``write`` to the file, so that what was flushed survives the death of the process. Time is
-    injected: ``now_ns`` is on the clock of the items' arrival times. OutputError if the file exists or the disk is full.
+    injected: ``monotonic_ns`` is on the clock of the items' arrival times, ``now_ns`` on any that goes on. OutputError
+    if the file exists or the disk is full.
     """
 
     def __init__(self, path: Path, links: Sequence[str], wall_ns: int, monotonic_ns: int) -> None:
@@ -332,7 +333,7 @@ class RecordingWriter:
             raise OutputError(
                 f"cannot write {path}: {error.strerror or error}; choose a place that can be written"
             ) from None
-        self._snapshot_ns = monotonic_ns
+        self._snapshot_ns: int | None = None
         self._write_snapshot()
 
     def append(self, item: Item, now_ns: int) -> None:
@@ -363,7 +364,9 @@ class RecordingWriter:
         """Write what has waited long enough."""
         if self._waiting and (self._waiting_bytes >= FLUSH_BYTES or now_ns - self._oldest_ns >= FLUSH_NS):
             self._flush()
-        if now_ns - self._snapshot_ns >= SNAPSHOT_NS:
+        if self._snapshot_ns is None:
+            self._snapshot_ns = now_ns
+        elif now_ns - self._snapshot_ns >= SNAPSHOT_NS:
             self._snapshot_ns = now_ns
             self._flush()
             self._write_snapshot()

@@ -23,6 +23,11 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "inspect": ("toolkit.commands.inspect", "what is in a .tflite, a checkpoint or a bundle"),
         "bench": ("toolkit.commands.bench", "judge a bundle: accuracy, latency, size"),
     },
+    "Sensors": {
+        "record": ("toolkit.commands.record", "what sensors send, byte for byte, to a file"),
+        "replay": ("toolkit.commands.replay", "a recording once more through the decoder, with its ledger"),
+        "recover": ("toolkit.commands.recover", "what is whole in a cut or damaged recording"),
+    },
     "Learn": {
         "train": ("toolkit.commands.train", "train a Cross-LSTM on recordings"),
         "data": ("toolkit.commands.data", "list, export or plot recordings"),

@@ -114,6 +114,11 @@ class Source(ABC):
         """Whether :meth:`write` reaches nodes."""
         return False
 
+    @property
+    def origin_ns(self) -> int | None:
+        """Where arrival times begin if that is another clock than this machine's now (a replay); valid once open."""
+        return None
+
     @abstractmethod
     async def open(self) -> None:
         """Connect. LinkError says what does not answer and what to do, InputError that a file is wrong."""

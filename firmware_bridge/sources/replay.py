@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from firmware_bridge.recording import Lost, RecordingReader, Snapshot
-from firmware_bridge.sources.base import Item, LinkChange, Source, SourceUrl
+from firmware_bridge.sources.base import Chunk, Item, LinkChange, Source, SourceUrl
 from toolkit.errors import LinkError, UsageError
 
 #: As fast as it can: yield to other tasks after this many items.
@@ -42,6 +42,11 @@ class ReplaySource(Source):
         """The links of the recording."""
         return self._opened().snapshot.links
 
+    @property
+    def origin_ns(self) -> int | None:
+        """The start of the recording, on the clock of then."""
+        return self._opened().snapshot.started_monotonic_ns
+
     async def open(self) -> None:
         """Read the first snapshot; RecordingError if there is none."""
         self._reader = RecordingReader.open(Path(self.url.address))
@@ -51,27 +56,30 @@ class ReplaySource(Source):
         self._reader = None
 
     async def __aiter__(self) -> AsyncIterator[Item]:
-        started_ns = time.monotonic_ns()
-        first_ns = self._opened().snapshot.started_monotonic_ns
-        for count, item in enumerate(self._opened().items()):
+        async for item in paced(self._opened(), self._speed):
             if self._reader is None:
                 return
-            if isinstance(item, Snapshot):
-                continue
             if isinstance(item, Lost):
                 for link in range(len(self.links)):
                     yield LinkChange(link, 0, False, f"{item.size} bytes of the recording were lost")
-                continue
-            ahead_s = (item.arrival_ns - first_ns) * 1e-9 / self._speed - (
-                time.monotonic_ns() - started_ns
-            ) * 1e-9
-            if ahead_s > 0.001:
-                await asyncio.sleep(ahead_s)
-            elif count % _TURN == 0:
-                await asyncio.sleep(0)
-            yield item
+            elif not isinstance(item, Snapshot):
+                yield item
 
     def _opened(self) -> RecordingReader:
         if self._reader is None:
             raise LinkError(f"source {self.url.text!r} is not open")
         return self._reader
+
+
+async def paced(reader: RecordingReader, speed: float) -> AsyncIterator[Item | Snapshot | Lost]:
+    """Everything in a recording, each item when it is due at ``speed``."""
+    first_ns = reader.snapshot.started_monotonic_ns
+    started_ns = time.monotonic_ns()
+    for count, item in enumerate(reader.items()):
+        if isinstance(item, Chunk | LinkChange) and speed < float("inf"):
+            ahead_s = (item.arrival_ns - first_ns) * 1e-9 / speed - (time.monotonic_ns() - started_ns) * 1e-9
+            if ahead_s > 0.001:
+                await asyncio.sleep(ahead_s)
+        if count % _TURN == 0:
+            await asyncio.sleep(0)
+        yield item

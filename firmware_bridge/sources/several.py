@@ -35,6 +35,13 @@ class SeveralSources(Source):
         """Whether any of them is."""
         return any(source.writable for source in self._sources)
 
+    @property
+    def origin_ns(self) -> int | None:
+        """The earliest start if all are replays."""
+        origins = [source.origin_ns for source in self._sources]
+        known = [origin for origin in origins if origin is not None]
+        return min(known) if len(known) == len(origins) else None
+
     async def open(self) -> None:
         """Open all at once; if one fails, close the others and raise its error."""
         results = await asyncio.gather(*(source.open() for source in self._sources), return_exceptions=True)
