@@ -147,7 +147,8 @@ def _mean(run: _Run, op: Op) -> Values:
 
 def _reshape(run: _Run, op: Op) -> Values:
     x = run.read(op.inputs[0])
-    return x.reshape(len(x), *run.graph.tensors[op.outputs[0]].shape[1:])
+    result: Values = x.reshape(len(x), *run.graph.tensors[op.outputs[0]].shape[1:])
+    return result
 
 
 def _slice(run: _Run, op: Op) -> Values:
@@ -166,7 +167,8 @@ def _slice(run: _Run, op: Op) -> Values:
                     None if first else int(begin[axis]), None if last else int(end[axis]), int(strides[axis])
                 )
             )
-    return x[tuple(place)]
+    result: Values = x[tuple(place)]
+    return result
 
 
 def _concat(run: _Run, op: Op) -> Values:

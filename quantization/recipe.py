@@ -10,8 +10,9 @@ from quantization.passes import PASSES
 from toolkit.errors import UsageError
 
 Method = Literal["minmax", "percentile", "mse"]
-#: Parts of the graph behind the LSTMs that may be computed in 16 bits. The LSTMs are int8 by the op's definition.
-Spot = Literal["attention", "norm", "head"]
+#: Parts of the graph that may be computed in 8 or 16 bits. The LSTMs are int8 by the op's definition. The attention is
+#: always int16: shares of 1/256 cost more than any other rounding, and the stream graph's marks need the range of its scores.
+Spot = Literal["norm", "head"]
 SPOTS: tuple[Spot, ...] = get_args(Spot)
 
 
@@ -68,4 +69,5 @@ class Recipe:
             raise UsageError(
                 f"recipe entry {', '.join(unknown)} is not known; allowed: {', '.join(sorted(known))}"
             )
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in value.items()})
+        given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items()}
+        return cls(**given)
