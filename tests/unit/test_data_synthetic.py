@@ -72,6 +72,7 @@ def test_more_people_and_other_tasks_change_nobody(small: list[Recording]) -> No
         ("synthetic:people=0", "people must be 1 to 1000"),
         ("synthetic:seconds=nan", "seconds 1 to 3600"),
         ("synthetic:seed=-1", "seed 0 or more"),
+        ("synthetic:speeds=0", "speeds is how many for each task, 1 to 20"),
     ],
 )
 def test_bad_options_are_named(source: str, said: str) -> None:
@@ -79,3 +80,35 @@ def test_bad_options_are_named(source: str, said: str) -> None:
         load(source)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_speeds_spread_over_the_tasks_range() -> None:
+    recordings = load("synthetic:people=1,seconds=1,tasks=level+stairs-up,speeds=3")
+    assert [r.name.split("/", 1)[1] for r in recordings] == [
+        "level/0.8",
+        "level/1.2",
+        "level/1.6",
+        "stairs-up/0.4",
+        "stairs-up/0.5",
+        "stairs-up/0.6",
+    ]
+    assert load("synthetic:people=1,seconds=1,tasks=level,speeds=1")[0].name == "synthetic-01/level/1.2"
+
+
+def test_the_set_that_the_shipped_checkpoint_learnt_from_has_not_changed() -> None:
+    """A few values of it, as they were. A change of the generator changes the shipped checkpoint's test data:
+    train it again (make pretrained), then write the new values here. 1e-6: other builds of numpy round otherwise.
+    """
+    recordings = load("synthetic:people=1,seconds=2,tasks=level+stairs-down,seed=0")
+    one, other = recordings[0], recordings[-1]
+    assert one.moments is not None and other.moments is not None
+    for values, expected in (
+        (one.signals["imu"].samples[100, [0, 5, 19]], [-0.102267627, -1.458238779, 10.687148178]),
+        (one.signals["emg"].samples[777, [0, 8]], [-0.002053199, 0.006001505]),
+        (one.moments.samples[100], [0.364185814, 0.043377886, 0.014457065]),
+        (other.signals["imu"].samples[100, [0, 5, 19]], [-4.084892174, 2.786253804, 11.401397267]),
+        (other.signals["emg"].samples[777, [0, 8]], [-0.095225666, 0.006090014]),
+        (other.moments.samples[100], [0.055267991, 1.030592854, -0.969767056]),
+        (np.array(other.heel_strikes_s), [0.435949805, 1.612392136]),
+    ):
+        np.testing.assert_allclose(values, expected, atol=1e-6)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from toolkit.data import load
 from toolkit.data.synthetic.cycles import mean_cycles
 from toolkit.data.synthetic.norms import RANGES, Range
 from toolkit.data.synthetic.tasks import TASKS
@@ -56,7 +57,27 @@ def test_forces_carry_the_body(task: str) -> None:
         assert force[70:98].max() == 0.0  # and none in swing
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_slowest_and_fastest_are_still_gait(task: str) -> None:
+    """At the ends of the speed range peaks may be half a range's width outside what holds at usual speed."""
+    for speed in TASKS[task].speed_range:
+        for case in (r for r in RANGES if r.task == task):
+            room = (case.high - case.low) / 2
+            value, _ = peak(cycles(TASKS[task], speed)[case.quantity].mean(axis=0), case)
+            assert case.low - room <= value <= case.high + room, (
+                f"{case.quantity} at {speed} m/s: {value:.2f}"
+            )
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_body_moves_at_about_the_speed_in_its_name(task: str) -> None:
+    """Speed follows from stride rate, angles and leg length, so it is near the nominal one and not equal to it."""
+    for recording in load(f"synthetic:people=8,seconds=3,tasks={task}"):
+        nominal, actual = float(recording.name.split("/")[2]), float(recording.provenance["speed_m_per_s"])
+        assert actual == pytest.approx(nominal, rel=0.35), recording.name
+
+
 def test_faster_walking_needs_more() -> None:
-    slow, fast = (cycles(TASKS["level"], speed) for speed in (0.9, 1.3))
+    slow, fast = (cycles(TASKS["level"], speed) for speed in (0.8, 1.6))
     for quantity in ("hip moment", "ankle moment", "hip angle", "vertical force"):
         assert np.ptp(fast[quantity].mean(axis=0)) > np.ptp(slow[quantity].mean(axis=0)), quantity

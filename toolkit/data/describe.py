@@ -108,7 +108,7 @@ def plot_cycles(recordings: Sequence[Recording], path: Path) -> None:
         panels[0][column_index].set_title(task)
         panels[-1][column_index].set_xlabel("gait cycle, %")
     kinds = ", ".join(sorted({r.kind for r, _ in shown}))
-    figure.suptitle(f"Moments by gait cycle, mean and deviation of each recording ({kinds})")
+    figure.suptitle(f"Moments by gait cycle ({kinds}):\nmean and deviation of each recording", fontsize=10)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
     write_bytes(path, buffer.getvalue())

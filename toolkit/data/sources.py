@@ -9,7 +9,7 @@ from toolkit.errors import RecordingError, UsageError
 from toolkit.records import Recording
 
 _ALLOWED = "a source is synthetic[:options], a dataset .toml, a recording .npz, or a folder of them"
-_OPTIONS = "people=8, seconds=12, tasks=level+incline+decline+stairs-up+stairs-down, seed=0"
+_OPTIONS = "people=8, seconds=12, tasks=level+incline+decline+stairs-up+stairs-down, seed=0, speeds=N (so many for each task)"
 
 
 def load(source: str) -> list[Recording]:
@@ -68,7 +68,7 @@ def _synthetic(text: str) -> list[Recording]:
     values: dict[str, str] = {}
     for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
-        if not equals or key not in ("people", "seconds", "tasks", "seed") or key in values:
+        if not equals or key not in ("people", "seconds", "tasks", "seed", "speeds") or key in values:
             raise UsageError(f"synthetic option {part!r} is not allowed; options, each once: {_OPTIONS}")
         values[key] = value
     tasks = tuple(values.get("tasks", "+".join(TASKS)).split("+"))
@@ -78,10 +78,13 @@ def _synthetic(text: str) -> list[Recording]:
     try:
         people, seed = int(values.get("people", "8")), int(values.get("seed", "0"))
         seconds = float(values.get("seconds", "12"))
+        speeds = int(values["speeds"]) if "speeds" in values else None
     except ValueError as error:
         raise UsageError(f"synthetic options {text!r}: {error}; options: {_OPTIONS}") from None
     if not 1 <= people <= 1000 or seed < 0 or not (math.isfinite(seconds) and 1 <= seconds <= 3600):
         raise UsageError(
             f"synthetic options {text!r}: people must be 1 to 1000, seconds 1 to 3600, seed 0 or more"
         )
-    return generate(Options(people, seconds, tasks, seed))
+    if speeds is not None and not 1 <= speeds <= 20:
+        raise UsageError(f"synthetic options {text!r}: speeds is how many for each task, 1 to 20")
+    return generate(Options(people, seconds, tasks, seed, speeds))

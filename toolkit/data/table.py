@@ -98,10 +98,10 @@ def read_text(path: Path) -> str:
     """The text of a file, UTF-8 with or without a mark; RecordingError if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise RecordingError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise RecordingError(f"{path} is not text: byte {error.start} is not UTF-8") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise RecordingError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def parse_rows(path: Path, names: Sequence[str], rows: Sequence[list[str]], first_line: int) -> Float:

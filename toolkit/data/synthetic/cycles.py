@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.data.channels import GRAVITY
 from toolkit.data.synthetic.generate import Options, generator, truth
 from toolkit.data.synthetic.people import person
 from toolkit.data.synthetic.tasks import Task
@@ -40,7 +41,7 @@ def _mean_cycle(options: Options, index: int, task: Task, speed: float) -> Float
     real = truth(generator(options, index, task, speed), options, who, task, speed)
     leg, time_s = real.motion.right, real.motion.time_s
     angles = np.rad2deg(np.stack([leg.hip, leg.thigh - leg.shank, leg.foot - leg.shank], axis=1))
-    force = real.ground[:, 1:] / (who.mass_kg * 9.80665)
+    force = real.ground[:, 1:] / (who.mass_kg * GRAVITY)
     values = np.concatenate([angles, real.moments, force], axis=1)
     grid = np.linspace(0.0, 1.0, POINTS)
     cycles = [

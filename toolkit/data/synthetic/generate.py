@@ -20,7 +20,7 @@ from toolkit.data.synthetic.electromyography import DELAY_S, activations, raw_em
 from toolkit.data.synthetic.motion import Motion, simulate
 from toolkit.data.synthetic.people import Person, person
 from toolkit.data.synthetic.sensors import imu
-from toolkit.data.synthetic.tasks import TASKS, Task
+from toolkit.data.synthetic.tasks import TASKS, Task, speeds_of
 from toolkit.records import Recording, Signal
 
 Float = NDArray[np.float64]
@@ -31,12 +31,13 @@ MARGIN_S = 0.5
 
 @dataclass(frozen=True)
 class Options:
-    """What to generate. ``seconds`` is each trial's length."""
+    """What to generate. ``seconds`` is each trial's length; ``speeds`` how many a task (None: its own two)."""
 
     people: int = 8
     seconds: float = 12.0
     tasks: tuple[str, ...] = tuple(TASKS)
     seed: int = 0
+    speeds: int | None = None
 
 
 def generate(options: Options) -> list[Recording]:
@@ -45,7 +46,7 @@ def generate(options: Options) -> list[Recording]:
         trial(options, person(options.seed, index), index, TASKS[name], speed)
         for index in range(1, options.people + 1)
         for name in options.tasks
-        for speed in TASKS[name].speeds
+        for speed in speeds_of(TASKS[name], options.speeds)
     ]
 
 

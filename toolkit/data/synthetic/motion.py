@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.data.channels import GRAVITY
 from toolkit.data.synthetic.curves import CycleCurve, drift, interpolate
 from toolkit.data.synthetic.people import Person
 from toolkit.data.synthetic.tasks import FORCE_KNOTS, STANCE_KNOTS, Task
@@ -115,7 +116,7 @@ def leg(task: Task, person: Person, speed: float, phase: Float, habit: Habits) -
     stance = (phase % 1.0) / task.toe_off
     along = (interpolate(stance, STANCE_KNOTS, task.pressure) + habit.pressure - ANKLE_FROM_HEEL) * FOOT
     pressure_at = ankle_at + point(foot, along * height, -ANKLE_HEIGHT * height)
-    load = vertical_load(task, speed, stance) * habit.load * person.mass_kg * 9.80665
+    load = vertical_load(task, speed, stance) * habit.load * person.mass_kg * GRAVITY
     return Leg(hip, thigh, shank, foot, knee_at, ankle_at, pressure_at, load, stance)
 
 

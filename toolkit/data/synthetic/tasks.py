@@ -22,7 +22,8 @@ class Task:
     :data:`STANCE_KNOTS`; ``force`` gives vertical force over body weight at :data:`FORCE_KNOTS`, as a
     base and a slope per m/s above ``reference_speed``. ``stride_hz`` is the stride rate at that speed
     and grows with its power ``stride_power``;
-    the excursions of hip, knee and foot grow with ``excursion_power``.
+    the excursions of hip, knee and foot grow with ``excursion_power``. ``speeds`` (m/s) are the set's own,
+    ``speed_range`` those within which others may be asked for.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Task:
     stride_power: float
     excursion_power: tuple[float, float, float]
     speeds: tuple[float, ...]
+    speed_range: tuple[float, float]
 
 
 STANCE_KNOTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.78, 0.9, 1.0)
@@ -62,7 +64,7 @@ LEVEL = Task(
     foot=(20, 7, 0.5, 0, 0, 0, 0, -0.5, -4, -12, -24, -44, -63, -66, -55, -39, -19, 0, 15.5, 22.5),
     trunk_deg=3.0, toe_off=0.62, pressure=HEEL_TO_TOE, force=WALKING, force_per_speed=WALKING_PER_SPEED,
     reference_speed=1.25, stride_hz=0.92, stride_power=0.5, excursion_power=WITH_SPEED,
-    speeds=(0.9, 1.3),
+    speeds=(0.9, 1.3), speed_range=(0.8, 1.6),
 )
 INCLINE = Task(
     "incline", 8.0,
@@ -71,7 +73,7 @@ INCLINE = Task(
     foot=(23, 13, 8.5, 8, 8, 8, 8, 7, 3, -6, -19, -38, -53, -54, -42, -26, -8, 9, 21, 25),
     trunk_deg=7.0, toe_off=0.63, pressure=HEEL_TO_TOE, force=WALKING, force_per_speed=WALKING_PER_SPEED,
     reference_speed=1.2, stride_hz=0.84, stride_power=0.5, excursion_power=WITH_SPEED,
-    speeds=(0.8, 1.1),
+    speeds=(0.8, 1.1), speed_range=(0.7, 1.3),
 )
 DECLINE = Task(
     "decline", -8.0,
@@ -80,7 +82,7 @@ DECLINE = Task(
     foot=(9, -3, -7.5, -8, -8, -8, -8, -8, -10, -16, -27, -43, -59, -61, -53, -39, -20, 0, 12, 14),
     trunk_deg=1.5, toe_off=0.62, pressure=HEEL_TO_TOE, force=WALKING, force_per_speed=WALKING_PER_SPEED,
     reference_speed=1.0, stride_hz=0.90, stride_power=0.5, excursion_power=WITH_SPEED,
-    speeds=(0.8, 1.1),
+    speeds=(0.8, 1.1), speed_range=(0.7, 1.3),
 )
 STAIRS_UP = Task(
     "stairs-up", 0.0,
@@ -91,7 +93,7 @@ STAIRS_UP = Task(
     force=(0.0, 0.30, 0.68, 0.98, 0.94, 0.80, 0.88, 1.12, 0.88, 0.32, 0.0),
     force_per_speed=(0.0, 0.2, 0.3, 0.3, 0.0, -0.3, 0.0, 0.3, 0.1, 0.05, 0.0),
     reference_speed=0.5, stride_hz=0.70, stride_power=1.0, excursion_power=BY_STEPS,
-    speeds=(0.45, 0.55),
+    speeds=(0.45, 0.55), speed_range=(0.4, 0.6),
 )
 STAIRS_DOWN = Task(
     "stairs-down", 0.0,
@@ -102,8 +104,19 @@ STAIRS_DOWN = Task(
     force=(0.0, 0.52, 1.12, 1.26, 0.98, 0.82, 0.84, 0.90, 0.70, 0.26, 0.0),
     force_per_speed=(0.0, 0.3, 0.6, 0.6, 0.0, -0.2, 0.0, 0.2, 0.1, 0.05, 0.0),
     reference_speed=0.5, stride_hz=0.80, stride_power=1.0, excursion_power=BY_STEPS,
-    speeds=(0.45, 0.55),
+    speeds=(0.45, 0.55), speed_range=(0.4, 0.6),
 )
 # fmt: on
+
+
+def speeds_of(task: Task, count: int | None) -> tuple[float, ...]:
+    """The task's own speeds, or ``count`` of them evenly over its range, in m/s to a hundredth."""
+    if count is None:
+        return task.speeds
+    low, high = task.speed_range
+    if count == 1:
+        return (round((low + high) / 2, 2),)
+    return tuple(round(low + (high - low) * i / (count - 1), 2) for i in range(count))
+
 
 TASKS: dict[str, Task] = {task.name: task for task in (LEVEL, INCLINE, DECLINE, STAIRS_UP, STAIRS_DOWN)}
