@@ -59,6 +59,7 @@ class Build(Protocol):
 
 #: Name of an engine -> module with its ``build``. The first is the default.
 ENGINES: dict[str, str] = {
+    "native": "quantization.native_engine",
     "tensorflow": "quantization.tensorflow_engine",
 }
 DEFAULT_ENGINE = next(iter(ENGINES))
