@@ -12,21 +12,22 @@ run until :meth:`Interpreter.reset`; a window graph must be reset before each wi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
 from quantization.integer_reference.call import Call, Operand, Semantics, Values
 from quantization.integer_reference.handlers import HANDLERS, MOVES_VALUES
 from quantization.integer_reference.parameters import Affine
-from quantization.ir import Graph, Op
+from quantization.ir import Graph, Op, Tensor
 from toolkit.errors import InputError, ModelFileError, UsageError
 
 #: Places of the state tensors among the inputs of an LSTM.
 LSTM_STATES = (18, 19)
 
 
-def _affine(tensor: Any) -> Affine | None:
+def affine(tensor: Tensor) -> Affine | None:
+    """The quantization of a tensor of a graph in the form the op functions take; None if it has none."""
     quantization = tensor.quantization
     if quantization is None or np.size(quantization.scale) == 0:
         return None
@@ -51,7 +52,7 @@ class Interpreter:
         self.keep_gates = keep_gates
         #: Name of an LSTM's output tensor -> {"cell": (N, T, H), "gates": (N, T, 4, H) in Q3.12}.
         self.lstm_traces: dict[str, dict[str, Values]] = {}
-        self._affines = [_affine(tensor) for tensor in graph.tensors]
+        self._affines = [affine(tensor) for tensor in graph.tensors]
         self._constants = {
             index: self._stored(np.asarray(tensor.data))[None]
             for index, tensor in enumerate(graph.tensors)
