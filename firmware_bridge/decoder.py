@@ -97,7 +97,7 @@ class LinkDecoder:
 
     def __init__(self, packets: dict[int, Callable[[bytes], AnyPacket]] | None = None) -> None:
         self._packets = NODE_PACKETS if packets is None else packets
-        self._others = (HOST_PACKETS if self._packets is NODE_PACKETS else NODE_PACKETS).keys()
+        self._others = (NODE_PACKETS.keys() | HOST_PACKETS.keys()) - self._packets.keys()
         self._splitter = BlockSplitter()
         self._pool = DamagePool()
         self._open: OrderedDict[tuple[int, int, int], _Open] = OrderedDict()
