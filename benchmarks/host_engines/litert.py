@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.engines import CannotRunError, Size, Tick
+from benchmarks.engines import CannotRunError, HostEngine, Size, Tick
 from benchmarks.evaluation import Evaluation
 from benchmarks.host_engines.window_graph import WindowFormat, require_window_graph
 from benchmarks.native_output import native_stderr
@@ -64,8 +64,12 @@ class LiteRT:
         return Size(self._bytes)
 
 
-def load(checkpoint: Checkpoint, graph: GraphFile | None, threads: int) -> LiteRT:
-    """Load a window graph; ModelFileError if LiteRT refuses it."""
+def load(checkpoint: Checkpoint, graph: GraphFile | None, threads: int) -> HostEngine:
+    """Load a window or stream graph; ModelFileError if LiteRT refuses it."""
+    if graph is not None and graph.graph == "stream":
+        from benchmarks.host_engines import litert_stream
+
+        return litert_stream.load(checkpoint, graph, threads)
     graph = require_window_graph(graph)
     interpreter = open_interpreter(graph, threads)
     form = WindowFormat.of(
