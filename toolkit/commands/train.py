@@ -93,7 +93,7 @@ def _command_line() -> str:
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
         if value is not None and value != parameter.get_default(context):
-            text = value.name if isinstance(value, Path) else str(value)
+            text = value.name if isinstance(value, Path) and value.is_absolute() else str(value)
             words.append(f"{parameter.opts[0]} {text}")
     return " ".join(words)
 

@@ -26,13 +26,16 @@ EVALUATION_BATCH = 1024
 class Recipe:
     """How to train: Adam with decoupled weight decay (Loshchilov & Hutter 2019), a one-cycle cosine learning rate
     (Smith & Topin 2018), gradients clipped to norm ``clip``. What is validated and kept is the exponential
-    moving average of the weights, which each step keeps by ``averaging`` (0: the weights themselves)."""
+    moving average of the weights, which each step keeps by ``averaging`` (0: the weights themselves).
+    Cell states at the end of a window are held near ``cell_limit`` by a penalty on what lies beyond: 16-bit
+    cells of an int8 LSTM have a power-of-two range, and up to 8 is the usual one."""
 
     epochs: int = 30
     batch: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     averaging: float = 0.99
+    cell_limit: float = 6.0
     clip: float = 1.0
     patience: int = 8
 
@@ -40,7 +43,7 @@ class Recipe:
         for name in ("epochs", "batch", "patience"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("learning_rate", "clip"):
+        for name in ("learning_rate", "clip", "cell_limit"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise UsageError(f"{name.replace('_', ' ')} is {value:g}; it must be above 0")
@@ -218,13 +221,13 @@ class _Loop:
         order = torch.from_numpy(self.order.permutation(len(self.train[-1])))
         total, seen = 0.0, 0
         for step, rows in enumerate(torch.split(order, self.recipe.batch), 1):
-            loss = self._loss(self.network, [tensor[rows] for tensor in self.train])
+            loss, penalty = self._loss(self.network, [tensor[rows] for tensor in self.train])
             if not torch.isfinite(loss):
                 raise UsageError(
                     f"training diverged in epoch {number}: the loss is {loss.item()}; use a smaller --learning-rate"
                 )
             self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss + penalty).backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
             self.optimizer.step()
             self.schedule.step()
@@ -247,12 +250,15 @@ class _Loop:
         total = 0.0
         with torch.inference_mode():
             for batch in zip(*(torch.split(tensor, EVALUATION_BATCH) for tensor in self.validation)):
-                total += self._loss(network, list(batch)).item() * len(batch[0])
+                total += self._loss(network, list(batch))[0].item() * len(batch[0])
         return total / len(self.validation[-1])
 
-    def _loss(self, network: torch.nn.Module, batch: list[Tensor]) -> Tensor:
+    def _loss(self, network: CrossLSTM, batch: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean squared error, and the penalty on cell states beyond the limit."""
         imu, emg, target = batch
-        return torch.nn.functional.mse_loss(network(imu, emg), target)
+        moments, cells = network.with_cells(imu, emg)
+        beyond = torch.relu(cells.abs() - self.recipe.cell_limit)
+        return torch.nn.functional.mse_loss(moments, target), beyond.square().sum(dim=-1).mean()
 
     def _report(self, epoch: int, step: int, train_loss: float) -> None:
         if self.progress is not None:

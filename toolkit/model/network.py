@@ -58,13 +58,17 @@ class CrossLSTM(nn.Module):
 
     def forward(self, imu: Tensor, emg: Tensor) -> Tensor:
         """Moments (n, outputs) of windows imu (n, T, Ci) and emg (n, T, Ce), normalised."""
-        imu_states, _ = self.lstm["imu"](imu)
-        emg_states, _ = self.lstm["emg"](emg)
+        return self.with_cells(imu, emg)[0]
+
+    def with_cells(self, imu: Tensor, emg: Tensor) -> tuple[Tensor, Tensor]:
+        """Moments (n, outputs), and the last cell states of both streams and all layers (2 layers, n, H)."""
+        imu_states, (_, imu_cells) = self.lstm["imu"](imu)
+        emg_states, (_, emg_cells) = self.lstm["emg"](emg)
         newest_imu, newest_emg = imu_states[:, -1], emg_states[:, -1]
         r = self.norm["imu"](newest_imu + self.attention["imu"](newest_imu, emg_states))
         s = self.norm["emg"](newest_emg + self.attention["emg"](newest_emg, imu_states))
         moments: Tensor = self.head_output(torch.relu(self.head_hidden(torch.cat([r, s], dim=-1))))
-        return moments
+        return moments, torch.cat([imu_cells, emg_cells])
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> CrossLSTM:
