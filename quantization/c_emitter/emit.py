@@ -71,7 +71,7 @@ def emit(
     arenas = _joined([program.arenas for program in programs])
     model_hash = _graph_hash([window, *([stream.graph] if stream is not None else [])])
     header = header_text(contract, programs, arenas, target, prefer, model_hash)
-    kernels = _kernel_files(context)
+    kernels = kernel_files(context)
     files = {
         "edgetool_model.h": header,
         SOURCE: _source(context, programs, arenas),
@@ -122,12 +122,17 @@ def _joined(arenas: list[Arenas]) -> Arenas:
     return Arenas(
         max(a.kept_bytes for a in arenas),
         max(a.kept_shorts for a in arenas),
-        max(max(a.bytes for a in arenas), 4),
-        max(max(a.shorts for a in arenas), 2),
+        _rounded(max(a.bytes for a in arenas)),
+        _rounded(max(a.shorts for a in arenas)),
     )
 
 
-def _kernel_files(context: Context) -> dict[str, str]:
+def _rounded(count: int) -> int:
+    """At least four elements, and a multiple of four: so that every arena is aligned to four bytes."""
+    return max(count + -count % 4, 4)
+
+
+def kernel_files(context: Context) -> dict[str, str]:
     """Kernel sources and every header they include."""
     found: dict[str, str] = {}
     waiting = sorted(context.kernels | context.headers)
@@ -164,6 +169,7 @@ def _entry_points(program: Program, public: str) -> str:
     ]
     lines = [
         f"void {public}_quantized({', '.join(quantized_parameters)}) {{",
+        *(["    ++state->steps;"] if program.name == "run_step" else []),
         f"    {program.name}(state, {', '.join(names)});",
         "}",
         "",
@@ -177,7 +183,7 @@ def _entry_points(program: Program, public: str) -> str:
     for port in program.outputs:
         lines.append(f"    {port.ctype} quantized_{port.name}[{port.count}];")
         arguments.append(f"quantized_{port.name}")
-    lines.append(f"    {program.name}({', '.join(arguments)});")
+    lines.append(f"    {public}_quantized({', '.join(arguments)});")
     for port in program.outputs:
         bits = 8 if port.ctype == "int8_t" else 16
         scale, zero = float_literal(float(port.affine.single)), port.affine.zero_point

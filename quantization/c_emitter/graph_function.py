@@ -28,6 +28,8 @@ from toolkit.errors import ModelFileError
 
 #: Ops whose kernels read any strides, so that a transposed operand is not copied.
 _STRIDED = ("BATCH_MATMUL",)
+#: ET_DOT_WIDE_MOST of et_dot.h.
+MOST_WIDE_DEPTH = 508
 _ARENAS: dict[np.dtype[Any], str] = {np.dtype(np.int8): "bytes", np.dtype(np.int16): "shorts"}
 
 
@@ -72,6 +74,16 @@ class StateLink:
     before: int
     after: int
     start: int = 0
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A link whose state is all but the first ``start`` elements of ``memory``, which joins it with new rows."""
+
+    memory: int
+    link: StateLink
+    joining: Op
+    start: int
 
 
 def _producer(graph: Graph, index: int) -> Op | None:
@@ -123,9 +135,64 @@ class GraphFunction:
         self.views: dict[int, View] = {}
         self.copies: dict[int, View] = {}
         self.kept: dict[int, int] = {}
+        self.rings = {ring.memory: ring for link in links if (ring := self._ring(link)) is not None}
+        self.narrow = self._narrowed()
         self.blocks: dict[int, Block] = {}
         self.lines: list[str] = []
         self.reset: list[str] = []
+
+    # Rings and widened tensors --------------------------------------------------------------------
+
+    def _ring(self, link: StateLink) -> Ring | None:
+        """The memory of a link that is: join the old rows and new ones, keep all but the first."""
+        last = _producer(self.graph, link.after)
+        results = None if last is None else view_results(self.graph, last)
+        if last is None or results is None or last.kind == "SPLIT":
+            return None
+        memory = last.inputs[0]
+        joining = _producer(self.graph, memory)
+        if joining is None or joining.kind != "CONCATENATION" or joining.inputs[0] != link.before:
+            return None
+        shape = self.graph.tensors[memory].shape
+        axis = int(joining.options.get("axis", 0)) % len(shape)
+        start = size(self.graph, memory) - size(self.graph, link.after)
+        elements = results[0].reshape(-1)
+        whole = np.arange(start, size(self.graph, memory))
+        alone = self._readers(link.before) == [joining] and size(self.graph, link.before) == elements.size
+        if any(count != 1 for count in shape[:axis]) or not alone or not np.array_equal(elements, whole):
+            return None
+        return Ring(memory, link, joining, start)
+
+    def _narrowed(self) -> set[int]:
+        """Tensors that only widen an int8 one for the second operand of matrix products, which read it as it is."""
+        found = set()
+        for place in self.order:
+            op = self.graph.ops[place]
+            if not self._only_widens(op):
+                continue
+            readers = self._readers(op.outputs[0])
+            if all(
+                reader.kind == "BATCH_MATMUL"
+                and reader.inputs[0] != op.outputs[0]
+                and self._depth(reader) <= MOST_WIDE_DEPTH
+                for reader in readers
+            ):
+                found.add(op.outputs[0])
+        return found
+
+    def _depth(self, op: Op) -> int:
+        shape = self.graph.tensors[op.inputs[0]].shape
+        return int(shape[-2] if op.options.get("adj_x") else shape[-1])
+
+    def _only_widens(self, op: Op) -> bool:
+        """True for a QUANTIZE from int8 to int16 with one scale and zero points 0: the values stay."""
+        if op.kind != "QUANTIZE":
+            return False
+        source, target = (self.graph.tensors[index] for index in (op.inputs[0], op.outputs[0]))
+        if (source.dtype, target.dtype) != (np.dtype(np.int8), np.dtype(np.int16)):
+            return False
+        a, b = lstm.affine(self.graph, op.inputs[0]), lstm.affine(self.graph, op.outputs[0])
+        return a.single == b.single and a.zero_point == b.zero_point == 0
 
     # Views ---------------------------------------------------------------------------------------
 
@@ -143,11 +210,30 @@ class GraphFunction:
         """Where the elements of a tensor are."""
         return self.views.get(index) or self._plain_view(index)
 
+    def _view_rings(self) -> None:
+        """Old rows, new rows and what is kept all lie inside the ring's memory."""
+        for ring in self.rings.values():
+            start = 0
+            for part in ring.joining.inputs:
+                computed = _producer(self.graph, part)
+                plain = computed is not None and view_results(self.graph, computed) is None
+                if part == ring.link.before or plain:
+                    self.views[part] = self._part_view(part, ring.memory, start)
+                start += size(self.graph, part)
+            self.views[ring.link.after] = self._part_view(ring.link.after, ring.memory, ring.start)
+
+    def _part_view(self, part: int, root: int, offset: int) -> View:
+        return View(root, offset, self._plain_view(part).axes)
+
     def _resolve_views(self) -> None:
+        self._view_rings()
         for place in self.order:
             op = self.graph.ops[place]
+            if op.outputs[0] in self.narrow:
+                self.views[op.outputs[0]] = self.view(op.inputs[0])
+                continue
             results = view_results(self.graph, op)
-            if results is None:
+            if results is None or op.outputs[0] in self.views:
                 continue
             source = self.view(op.inputs[1] if op.kind == "SPLIT" else op.inputs[0])
             flat = self._elements(source)
@@ -184,6 +270,7 @@ class GraphFunction:
 
     def _place(self) -> Arenas:
         """Offsets of everything that is neither constant nor a parameter."""
+        starts = {dtype: self._keep(dtype) for dtype in _ARENAS}
         last: dict[int, int] = {}
         for time, place in enumerate(self.order):
             op = self.graph.ops[place]
@@ -199,13 +286,14 @@ class GraphFunction:
                     first.setdefault(index, time)
         blocks: list[Block] = []
         for index, time in first.items():
-            if index in last and index not in self.outputs and self.graph.tensors[index].data is None:
+            free = index not in self.outputs and index not in self.kept
+            if index in last and free and self.graph.tensors[index].data is None:
                 blocks.append(Block(index, time, last[index], size(self.graph, index)))
         blocks += self._lstm_blocks()
         self.blocks = {block.tensor: block for block in blocks}
         ends = {}
         for dtype, arena in _ARENAS.items():
-            start = self._keep(dtype)
+            start = starts[dtype]
             mine = [b for b in blocks if self._dtype(b.tensor) == dtype]
             ends[arena] = (start, place_blocks(mine, start))
         return Arenas(ends["bytes"][0], ends["shorts"][0], ends["bytes"][1], ends["shorts"][1])
@@ -221,7 +309,8 @@ class GraphFunction:
     def _keep(self, dtype: np.dtype[Any]) -> int:
         """Places what lasts between calls: linked state, and LSTM states of a stream."""
         offset = 0
-        kept = [link.before for link in self.links]
+        ringed = {ring.link.before: ring.memory for ring in self.rings.values()}
+        kept = [ringed.get(link.before, link.before) for link in self.links]
         if self.carried:
             kept += [self.graph.ops[p].inputs[state] for p in self._lstm_places() for state in LSTM_STATES]
         for index in dict.fromkeys(kept):
@@ -294,8 +383,14 @@ class GraphFunction:
                     element_type(self.graph, index),
                 )
             ]
-        if view_results(self.graph, op) is not None:
+        if view_results(self.graph, op) is not None or op.outputs[0] in self.narrow:
             return []
+        if op.outputs[0] in self.rings:
+            return self._join_ring(self.rings[op.outputs[0]])
+        if self._only_widens(op):
+            self.context.use("et_widen.c", header="et_elementwise.h")
+            count = size(self.graph, op.outputs[0])
+            return [f"et_widen({count}, {self.pointer(op.inputs[0])}, {self.pointer(op.outputs[0])});"]
         if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
             return self._lower_lstm(op)
         if op.kind not in LOWERINGS:
@@ -304,6 +399,40 @@ class GraphFunction:
                 f"{op.kind} {name!r} has no C kernel; supported: {', '.join(sorted(LOWERINGS))}"
             )
         return LOWERINGS[op.kind](Lowering(self.context, self.graph, op, self.pointer, self.view))
+
+    def _join_ring(self, ring: Ring) -> list[str]:
+        """Copies of the new rows that are not computed in their place."""
+        lines = []
+        start = 0
+        unit = self.graph.tensors[ring.memory].dtype.itemsize
+        for part in ring.joining.inputs:
+            count = size(self.graph, part)
+            if part not in self.views or self.views[part].root != ring.memory:
+                lines.append(
+                    f"memcpy({self.pointer(ring.memory)} + {start}, {self.pointer(part)}, {count * unit});"
+                )
+            start += count
+        return lines
+
+    def _carry(self, link: StateLink) -> None:
+        """What the end of a run hands to the next: nothing to do for a ring, whose rows move when that begins."""
+        tensor = self.graph.tensors[link.before]
+        ring = next((ring for ring in self.rings.values() if ring.link == link), None)
+        if ring is None:
+            target = self.pointer(link.before)
+            self.lines.append(f"memcpy({target}, {self.pointer(link.after)}, {tensor.size_bytes});")
+        else:
+            target = f"{self.pointer(ring.memory)} + {ring.start}"
+            distance = ring.start * tensor.dtype.itemsize
+            self.context.use("et_move_down.c", header="et_elementwise.h")
+            self.lines.insert(
+                0, f"et_move_down((int8_t *){self.pointer(ring.memory)}, {distance}, {tensor.size_bytes});"
+            )
+        count = size(self.graph, link.before)
+        if tensor.dtype == np.int8:
+            self.reset.append(f"memset({target}, {link.start}, {count});")
+        else:
+            self.reset.append(f"for (int32_t i = 0; i < {count}; ++i) {{ ({target})[i] = {link.start}; }}")
 
     def _base(self, root: int) -> str:
         text = self.pointer(root)
@@ -328,17 +457,16 @@ class GraphFunction:
         for place in self.order:
             self.lines += self._lower_op(self.graph.ops[place])
         for link in self.links:
-            bytes_ = self.graph.tensors[link.before].size_bytes
-            before = self.pointer(link.before)
-            self.lines.append(f"memcpy({before}, {self.pointer(link.after)}, {bytes_});")
-            self.reset.append(f"memset({before}, {link.start}, {bytes_});")
+            self._carry(link)
         inputs, outputs = self._ports(self.inputs), self._ports(self.outputs)
         parameters = [
             "edgetool_state *state",
             *(f"const {port.ctype} *{port.name}" for port in inputs),
             *(f"{port.ctype} *{port.name}" for port in outputs),
         ]
-        body = "\n".join(f"    {line}" for line in self.lines)
+        used = any("state->" in line for line in self.lines)
+        lines = self.lines if used else ["(void)state;", *self.lines]
+        body = "\n".join(f"    {line}" for line in lines)
         text = f"static void {name}({', '.join(parameters)}) {{\n{body}\n}}\n"
         offsets = {
             port.name: self.blocks[port.tensor].offset for port in inputs if port.tensor in self.blocks

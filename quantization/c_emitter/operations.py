@@ -137,7 +137,8 @@ def _batch_matmul(low: Lowering) -> list[str]:
     else:
         fields += ["0", "0"]
     fields += [scale((int(multiplier), int(shift))), str(output.zero_point)]
-    kernel = f"et_batch_matmul_s{bits}"
+    narrow = low.graph.tensors[low.view(op.inputs[1]).root].dtype == np.int8
+    kernel = "et_batch_matmul_s16_s8" if bits == 16 and narrow else f"et_batch_matmul_s{bits}"
     low.context.use(f"{kernel}.c", header="et_batch_matmul.h")
     product = low.context.pool.struct("product", "et_batch_matmul", fields)
     batch = np.broadcast_shapes(tuple(c for c, _ in left), tuple(c for c, _ in right))
@@ -232,6 +233,18 @@ def _multiply(low: Lowering) -> list[str]:
     return [
         f"et_multiply_s{bits}(&{numbers}, {', '.join(map(low.pointer, (*op.inputs[:2], op.outputs[0])))});"
     ]
+
+
+def _minimum(low: Lowering) -> list[str]:
+    op = low.op
+    bits = low.same_bits(*op.inputs[:2], op.outputs[0])
+    affines = [low.affine(index) for index in (*op.inputs[:2], op.outputs[0])]
+    if len({(float(item.single), item.zero_point) for item in affines}) != 1:
+        raise low.refuse("its tensors must share one quantization")
+    axes = _broadcast_axes(low, op.inputs[0], op.inputs[1], low.shape(op.outputs[0]))
+    low.context.use(f"et_minimum_s{bits}.c", header="et_elementwise.h")
+    name = low.context.pool.struct("axes", "et_axes", [axes[1:-1]])
+    return [f"et_minimum_s{bits}(&{name}, {', '.join(map(low.pointer, (*op.inputs[:2], op.outputs[0])))});"]
 
 
 def _mean(low: Lowering) -> list[str]:
@@ -377,6 +390,7 @@ LOWERINGS: dict[str, Callable[[Lowering], list[str]]] = {
     "CONCATENATION": _concatenation,
     "FULLY_CONNECTED": _fully_connected,
     "MEAN": _mean,
+    "MINIMUM": _minimum,
     "MUL": _multiply,
     "QUANTIZE": _rescale,
     "RSQRT": _inverse_root,

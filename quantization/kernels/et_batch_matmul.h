@@ -19,4 +19,7 @@ void et_batch_matmul_s8(const et_batch_matmul *product, const int8_t *a, const i
 /* int16: zero points are 0, int64 sums, 16-bit multiplier. */
 void et_batch_matmul_s16(const et_batch_matmul *product, const int16_t *a, const int16_t *b, int16_t *y);
 
+/* int16 times int8, zero points 0: the wide product where b was only widened from int8. depth <= ET_DOT_WIDE_MOST. */
+void et_batch_matmul_s16_s8(const et_batch_matmul *product, const int16_t *a, const int8_t *b, int16_t *y);
+
 #endif

@@ -36,6 +36,20 @@ ET_INLINE int32_t et_dsp_odd_bytes(int32_t a) {
     return result;
 }
 
+/* The lower lanes of a (below) and b (above). */
+ET_INLINE int32_t et_dsp_pack_bottoms(int32_t a, int32_t b) {
+    int32_t result;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(a), "r"(b));
+    return result;
+}
+
+/* The upper lanes of a (above) and b (below). */
+ET_INLINE int32_t et_dsp_pack_tops(int32_t a, int32_t b) {
+    int32_t result;
+    __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(result) : "r"(a), "r"(b));
+    return result;
+}
+
 /* Each 16-bit lane doubled. */
 ET_INLINE int32_t et_dsp_double_lanes(int32_t a) {
     int32_t result;

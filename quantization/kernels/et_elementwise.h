@@ -39,4 +39,14 @@ typedef struct {
 void et_multiply_s8(const et_multiply *op, const int8_t *a, const int8_t *b, int8_t *y);
 void et_multiply_s16(const et_multiply *op, const int16_t *a, const int16_t *b, int16_t *y);
 
+/* y = the smaller of a and b, which have one quantization. */
+void et_minimum_s8(const et_axes *axes, const int8_t *a, const int8_t *b, int8_t *y);
+void et_minimum_s16(const et_axes *axes, const int16_t *a, const int16_t *b, int16_t *y);
+
+/* int8 to int16 without a change of scale. */
+void et_widen(int32_t count, const int8_t *x, int16_t *y);
+
+/* Moves count bytes down to `to`, which begins `distance` bytes before them: a ring's rows one place on. */
+void et_move_down(int8_t *to, int32_t distance, int32_t count);
+
 #endif

@@ -177,7 +177,11 @@ ET_LSTM_NAME:
   .endif
     add r0, r0, r10, asr #1 - (ET_LSTM_FORGET_SHIFT)
     ssat r0, #16, r0
-  .if ET_LSTM_CELL_CLIP > 0
+  .if ET_LSTM_CELL_CLIP == 32767
+    cmn r0, #32768
+    it eq
+    addeq r0, r0, #1
+  .elseif ET_LSTM_CELL_CLIP > 0
     movw r11, #ET_LSTM_CELL_CLIP
     cmp r0, r11
     it gt

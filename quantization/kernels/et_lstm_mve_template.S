@@ -232,7 +232,9 @@ ET_LSTM_NAME:
   .if ET_LSTM_CELL_CLIP > 0
     movw r12, #ET_LSTM_CELL_CLIP
     vdup.32 q1, r12
+    .if ET_LSTM_CELL_CLIP < 32767
     vmin.s32 q0, q0, q1
+    .endif
     vneg.s32 q1, q1
     vmax.s32 q0, q0, q1
   .endif

@@ -27,11 +27,10 @@ void et_softmax_s16(const et_softmax_wide *op, const int16_t *x, int16_t *y) {
         while (((uint32_t)sum << headroom) < 0x80000000u) {
             ++headroom;
         }
-        const int32_t shifted = (int32_t)((((uint32_t)sum << headroom) + (1u << 13)) >> 14);
-        /* The rounding above may carry out of 32 bits; the sum then is all but a power of two. */
+        const int32_t shifted = (int32_t)((((uint32_t)sum << (headroom - 1)) + (1u << 13)) >> 14);
         const int32_t centred = et_clamp(shifted - ((1 << 15) + (1 << 16)), INT16_MIN, INT16_MAX);
         const int32_t inverse = look_up(centred, op->reciprocal);
-        const int32_t shift = 30 - headroom;
+        const int32_t shift = 31 - headroom;
         for (int32_t k = 0; k < op->depth; ++k) {
             y[k] = (int16_t)et_clamp((y[k] * inverse + (1 << (shift - 1))) >> shift, 0, INT16_MAX);
         }

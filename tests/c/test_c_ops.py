@@ -1,0 +1,171 @@
+"""Every op's kernel equals the integer reference bit for bit, at lengths about the vector width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from c_harness import HostGraph, require
+from numpy.typing import NDArray
+
+from quantization.integer_reference import Interpreter
+from quantization.ir import Graph, GraphBuilder, Quantization
+
+LENGTHS = (1, 7, 8, 15, 16, 17)
+Draw = np.random.Generator
+
+
+def affine(draw: Draw, dtype: Any, low: float = 0.002, high: float = 0.05) -> Quantization:
+    """A scale, and for int8 any zero point."""
+    zero = int(draw.integers(-128, 128)) if dtype == np.int8 else 0
+    return Quantization.per_tensor(float(np.float32(draw.uniform(low, high))), zero)
+
+
+def values(draw: Draw, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Integers over the whole range, extremes included."""
+    limits = np.iinfo(dtype)
+    drawn = draw.integers(limits.min, limits.max + 1, shape).astype(dtype)
+    flat = drawn.reshape(-1)
+    flat[: min(2, flat.size)] = [limits.min, limits.max][: min(2, flat.size)]
+    return drawn
+
+
+def binary(kind: str, draw: Draw, n: int, dtype: Any) -> Graph:
+    build = GraphBuilder(kind)
+    shared = affine(draw, dtype)
+    same = kind == "MINIMUM"
+    a = build.add("a", (1, n), dtype, shared if same else affine(draw, dtype))
+    b = build.add(
+        "b",
+        (1, 1) if draw.integers(2) else (1, n),
+        dtype,
+        shared if same else affine(draw, dtype),
+    )
+    high = 2.0 if kind in ("MUL", "SQUARED_DIFFERENCE") else 0.05
+    y = build.add("y", (1, n), dtype, shared if same else affine(draw, dtype, 0.01, high))
+    build.op(kind, (a, b), (y,))
+    return build.build((a, b), (y,))
+
+
+def dense(draw: Draw, n: int, dtype: Any) -> Graph:
+    build = GraphBuilder("dense")
+    x = build.add("x", (1, n), dtype, affine(draw, dtype))
+    units = int(draw.integers(1, 9))
+    per_channel = bool(draw.integers(2))
+    scales = draw.uniform(0.001, 0.02, units if per_channel else 1).astype(np.float32)
+    weights = build.constant(
+        "w", values(draw, (units, n), np.int8), Quantization(scales, np.zeros(len(scales), np.int64))
+    )
+    bias = draw.integers(-5000, 5000, units).astype(np.int32 if dtype == np.int8 else np.int64)
+    b = build.constant("b", bias, Quantization.per_tensor(0.001))
+    y = build.add("y", (1, units), dtype, affine(draw, dtype, 0.05, 5.0))
+    build.op("FULLY_CONNECTED", (x, weights, b), (y,), fused_activation_function="RELU")
+    return build.build((x,), (y,))
+
+
+def product(draw: Draw, n: int, dtype: Any, *, widened: bool = False) -> Graph:
+    """[heads, rows, n] times [heads, n, columns], either operand transposed or not."""
+    build = GraphBuilder("product")
+    flips = [bool(draw.integers(2)) for _ in range(2)]
+    heads, rows, columns = int(draw.integers(1, 3)), int(draw.integers(1, 4)), int(draw.integers(1, 19))
+    a = build.add("a", (heads, n, rows) if flips[0] else (heads, rows, n), dtype, affine(draw, dtype))
+    shape = (heads, columns, n) if flips[1] else (heads, n, columns)
+    b = fed = build.add(
+        "b",
+        shape,
+        np.int8 if widened else dtype,
+        Quantization.per_tensor(0.01) if widened else affine(draw, dtype),
+    )
+    if widened:
+        b = build.add("b16", shape, np.int16, Quantization.per_tensor(0.01))
+        build.op("QUANTIZE", (fed,), (b,))
+    y = build.add("y", (heads, rows, columns), dtype, affine(draw, dtype, 0.05, 2.0))
+    build.op("BATCH_MATMUL", (a, b), (y,), adj_x=flips[0], adj_y=flips[1])
+    return build.build((a, fed), (y,))
+
+
+def softmax(draw: Draw, n: int, source: Any, target: Any) -> Graph:
+    build = GraphBuilder("softmax")
+    x = build.add("x", (1, 2, n), source, affine(draw, source, 0.0005, 0.2))
+    out = {8: (1 / 256, -128), 16: (1 / 32768, 0)}[8 * np.dtype(target).itemsize]
+    if np.dtype(source).itemsize == 1 and np.dtype(target).itemsize == 2:
+        out = (1 / 65536, -32768)
+    y = build.add("y", (1, 2, n), target, Quantization.per_tensor(*out))
+    build.op("SOFTMAX", (x,), (y,), beta=1.0)
+    return build.build((x,), (y,))
+
+
+def mean(draw: Draw, n: int, dtype: Any) -> Graph:
+    build = GraphBuilder("mean")
+    x = build.add("x", (2, n, 3), dtype, affine(draw, dtype))
+    axis = build.constant("axis", np.array([int(draw.integers(0, 3))], np.int32))
+    shape = tuple(1 if k == int(build.tensors[axis].data[0]) else v for k, v in enumerate((2, n, 3)))
+    y = build.add("y", shape, dtype, affine(draw, dtype))
+    build.op("MEAN", (x, axis), (y,), keep_dims=True)
+    return build.build((x,), (y,))
+
+
+def unary(kind: str, draw: Draw, n: int, source: Any, target: Any) -> Graph:
+    build = GraphBuilder(kind)
+    low = Quantization.per_tensor(0.013, -128 if source == np.int8 else 0)
+    x = build.add("x", (1, n), source, low if kind == "RSQRT" else affine(draw, source))
+    y = build.add("y", (1, n), target, affine(draw, target))
+    build.op(kind, (x,), (y,))
+    return build.build((x,), (y,))
+
+
+CASES: dict[str, Callable[[Draw, int], Graph]] = {
+    **{
+        f"{kind} {np.dtype(t).name}": (lambda d, n, k=kind, t=t: binary(k, d, n, t))
+        for kind in ("ADD", "SUB", "MUL", "SQUARED_DIFFERENCE", "MINIMUM")
+        for t in (np.int8, np.int16)
+        if (kind, t) != ("SQUARED_DIFFERENCE", np.int16)
+    },
+    "FULLY_CONNECTED int8": lambda d, n: dense(d, n, np.int8),
+    "FULLY_CONNECTED int16": lambda d, n: dense(d, n, np.int16),
+    "BATCH_MATMUL int8": lambda d, n: product(d, n, np.int8),
+    "BATCH_MATMUL int16": lambda d, n: product(d, n, np.int16),
+    "BATCH_MATMUL int16 by int8": lambda d, n: product(d, n, np.int16, widened=True),
+    "SOFTMAX int8": lambda d, n: softmax(d, n, np.int8, np.int8),
+    "SOFTMAX int8 to int16": lambda d, n: softmax(d, n, np.int8, np.int16),
+    "SOFTMAX int16": lambda d, n: softmax(d, n, np.int16, np.int16),
+    "MEAN int8": lambda d, n: mean(d, n, np.int8),
+    "MEAN int16": lambda d, n: mean(d, n, np.int16),
+    "RSQRT int8": lambda d, n: unary("RSQRT", d, n, np.int8, np.int8),
+    "RSQRT int16": lambda d, n: unary("RSQRT", d, n, np.int16, np.int16),
+    "QUANTIZE int8 to int8": lambda d, n: unary("QUANTIZE", d, n, np.int8, np.int8),
+    "QUANTIZE int8 to int16": lambda d, n: unary("QUANTIZE", d, n, np.int8, np.int16),
+    "QUANTIZE int16 to int8": lambda d, n: unary("QUANTIZE", d, n, np.int16, np.int8),
+    "QUANTIZE int16 to int16": lambda d, n: unary("QUANTIZE", d, n, np.int16, np.int16),
+}
+
+
+def draw_inputs(graph: Graph, draw: Draw, kind: str) -> list[NDArray[Any]]:
+    inputs = []
+    for index in graph.inputs:
+        tensor = graph.tensors[index]
+        drawn = values(draw, tensor.shape, tensor.dtype)
+        # The root of a negative number is not defined.
+        inputs.append(
+            np.maximum(drawn, tensor.quantization.zero_point[0]).astype(drawn.dtype)
+            if kind == "RSQRT"
+            else drawn
+        )
+    return inputs
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_op_equals_the_reference(case: str, tmp_path: Path) -> None:
+    require("gcc")
+    draw = np.random.default_rng(list(case.encode()))
+    for n in LENGTHS:
+        graph = CASES[case](draw, n)
+        compiled = HostGraph(graph, tmp_path / str(n))
+        for _ in range(50):
+            inputs = draw_inputs(graph, draw, case.split()[0])
+            (expected,) = Interpreter(graph).run(inputs)
+            (given,) = compiled(*inputs)
+            np.testing.assert_array_equal(given, expected, err_msg=f"{case} at length {n}")
