@@ -15,6 +15,8 @@ from firmware_bridge.protocol_table import LEDGER_DAMAGE_FRAMES, LEDGER_MAX_JUMP
 
 _SPAN = 1 << 32
 _HALF = 1 << 31
+#: Lives of a node that late frames may still belong to.
+_EARLIER_LIVES = 4
 
 
 class Verdict(Enum):
@@ -204,17 +206,19 @@ class Life:
 
 
 class NodeLedger:
-    """All lives of one node on one link. Two lives are kept open, older ones are only sums."""
+    """All lives of one node on one link. A few lives are kept open for their late frames, older ones are only sums."""
 
     def __init__(self, pool: DamagePool) -> None:
         self._pool = pool
         self._settled = Balance()
-        self._previous: Life | None = None
-        self._since_reboot = 0
+        #: Lives before this one, newest last, with the frames booked when each ended.
+        self._earlier: deque[tuple[Life, int]] = deque()
+        self._booked = 0
         self.life: Life | None = None
 
     def book(self, boot: int, sequence: int) -> tuple[Verdict, Life]:
-        """Book an intact frame; the life it was booked to is needed to :meth:`drop` it."""
+        """Book an intact frame; the life it was booked to is needed to :func:`drop` it."""
+        self._booked += 1
         life = self.life
         if life is None:
             life = self.life = Life(boot, sequence, sequence)
@@ -222,37 +226,35 @@ class NodeLedger:
         elif boot == life.boot:
             ahead = life.ahead(sequence)
             if ahead > LEDGER_MAX_JUMP or (ahead < -LEDGER_WINDOW and sequence < LEDGER_WINDOW):
-                life, ahead = self._reborn(boot, sequence)
-        elif self._of_previous(boot):
-            assert self._previous is not None
-            life = self._previous
-            ahead = life.ahead(sequence)
+                life, ahead = self._reborn(life, boot, sequence)
         else:
-            life, ahead = self._reborn(boot, sequence)
-        self._since_reboot += 1
+            earlier = self._earlier_life(boot)
+            if earlier is None:
+                life, ahead = self._reborn(life, boot, sequence)
+            else:
+                life, ahead = earlier, earlier.ahead(sequence)
         return life.book(ahead, self._pool), life
 
-    def _of_previous(self, boot: int) -> bool:
-        previous = self._previous
-        return previous is not None and previous.boot == boot and self._since_reboot <= LEDGER_DAMAGE_FRAMES
+    def _earlier_life(self, boot: int) -> Life | None:
+        """The life of that boot number, if it ended so lately that a late frame of it is likelier than a new life."""
+        oldest = self._booked - LEDGER_DAMAGE_FRAMES
+        return next((life for life, ended in self._earlier if life.boot == boot and ended >= oldest), None)
 
-    def _reborn(self, boot: int, sequence: int) -> tuple[Life, int]:
-        if self._previous is not None:
-            self._settled += self._previous.balance()
+    def _reborn(self, life: Life, boot: int, sequence: int) -> tuple[Life, int]:
         self._settled += Balance(reboots=1)
-        self._previous = self.life
-        self._since_reboot = 0
+        self._earlier.append((life, self._booked))
+        if len(self._earlier) > _EARLIER_LIVES:
+            self._settled += self._earlier.popleft()[0].balance()
         first = sequence if sequence > LEDGER_MAX_JUMP else 0
         self.life = Life(boot, first, first)
         return self.life, sequence - first
 
     def balance(self) -> Balance:
         """All lives together."""
-        total = self._settled
-        for life in (self._previous, self.life):
-            if life is not None:
-                total += life.balance()
-        return total
+        lives = [life for life, _ in self._earlier]
+        if self.life is not None:
+            lives.append(self.life)
+        return sum((life.balance() for life in lives), self._settled)
 
 
 def drop(life: Life, verdict: Verdict) -> None:
