@@ -121,7 +121,9 @@ def _activated(x: Values, op: Op) -> Values:
 def _dense(run: _Run, op: Op) -> Values:
     x, weight = run.read(op.inputs[0]), run.read(op.inputs[1])
     bias = 0.0 if len(op.inputs) < 3 or op.inputs[2] == ABSENT else run.read(op.inputs[2])
-    return _activated(x @ weight.T + bias, op)
+    y = _activated(x @ weight.T + bias, op)
+    # Without keep_num_dims the op flattens all axes but the last.
+    return y.reshape(len(y), *run.graph.tensors[op.outputs[0]].shape[1:])
 
 
 def _matmul(run: _Run, op: Op) -> Values:
