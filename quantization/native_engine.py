@@ -20,6 +20,7 @@ from quantization.lowering import lower_stream, lower_window
 from quantization.lowering.network import ABSENT_MARK
 from quantization.quantize import quantize
 from quantization.recipe import Recipe
+from quantization.rings import widen
 from quantization.tflite_file import write
 from toolkit.errors import UsageError
 from toolkit.model.checkpoint import Checkpoint
@@ -54,6 +55,7 @@ def build(
         return files
     observed = calibrate(floats["window"], {s: calibration.inputs[s] for s in STREAMS})
     integers = quantized(floats, observed, chosen)
+    integers["stream"] = widen(integers["stream"])  # the form that LiteRT runs fastest
     files += [_file(kind, "int8", graph, chosen, observed.warnings) for kind, graph in integers.items()]
     return files
 

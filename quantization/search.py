@@ -1,0 +1,124 @@
+"""The cheapest recipe that holds a bound: ``edgetool convert --max-rmse-increase PCT``.
+
+Recipes are tried from the cheapest on (fewest spots in 16 bits, and among equals the ranges that need least of the data)
+by the integer reference on windows of the validation part of the split. The test part is never looked at: what bench measures
+there stays a measurement.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from quantization import passes
+from quantization.calibration import calibrate
+from quantization.integer_reference.interpreter import Interpreter
+from quantization.lowering import lower_window
+from quantization.quantize import quantize
+from quantization.recipe import SPOTS, Method, Recipe
+from toolkit.errors import BudgetError, RecordingError, UsageError
+from toolkit.model import float_reference
+from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.config import STREAMS
+from toolkit.records import Windows
+
+_METHODS: tuple[Method, ...] = ("minmax", "percentile", "mse")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A recipe and the increase of its RMSE over the float model's on the validation part, in percent."""
+
+    recipe: Recipe
+    rmse_increase_pct: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"recipe": self.recipe.to_json(), "rmse_increase_pct": self.rmse_increase_pct}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The recipe that was chosen and all that were tried, in order."""
+
+    recipe: Recipe
+    tried: tuple[Trial, ...]
+
+
+def candidates(start: Recipe) -> list[Recipe]:
+    """Every recipe of the search, cheapest first; what is not searched is as in ``start``."""
+    by_cost = [spots for count in range(len(SPOTS) + 1) for spots in itertools.combinations(SPOTS, count)]
+    return [replace(start, wide=wide, calibration=method) for wide in by_cost for method in _METHODS]
+
+
+def search(
+    checkpoint: Checkpoint,
+    calibration: Windows,
+    validation: Windows,
+    max_rmse_increase: float,
+    start: Recipe | None = None,
+    tell: Callable[[Trial], None] | None = None,
+) -> Found:
+    """The first of :func:`candidates` whose RMSE on ``validation`` is at most ``max_rmse_increase`` percent over float's.
+
+    Raises BudgetError with the best that was found if none holds the bound, UsageError for a bound that is not a number of
+    at least 0, RecordingError if there are no validation windows.
+    """
+    if not (np.isfinite(max_rmse_increase) and max_rmse_increase >= 0):
+        raise UsageError(f"--max-rmse-increase is {max_rmse_increase}; it must be a number of at least 0")
+    if not len(validation):
+        raise RecordingError("the validation part of the data has no window; searching a recipe needs some")
+    judge = _Judge(checkpoint, calibration, validation)
+    tried = []
+    for recipe in candidates(start or Recipe()):
+        trial = Trial(recipe, judge.rmse_increase(recipe))
+        tried.append(trial)
+        if tell is not None:
+            tell(trial)
+        if trial.rmse_increase_pct <= max_rmse_increase:
+            return Found(recipe, tuple(tried))
+    best = min(tried, key=lambda trial: trial.rmse_increase_pct)
+    raise BudgetError(
+        f"no recipe holds an RMSE increase of {max_rmse_increase:g} % on the validation part; the best of {len(tried)} "
+        f"reaches {best.rmse_increase_pct:.2f} % with {best.recipe.calibration} ranges and 16 bits in "
+        f"{', '.join(best.recipe.wide) or 'the attention only'}: allow more, or train longer"
+    )
+
+
+class _Judge:
+    """What all candidates share: the float moments of the validation windows, and calibrations by passes."""
+
+    def __init__(self, checkpoint: Checkpoint, calibration: Windows, validation: Windows) -> None:
+        self._checkpoint = checkpoint
+        self._validation = validation
+        self._calibration = {stream: calibration.inputs[stream] for stream in STREAMS}
+        self._prepared: dict[tuple[str, ...], Any] = {}
+        moments = float_reference.window(checkpoint, {s: validation.inputs[s] for s in STREAMS})
+        self._float_rmse = self._rmse(moments)
+
+    def rmse_increase(self, recipe: Recipe) -> float:
+        """Percent over the float model's RMSE."""
+        if recipe.passes not in self._prepared:
+            graph = passes.apply(lower_window(self._checkpoint), recipe.passes)
+            self._prepared[recipe.passes] = graph, calibrate(graph, self._calibration)
+        graph, observed = self._prepared[recipe.passes]
+        integer = quantize(graph, observed, recipe)
+        inputs = {}
+        for index in integer.inputs:
+            tensor = integer.tensors[index]
+            assert tensor.quantization is not None
+            scale, zero_point = tensor.quantization.scale[0], tensor.quantization.zero_point[0]
+            values = np.rint(self._validation.inputs[tensor.name].astype(np.float64) / scale) + zero_point
+            inputs[tensor.name] = np.clip(values, -128, 127).astype(np.int8)[:, None]
+        (raw,) = Interpreter(integer).run(inputs)
+        output = integer.tensors[integer.outputs[0]].quantization
+        assert output is not None
+        moments = raw.reshape(len(self._validation), -1).astype(np.float64) * float(output.scale[0])
+        return 100.0 * (self._rmse(moments) / self._float_rmse - 1.0)
+
+    def _rmse(self, moments: Any) -> float:
+        return float(np.sqrt(np.mean((moments - self._validation.targets) ** 2)))
