@@ -211,7 +211,7 @@ def _refuse_other_formats(content: bytes, where: str) -> None:
     if looks_like_pickle(content):
         raise CheckpointError(
             f"{where} looks like a PyTorch pickle, not an edgetool checkpoint; it was not opened, because a pickle can "
-            "run code: import its state_dict with a key map (--key-map FILE, docs/MODEL.md)"
+            "run code: import its state_dict with a key map (see Importing weights in docs/MODEL.md)"
         )
     if content[4:8] == b"TFL3":
         raise CheckpointError(
@@ -246,7 +246,7 @@ def _document(metadata: Mapping[str, Any], where: str) -> dict[str, Any]:
     if METADATA_KEY not in metadata:
         raise CheckpointError(
             f"{where} is safetensors without edgetool's metadata: it has weights but no config and contract; import it "
-            "with a key map (--key-map FILE, docs/MODEL.md)"
+            "with a key map (see Importing weights in docs/MODEL.md)"
         )
     try:
         document = json.loads(metadata[METADATA_KEY])
