@@ -230,7 +230,7 @@ class _Attributor:
         outputs += [self._output_error(engine, values) for engine, values in engines.items()]
         losses = self._losses(every, faked)
         return Attribution(
-            self.integer.name,
+            "window",
             source,
             PART,
             len(self.target),

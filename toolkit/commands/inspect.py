@@ -21,12 +21,58 @@ if TYPE_CHECKING:
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Also write all of it."
 )
-def command(path: str, json_file: Path | None) -> None:
+@click.option(
+    "--errors",
+    is_flag=True,
+    help="FILE is a bundle: show where its int8 window graph loses accuracy, tensor by tensor.",
+)
+@click.option(
+    "--data",
+    metavar="SOURCE",
+    help="Windows for --errors: synthetic[:OPTIONS], a dataset TOML, an NPZ or a folder. Not given: the data that "
+    "calibrated the bundle. The validation part is used.",
+)
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the result of --errors with plots, in one file.",
+)
+@click.option(
+    "--windows",
+    type=click.IntRange(2),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Windows for --errors.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of their choice."
+)
+def command(
+    path: str,
+    json_file: Path | None,
+    errors: bool,
+    data: str | None,
+    html_file: Path | None,
+    windows: int,
+    seed: int,
+) -> None:
     """Show what is in FILE: any .tflite, a checkpoint, a bundle's folder, or the word pretrained.
 
     Of a .tflite: operators with their multiply-accumulates, tensors with type, shape, scale and zero point,
     sizes, and the sensor contract in its metadata. Of a bundle, every hash is verified first.
+
+    With --errors, float, fake-quantized, integer reference, LiteRT and TensorFlow Lite Micro stand side by side
+    for every tensor and time step, and each rounding is charged with what it costs and what 16 bits would give back.
     """
+    from toolkit.commands.inspect_errors import attribute, require_errors
+
+    require_errors(errors, data, html_file)
+    if errors:
+        attribute(path, data, windows, seed, json_file, html_file)
+        return
     from rich.console import Console
 
     from quantization.inspect import describe
