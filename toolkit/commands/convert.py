@@ -85,7 +85,8 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with os.fdopen(os.dup(2), "w") as stderr:
-        with Progress(*columns, console=Console(file=stderr), transient=True) as bar:
+        console = Console(file=stderr)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("starting", total=None)
 
             def show(stage: str, done: int, total: int) -> None:
