@@ -132,3 +132,15 @@ def mve_stream(weights: LstmWeights) -> NDArray[np.int8]:
         bias_bytes = np.ascontiguousarray(biases.astype("<i4")).view(np.int8).reshape(groups, 4, 16)
         parts.append(np.concatenate([rows.reshape(groups, 4, -1), bias_bytes], axis=-1).reshape(groups, -1))
     return np.ascontiguousarray(np.concatenate(parts, axis=-1)).reshape(-1)
+
+
+def dense_stream(matrix: NDArray[np.int8]) -> NDArray[np.int32]:
+    """The words of ``et_dense_rows.S``: per four units and four columns, columns (0, 1) and (2, 3) of two paired rows."""
+    units, depth = matrix.shape
+    padded = np.pad(matrix.astype(np.int64), ((0, -units % 4), (0, 0)))
+    rows = padded.reshape(-1, 2, 2, depth)  # group, pair, row of the pair, column
+    lanes = rows[:, :, 0] + 256 * rows[:, :, 1]
+    pairs = (lanes & 0xFFFF).reshape(len(rows), 2, depth // 4, 2, 2)
+    words = pairs[..., 0] | pairs[..., 1] << 16
+    ordered = np.ascontiguousarray(words.transpose(0, 2, 1, 3))  # group, block, pair, half
+    return ordered.reshape(-1).astype(np.uint32).view(np.int32)

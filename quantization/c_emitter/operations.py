@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from quantization.c_emitter import lstm
 from quantization.c_emitter.context import Context
-from quantization.c_emitter.layout import folded_bias
+from quantization.c_emitter.layout import dense_stream, folded_bias
 from quantization.c_emitter.plan import View, size
 from quantization.c_emitter.text import ctype, scale
 from quantization.integer_reference import softmax
@@ -93,21 +93,74 @@ def _fully_connected(low: Lowering) -> list[str]:
     rows = size(low.graph, op.inputs[0]) // depth
     multipliers, shifts = (np.atleast_1d(v) for v in matmul_multiplier(values, weights, float(output.single)))
     least, most = activation_range(str(op.options.get("fused_activation_function", "NONE")), output)
-    scales = pool.scales("scales", list(zip(multipliers.tolist(), shifts.tolist())))
-    shape = [str(rows), str(depth), str(units), pool.array("weights", matrix)]
-    per_channel = str(int(multipliers.size > 1))
-    kernel = f"et_fully_connected_s{bits}"
-    low.context.use(f"{kernel}.c", header="et_fully_connected.h")
+    limits = [str(int(multipliers.size > 1)), str(least), str(most)]
+    pairs = list(zip(multipliers.tolist(), shifts.tolist()))
     x, y = low.pointer(op.inputs[0]), low.pointer(op.outputs[0])
     if bits == 8:
         folded = folded_bias(matrix, None if bias is None else bias.astype(np.int32), values.zero_point)
-        fields = [*shape, pool.array("bias", folded), scales, per_channel, str(output.zero_point)]
-        layer = pool.struct("dense", "et_fully_connected", [*fields, str(least), str(most)])
+        scales = pool.scales("scales", pairs)
+        fields = [
+            str(rows),
+            str(depth),
+            str(units),
+            pool.array("weights", matrix),
+            pool.array("bias", folded),
+        ]
+        fields += [scales, limits[0], str(output.zero_point), *limits[1:]]
+        low.context.use("et_fully_connected_s8.c", header="et_fully_connected.h")
+        layer = pool.struct("dense", "et_fully_connected", fields)
+        return [f"et_fully_connected_s8(&{layer}, {x}, {y});"]
+    wide = np.zeros(units, np.int64) if bias is None else bias.astype(np.int64)
+    factors = [upper_factor(pair) for pair in pairs]
+    reach = int((np.abs(matrix.astype(np.int64)).sum(axis=1) * 32768 + np.abs(wide)).max())
+    if reach < 2**31 and None not in factors:
+        return _dense(
+            low, matrix, wide.astype(np.int32), factors, [str(rows), str(depth), str(units)], limits
+        )
+    low.context.notes.append(
+        f"FULLY_CONNECTED {low.graph.tensors[op.outputs[0]].name!r} has 64-bit sums: they can reach {reach}"
+    )
+    fields = [str(rows), str(depth), str(units), pool.array("weights", matrix), pool.array("bias", wide)]
+    layer = pool.struct("dense", "et_fully_connected_wide", [*fields, pool.scales("scales", pairs), *limits])
+    low.context.use("et_fully_connected_s16.c", header="et_fully_connected.h")
+    return [f"et_fully_connected_s16(&{layer}, {x}, {y});"]
+
+
+def upper_factor(pair: tuple[int, int]) -> int | None:
+    """The factor whose product's upper word is TFLM's 16-bit multiplier with one rounding; None if it has none.
+
+    (v * reduced + 2^(total - 1)) >> total is (v * factor + 2^31) >> 32 with factor = reduced << (32 - total).
+    """
+    multiplier, shift = pair
+    reduced = (multiplier + (1 << 15)) >> 16 if multiplier < 0x7FFF0000 else 0x7FFF
+    total = 15 - shift
+    factor = reduced << (32 - total) if 1 <= total <= 32 else 2**31
+    return factor if factor < 2**31 else None
+
+
+def _dense(
+    low: Lowering,
+    matrix: NDArray[np.int8],
+    bias: NDArray[np.int32],
+    factors: list[int | None],
+    shape: list[str],
+    limits: list[str],
+) -> list[str]:
+    """FULLY_CONNECTED on int16 with 32-bit sums, on DSP cores with paired rows."""
+    pool = low.context.pool
+    kernel = "et_dense_s16"
+    weights = ""
+    if low.context.dsp and matrix.shape[1] % 8 == 0 and int(matrix.min()) >= -127:
+        kernel = "et_dense_s16_paired"
+        stream = pool.array("dense_stream", dense_stream(matrix))
+        weights = f"(const int8_t *){stream}"
+        low.context.use(f"{kernel}.c", "et_dense_rows.S", header="et_dense.h")
     else:
-        wide = np.zeros(units, np.int64) if bias is None else bias.astype(np.int64)
-        fields = [*shape, pool.array("bias", wide), scales, per_channel, str(least), str(most)]
-        layer = pool.struct("dense", "et_fully_connected_wide", fields)
-    return [f"{kernel}(&{layer}, {x}, {y});"]
+        weights = pool.array("weights", matrix)
+        low.context.use(f"{kernel}.c", header="et_dense.h")
+    packed = pool.array("factors", np.array(factors, np.int32))
+    layer = pool.struct("dense", "et_dense", [*shape, weights, pool.array("bias", bias), packed, *limits])
+    return [f"{kernel}(&{layer}, {low.pointer(low.op.inputs[0])}, {low.pointer(low.op.outputs[0])});"]
 
 
 def _matrix_strides(view: View, transposed: bool) -> tuple[Axes, tuple[int, int], tuple[int, int]]:
@@ -138,9 +191,18 @@ def _batch_matmul(low: Lowering) -> list[str]:
         fields += ["0", "0"]
     fields += [scale((int(multiplier), int(shift))), str(output.zero_point)]
     narrow = low.graph.tensors[low.view(op.inputs[1]).root].dtype == np.int8
-    kernel = "et_batch_matmul_s16_s8" if bits == 16 and narrow else f"et_batch_matmul_s{bits}"
+    if bits == 16 and narrow:
+        factor = upper_factor((int(multiplier), int(shift)))
+        if factor is None:
+            raise low.refuse(
+                f"its scale is {float(a.single) * float(b.single) / float(output.single):g}; at most 0.5"
+            )
+        kernel = "et_mixed_matmul_s16"
+        product = low.context.pool.struct("product", "et_mixed_matmul", [*fields[:7], str(factor)])
+    else:
+        kernel = f"et_batch_matmul_s{bits}"
+        product = low.context.pool.struct("product", "et_batch_matmul", fields)
     low.context.use(f"{kernel}.c", header="et_batch_matmul.h")
-    product = low.context.pool.struct("product", "et_batch_matmul", fields)
     batch = np.broadcast_shapes(tuple(c for c, _ in left), tuple(c for c, _ in right))
     calls = []
     for place, index in enumerate(np.ndindex(batch)):

@@ -36,9 +36,33 @@ ET_INLINE ET_UNUSED int32_t et_clamp(int32_t value, int32_t low, int32_t high) {
     return floor > high ? high : floor;
 }
 
-/* (a * b + 2^30) / 2^31, rounded down: gemmlowp's SaturatingRoundingDoublingHighMul for b >= 0. */
+/* (a * b + 2^30) / 2^31, rounded down: gemmlowp's SaturatingRoundingDoublingHighMul (a and b not both INT32_MIN). */
 ET_INLINE ET_UNUSED int32_t et_high_multiply(int32_t a, int32_t b) {
     return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
+}
+
+/* (a * b + 2^31) / 2^32, rounded down. */
+ET_INLINE ET_UNUSED int32_t et_upper_multiply(int32_t a, int32_t b) {
+#if defined(__ARM_FEATURE_DSP)
+    int32_t result;
+    __asm__("smmulr %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
+    return result;
+#else
+    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32);
+#endif
+}
+
+/* et_high_multiply for b >= 0. On Arm it is one SMMLAR and a mask: 2 b wraps to 2 b - 2^32 from 2^30 on, which takes
+ * a off the upper word, so that a is added again. */
+ET_INLINE ET_UNUSED int32_t et_scale_multiply(int32_t a, int32_t b) {
+#if defined(__ARM_FEATURE_DSP)
+    const int32_t twice = (int32_t)((uint32_t)b << 1);
+    int32_t result;
+    __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(twice), "r"(a & (twice >> 31)));
+    return result;
+#else
+    return et_high_multiply(a, b);
+#endif
 }
 
 /* value / 2^exponent to nearest, halves away from zero; exponent in [0, 31]. */
@@ -46,8 +70,8 @@ ET_INLINE ET_UNUSED int32_t et_divide_by_power(int32_t value, int32_t exponent) 
     if (exponent == 0) {
         return value;
     }
-    const int64_t half = (int64_t)1 << (exponent - 1);
-    return (int32_t)(((int64_t)value + half - (value < 0 ? 1 : 0)) >> exponent);
+    const int32_t nudged = value < 0 ? (value > INT32_MIN ? value - 1 : value) : value;
+    return ((nudged >> (exponent - 1)) + 1) >> 1;
 }
 
 /* value * scale; value * 2^shift must stay inside 32 bits for positive shifts, or it wraps as it does in TFLM. */
@@ -55,7 +79,7 @@ ET_INLINE ET_UNUSED int32_t et_requantize(int32_t value, et_scale scale) {
     const int32_t left = scale.shift > 0 ? scale.shift : 0;
     const int32_t right = scale.shift > 0 ? 0 : -scale.shift;
     const int32_t shifted = (int32_t)((uint32_t)value << left);
-    return et_divide_by_power(et_high_multiply(shifted, scale.multiplier), right);
+    return et_divide_by_power(et_scale_multiply(shifted, scale.multiplier), right);
 }
 
 /* value * scale for the int64 sums of 16-bit activations: a multiplier of 16 bits, one rounding, halves up, cut to

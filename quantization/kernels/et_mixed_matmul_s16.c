@@ -1,0 +1,103 @@
+#include "et_batch_matmul.h"
+#include "et_dot.h"
+
+static int16_t finish(const et_mixed_matmul *product, int32_t sum) {
+    return (int16_t)et_clamp(et_upper_multiply(sum, product->factor), INT16_MIN, INT16_MAX);
+}
+
+#if defined(__ARM_FEATURE_MVE)
+#define COLUMNS 16
+#else
+#define COLUMNS 4
+#endif
+
+/* COLUMNS neighbouring columns of row times b, where the elements of a row of b follow each other. */
+static void several_columns(const et_mixed_matmul *product, const int16_t *row, const int8_t *b, int16_t *y) {
+    int32_t sums[COLUMNS];
+#if defined(__ARM_FEATURE_MVE)
+    int32x4_t sum0 = vdupq_n_s32(0);
+    int32x4_t sum1 = sum0;
+    int32x4_t sum2 = sum0;
+    int32x4_t sum3 = sum0;
+    for (int32_t k = 0; k < product->depth; ++k) {
+        const int32_t factor = row[k * product->a_step];
+        sum0 = vmlaq_n_s32(sum0, vldrbq_s32(b), factor);
+        sum1 = vmlaq_n_s32(sum1, vldrbq_s32(b + 4), factor);
+        sum2 = vmlaq_n_s32(sum2, vldrbq_s32(b + 8), factor);
+        sum3 = vmlaq_n_s32(sum3, vldrbq_s32(b + 12), factor);
+        b += product->b_step;
+    }
+    vst1q_s32(&sums[0], sum0);
+    vst1q_s32(&sums[4], sum1);
+    vst1q_s32(&sums[8], sum2);
+    vst1q_s32(&sums[12], sum3);
+#elif defined(__ARM_FEATURE_DSP)
+    int32_t sum0 = 0;
+    int32_t sum1 = 0;
+    int32_t sum2 = 0;
+    int32_t sum3 = 0;
+    for (int32_t k = 0; k < product->depth; ++k) {
+        const int32_t factor = row[k * product->a_step];
+        int32_t b4;
+        memcpy(&b4, b, 4);
+        const int32_t even = et_dsp_even_bytes(b4);
+        const int32_t odd = et_dsp_odd_bytes(b4);
+        sum0 = et_dsp_multiply_bottom(even, factor, sum0);
+        sum1 = et_dsp_multiply_bottom(odd, factor, sum1);
+        sum2 = et_dsp_multiply_top(even, factor, sum2);
+        sum3 = et_dsp_multiply_top(odd, factor, sum3);
+        b += product->b_step;
+    }
+    sums[0] = sum0;
+    sums[1] = sum1;
+    sums[2] = sum2;
+    sums[3] = sum3;
+#else
+    for (int32_t j = 0; j < COLUMNS; ++j) {
+        sums[j] = 0;
+    }
+    for (int32_t k = 0; k < product->depth; ++k) {
+        const int32_t factor = row[k * product->a_step];
+        for (int32_t j = 0; j < COLUMNS; ++j) {
+            sums[j] += factor * b[j];
+        }
+        b += product->b_step;
+    }
+#endif
+    for (int32_t j = 0; j < COLUMNS; ++j) {
+        y[j] = finish(product, sums[j]);
+    }
+}
+
+static int32_t strided_dot(const int16_t *a, int32_t a_step, const int8_t *b, int32_t b_step, int32_t count) {
+    int32_t sum = 0;
+    for (int32_t k = 0; k < count; ++k) {
+        sum += (int32_t)a[k * a_step] * b[k * b_step];
+    }
+    return sum;
+}
+
+void et_mixed_matmul_s16(const et_mixed_matmul *product, const int16_t *a, const int8_t *b, int16_t *y) {
+    for (int32_t i = 0; i < product->rows; ++i) {
+        const int16_t *row = &a[i * product->a_row];
+        int32_t j = 0;
+        if (product->b_column == 1) {
+            for (; j + COLUMNS <= product->columns; j += COLUMNS) {
+                several_columns(product, row, &b[j], &y[j]);
+            }
+        } else if (product->a_step == 1 && product->b_step == 1) {
+            for (; j + 4 <= product->columns; j += 4) {
+                int32_t sums[4];
+                et_dot_rows(row, &b[j * product->b_column], product->b_column, 4, product->depth, sums);
+                for (int32_t k = 0; k < 4; ++k) {
+                    y[j + k] = finish(product, sums[k]);
+                }
+            }
+        }
+        for (; j < product->columns; ++j) {
+            const int8_t *column = &b[j * product->b_column];
+            y[j] = finish(product, strided_dot(row, product->a_step, column, product->b_step, product->depth));
+        }
+        y += product->columns;
+    }
+}
