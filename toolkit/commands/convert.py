@@ -120,8 +120,9 @@ def _print(bundle: Bundle, out: Path) -> None:
             f"{entry['bytes']:,}",
             f"{out.name}/{entry['file']}",
         )
-    Console(width=80).print(table)
+    console = Console(width=80, markup=False, highlight=False)
+    console.print(table)
     notes = [*data["notes"], *(note for graph in bundle.graphs for note in graph.notes)]
     for note in dict.fromkeys(notes):
-        click.echo(f"Note: {note}")
+        console.print(f"Note: {note}")
     click.echo(f"Wrote {out}. Next: edgetool bench {out}")
