@@ -1,0 +1,169 @@
+"""Calibration, weight rounding and quantization: values by hand, and what bad data does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from quantization import passes
+from quantization.calibration import Spread, calibrate, int8_affine, int8_range
+from quantization.lowering import lower_window
+from quantization.quantize import quantize
+from quantization.recipe import Recipe
+from quantization.weights import round_weights, symmetric_scale
+from tests.native_models import SMALL, features
+from toolkit.errors import RecordingError, UsageError
+from toolkit.model.checkpoint import Checkpoint
+
+
+def spread(values: np.ndarray) -> Spread:
+    return Spread(float(values.min()), float(values.max()), values)
+
+
+def test_affine_puts_the_ends_on_the_ends() -> None:
+    scale, zero_point = int8_affine(-1.0, 3.0, symmetric=False)
+    assert scale == pytest.approx(4 / 255)
+    # -128 - (-1 / scale) = -128 + 63.75 = -64.25
+    assert zero_point == -64
+    assert int8_affine(-2.0, 2.0, symmetric=True) == (pytest.approx(2 / 127), 0)
+    assert int8_affine(0.0, 0.0, symmetric=False) == (pytest.approx(1 / 127), 0)
+
+
+def test_percentile_survives_an_artefact_and_minmax_does_not() -> None:
+    values = np.random.default_rng(0).normal(0, 1, 100_000)
+    values[500] = 1000.0
+    assert int8_range(spread(values), "minmax", 99.99, symmetric=False)[1] == 1000.0
+    for method in ("percentile", "mse"):
+        high = int8_range(spread(values), "percentile", 99.99, symmetric=False)[1]
+        assert 3.5 < high < 4.5, method  # the 99.995th percentile of a unit normal is 3.9
+
+
+def test_mse_range_clips_the_tail_of_a_long_tailed_tensor() -> None:
+    values = np.random.default_rng(1).laplace(0, 1, 100_000)
+    low, high = int8_range(spread(values), "mse", 99.99, symmetric=False)
+    assert high < 0.9 * values.max()
+    errors = []
+    for bounds in ((low, high), (values.min(), values.max())):
+        scale, zero = int8_affine(*bounds, symmetric=False)
+        errors.append(
+            np.mean((scale * (np.clip(np.rint(values / scale) + zero, -128, 127) - zero) - values) ** 2)
+        )
+    assert errors[0] < errors[1]
+
+
+def test_nearest_rounding_by_hand() -> None:
+    weight = np.array([[0.26, -0.24, 0.5]])
+    assert symmetric_scale(np.array([1.27, -0.3])) == pytest.approx(0.01)
+    stored, bias = round_weights(weight, np.array([0.1]), np.full(3, 0.1), None, "nearest")
+    assert stored.tolist() == [[3, -2, 5]]
+    assert bias.tolist() == [0.1]
+
+
+def test_compensated_rounding_puts_a_constant_inputs_error_into_the_bias() -> None:
+    # One input that is always 2: W x + b = 0.26 * 2 + 0.1 = 0.62; rounding W to 0.3 adds 0.08, which the bias takes back.
+    moments = np.array([[4.0, 2.0], [2.0, 1.0]])
+    stored, bias = round_weights(np.array([[0.26]]), np.array([0.1]), np.array([0.1]), moments, "compensated")
+    assert stored.tolist() == [[3]]
+    # The damping of 1 % leaves 1 % of the error where it was, or a little more.
+    assert bias[0] == pytest.approx(0.02, abs=0.004)
+
+
+def test_compensated_rounding_changes_the_product_less() -> None:
+    random = np.random.default_rng(2)
+    # Six sources drive twenty inputs, as neighbouring sensor channels do: errors can cancel along what never occurs.
+    x = random.normal(size=(2000, 6)) @ random.normal(size=(6, 20))
+    weight = random.normal(size=(8, 20))
+    scale = np.full(20, symmetric_scale(weight) * 4)  # 6 bits, so that rounding matters
+    extended = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+    moments = extended.T @ extended / len(x)
+    errors = {}
+    for rounding in ("nearest", "compensated"):
+        stored, bias = round_weights(weight, np.zeros(8), scale, moments, rounding)  # type: ignore[arg-type]
+        errors[rounding] = np.sqrt(np.mean((x @ (stored * scale).T + bias - x @ weight.T) ** 2))
+    assert errors["compensated"] < 0.6 * errors["nearest"]
+
+
+def test_ranges_are_those_of_all_time_steps_gates_and_cell() -> None:
+    graph = passes.apply(lower_window(Checkpoint.random(SMALL, 3)))
+    seen = calibrate(graph, features(SMALL, 20))
+    assert {"imu/lstm/0/hidden/cell", "emg/lstm/0/hidden/gate/forget", "imu/attention/0/shares"} <= set(
+        seen.spreads
+    )
+    shares = seen.spreads["imu/attention/0/shares"]
+    assert 0 < shares.low < 1 / SMALL.window < shares.high < 1
+
+
+def test_cell_scale_is_a_power_of_two_and_the_clip_is_said() -> None:
+    graph = passes.apply(lower_window(Checkpoint.random(SMALL, 3)))
+    integer = quantize(graph, calibrate(graph, features(SMALL, 20)), Recipe())
+    for op in integer.ops:
+        if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+            quantization = integer.tensors[op.inputs[19]].quantization
+            assert quantization is not None
+            power = np.log2(float(quantization.scale[0]))
+            assert power == round(power)
+            assert op.options["cell_clip"] == 32768 * float(quantization.scale[0])
+
+
+def test_a_cell_that_no_power_of_two_holds_is_refused() -> None:
+    checkpoint = Checkpoint.random(SMALL, 3)
+    weights = dict(checkpoint.weights)
+    bias = weights["imu.lstm.0.bias"].copy()
+    bias[: 3 * SMALL.hidden] = 40.0  # input, forget and cell gate fully open: the cell counts the rows
+    weights["imu.lstm.0.bias"] = bias
+    long = replace(SMALL, window=80)
+    open_gates = Checkpoint.random(long, 3)
+    graph = passes.apply(
+        lower_window(replace(open_gates, weights={**open_gates.weights, "imu.lstm.0.bias": bias}))
+    )
+    with pytest.raises(
+        UsageError, match=r"cell state of imu/lstm/0/hidden reaches 8\d\.\d; .* holds less than 64"
+    ):
+        quantize(graph, calibrate(graph, features(long, 4)), Recipe())
+
+
+def test_bad_calibration_data_is_named() -> None:
+    graph = passes.apply(lower_window(Checkpoint.random(SMALL, 3)))
+    inputs = features(SMALL, 5)
+    inputs["emg"][2, 3, 1] = np.inf
+    with pytest.raises(RecordingError, match="stream 'emg', window 2, row 3, channel 1 is inf"):
+        calibrate(graph, inputs)
+
+
+def test_a_dead_channel_and_an_artefact_are_warned_about_and_survived() -> None:
+    graph = passes.apply(lower_window(Checkpoint.random(SMALL, 3)))
+    inputs = features(SMALL, 1000)  # 45,000 values: one artefact is beyond the 99.995th percentile
+    inputs["emg"][:, :, 2] = 0.0
+    inputs["imu"][7, 4, 1] = 500.0
+    seen = calibrate(graph, inputs)
+    assert len(seen.warnings) == 2
+    assert "stream emg: channel 2 is constant in all windows" in seen.warnings
+    assert any("stream imu: channel 1 peaks at 500.0" in text for text in seen.warnings)
+    scale = {}
+    for method in ("minmax", "percentile"):
+        quantization = quantize(graph, seen, Recipe(calibration=method)).tensor("imu").quantization  # type: ignore[arg-type]
+        assert quantization is not None
+        scale[method] = float(quantization.scale[0])
+    assert scale["minmax"] > 30 * scale["percentile"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"calibration": "guess"}, "allowed: minmax, percentile, mse"),
+        ({"wide": ["lstm"]}, "16-bit spot lstm is not known; allowed: norm, head"),
+        ({"colour": 1}, "recipe entry colour is not known"),
+        ({"percentile": 20.0}, "above 50"),
+        ({"passes": ["x"]}, "pass x is not known"),
+    ],
+)
+def test_a_wrong_recipe_is_named(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Recipe.from_json(wrong)
+
+
+def test_recipe_survives_json() -> None:
+    recipe = Recipe(calibration="percentile", wide=("norm",), headroom=1.5)
+    assert Recipe.from_json(recipe.to_json()) == recipe
