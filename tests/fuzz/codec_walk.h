@@ -12,7 +12,7 @@ typedef struct {
     unsigned long good;     /* intact frames */
     unsigned long damaged;  /* blocks that were none, other versions excluded */
     unsigned long versions; /* intact frames of other versions */
-    unsigned long valid;    /* unsplit frames whose payload is as PROTOCOL.md says, as far as C checks it */
+    unsigned long valid;    /* unsplit frames with a payload as PROTOCOL.md says; not of the two types that C checks less (texts, operations) */
     unsigned long messages; /* messages rejoined in order */
     uint32_t sum;           /* of the sequence numbers of good frames, modulo 2^32 */
 } codec_counts;
@@ -94,7 +94,8 @@ static codec_counts codec_walk(const uint8_t *bytes, size_t size) {
         } else if (status == ETF_OK) {
             counts.good++;
             counts.sum += frame.sequence;
-            if (frame.parts == 1u && codec_reads(&frame)) {
+            const int valid = frame.parts == 1u && codec_reads(&frame);
+            if (valid && frame.type != ETF_TYPE_DESCRIPTOR && frame.type != ETF_TYPE_REQUEST) {
                 counts.valid++;
             }
             if (etf_join(&joiner, &frame, &message) == ETF_OK && frame.parts > 1u) {
