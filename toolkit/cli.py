@@ -27,6 +27,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "record": ("toolkit.commands.record", "what sensors send, byte for byte, to a file"),
         "replay": ("toolkit.commands.replay", "a recording once more through the decoder, with its ledger"),
         "recover": ("toolkit.commands.recover", "what is whole in a cut or damaged recording"),
+        "export": ("toolkit.commands.export", "a recording as CSV, Parquet, OpenSim .sto or XDF"),
     },
     "Learn": {
         "train": ("toolkit.commands.train", "train a Cross-LSTM on recordings"),
