@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from quantization.c_emitter.emit import StreamGraph
 
 Values = NDArray[Any]
-#: Windows, and steps of a stream from reset, that are compared.
-WINDOWS = 2
+#: Steps of a stream beyond one window from reset that are compared.
 EXTRA_STEPS = 4
 _SEED = 20240229
 
@@ -33,16 +32,16 @@ def quantize(values: NDArray[np.float32], scale: np.float32, zero_point: int, dt
 
 
 def _windows(
-    program: Program, golden: Mapping[str, NDArray[np.float32]] | None, graph: Graph
+    program: Program, golden: Mapping[str, NDArray[np.float32]] | None, graph: Graph, count: int
 ) -> list[Values]:
     """Quantized inputs (n, T, channels) of the window graph."""
     generator = np.random.default_rng(_SEED)
     drawn = []
     for port in program.inputs:
-        shape = (WINDOWS, *graph.tensors[port.tensor].shape)
+        shape = (count, *graph.tensors[port.tensor].shape)
         dtype = graph.tensors[port.tensor].dtype
-        if golden is not None and len(golden[port.name]) >= WINDOWS:
-            values = golden[port.name][:WINDOWS].reshape(shape)
+        if golden is not None and len(golden[port.name]) >= count:
+            values = golden[port.name][:count].reshape(shape)
         else:
             values = generator.normal(size=shape).astype(np.float32)
         drawn.append(quantize(values, port.affine.single, port.affine.zero_point, dtype))
@@ -161,23 +160,23 @@ int main(void) {
 
 def files(
     window: Graph,
-    stream_graph: Graph | None,
     stream: StreamGraph | None,
     programs: list[Program],
     golden: Mapping[str, NDArray[np.float32]] | None,
+    count: int,
 ) -> dict[str, str]:
     """Texts of the self-test's files by name."""
     pool = Pool("golden_")
     program = programs[0]
-    inputs = _windows(program, golden, window)
+    inputs = _windows(program, golden, window, count)
     expected = [
-        _reference(window, program, [values[k] for values in inputs])[0].reshape(-1) for k in range(WINDOWS)
+        _reference(window, program, [values[k] for values in inputs])[0].reshape(-1) for k in range(count)
     ]
     names = [pool.array(port.name, values) for port, values in zip(program.inputs, inputs)]
     arguments = ", ".join(f"&{n}[i * {p.count}]" for n, p in zip(names, program.inputs))
     output = pool.array("moments", np.stack(expected))
     stream_text = ""
-    if stream is not None and stream_graph is not None:
+    if stream is not None:
         samples = [
             values.reshape(-1, values.shape[-1])[: window.tensors[port.tensor].shape[1] + EXTRA_STEPS]
             for port, values in zip(program.inputs, inputs)
@@ -188,12 +187,12 @@ def files(
             steps=len(outputs),
             arguments=", ".join(f"&{n}[i * {p.count}]" for n, p in zip(stream_names, programs[1].inputs)),
             expected=pool.array("step_moments", outputs),
-            first=1 + WINDOWS,
+            first=1 + count,
         )
     source = _TEMPLATE.format(
         arrays=pool.text(),
         output=program.outputs[0].ctype,
-        windows=WINDOWS,
+        windows=count,
         window_arguments=arguments,
         expected=output,
         stream=stream_text,
