@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 import toolkit.data
-from quantization import engines, execute
+from quantization import engines, execute, search
 from quantization.bundle import Bundle, new_bundle, write_bundle
 from quantization.engines import GraphFile, Scheme
 from quantization.metadata import embed_contract
 from quantization.quiet import quiet
-from toolkit.data.splits import Split, select
+from quantization.recipe import Recipe
+from toolkit.data.splits import Segment, Split, select
 from toolkit.data.windows import cut
 from toolkit.errors import RecordingError, UsageError
-from toolkit.model import float_reference, resolve_checkpoint
+from toolkit.model import float_reference, load_checkpoint
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS
 from toolkit.model.prepare import data_provenance
@@ -28,6 +29,8 @@ from toolkit.records import Recording, Windows
 
 DEFAULT_DATA = "synthetic"
 GOLDEN_WINDOWS = 32
+#: Windows that a recipe search judges by: RMSE to about 1 % of its value.
+VALIDATION_WINDOWS = 800
 #: Candidates for calibration are cut this far apart, in grid samples: neighbours are nearly the same window.
 _STRIDE = 5
 #: Packages whose versions the manifest gives: of every conversion, and of those with one engine.
@@ -47,6 +50,8 @@ def convert(
     engine: str = engines.DEFAULT_ENGINE,
     calibration_windows: int = 200,
     seed: int = 0,
+    max_rmse_increase: float | None = None,
+    key_map: str | Path | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Bundle:
@@ -54,7 +59,9 @@ def convert(
 
     ``data`` is a source as for :func:`toolkit.data.load`, or recordings; ranges come from
     ``calibration_windows`` windows of the train part of the checkpoint's split, drawn from ``seed`` over people and
-    tasks alike. ``options`` are the engine's own. The same input gives the same bytes.
+    tasks alike. ``options`` are the engine's own. The same input gives the same bytes. ``max_rmse_increase`` (percent)
+    lets the native engine search the cheapest recipe that holds it on the validation part, and the manifest says what was
+    tried. ``key_map`` is a TOML that says which tensor of a foreign PyTorch file is which (docs/MODEL.md).
 
     Raises CheckpointError, RecordingError or ContractError for input that does not fit, UsageError for an unknown
     engine, scheme or option, OutputError if ``out`` cannot be written, ConversionError if the engine fails.
@@ -66,13 +73,27 @@ def convert(
             f"calibration windows are {calibration_windows} and the seed {seed}; at least 1 and 0 are allowed"
         )
     build = engines.engine(engine)
-    model = (
-        checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(resolve_checkpoint(checkpoint))
-    )
+    if max_rmse_increase is not None and (engine != "native" or scheme != "int8"):
+        raise UsageError(
+            "--max-rmse-increase searches recipes of the native engine for int8; leave out --engine and --scheme"
+        )
+    model = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint, key_map)
     with new_bundle(out) as folder:
         tell("reading and filtering data", 0, 3)
         recordings = toolkit.data.load(data) if isinstance(data, str) else list(data)
         drawn = draw(model, recordings, calibration_windows, seed)
+        searched: dict[str, Any] = {}
+        if max_rmse_increase is not None:
+            tell("searching the cheapest recipe", 0, 3)
+            found, validation = _search(model, recordings, drawn, seed, max_rmse_increase, options)
+            options = {"recipe": found.recipe.to_json()}
+            searched = {
+                "search": {
+                    "max_rmse_increase_pct": max_rmse_increase,
+                    "validation": validation,
+                    "tried": [trial.to_json() for trial in found.tried],
+                }
+            }
         tell(f"converting with the {engine} engine", 1, 3)
         built = build(model, drawn.calibration, scheme=scheme, **options)
         graphs = [replace(g, content=embed_contract(g.content, model.contract)) for g in built]
@@ -83,9 +104,36 @@ def convert(
             "engine": {"name": engine, "options": options},
             "data": _about_data(data, recordings, drawn, seed),
             "tools": _tool_versions(engine),
+            **searched,
         }
         write_bundle(folder, model, graphs, vectors, about=about)
     return Bundle.load(out)
+
+
+def _search(
+    checkpoint: Checkpoint,
+    recordings: Sequence[Recording],
+    drawn: Drawn,
+    seed: int,
+    bound: float,
+    options: Mapping[str, Any],
+) -> tuple[search.Found, str]:
+    """The cheapest recipe that holds ``bound`` on validation windows, and what those are, in words."""
+    try:
+        part = "the validation part of the split"
+        segments = select(recordings, drawn.split, "validation")
+    except RecordingError:
+        part = (
+            "the last fifth of each recording of the train part: the data has nobody of the validation part"
+        )
+        segments = [
+            Segment(s.recording, s.stop_s - 0.2 * (s.stop_s - s.start_s), s.stop_s)
+            for s in select(recordings, drawn.split, "train")
+        ]
+    windows = cut(segments, checkpoint.contract, _STRIDE)
+    chosen = windows.take(stratified(windows, VALIDATION_WINDOWS, np.random.default_rng(seed)))
+    start = Recipe.from_json(options.get("recipe") or {})
+    return search.search(checkpoint, drawn.calibration, chosen, bound, start), part
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,6 +34,24 @@ if TYPE_CHECKING:
     "--engine", metavar="NAME", help="What converts; an unknown name lists them. Not given: the first."
 )
 @click.option("--calibration-windows", default=200, help="Windows whose ranges set the int8 scales.")
+@click.option(
+    "--max-rmse-increase",
+    type=float,
+    metavar="PCT",
+    help="Search the cheapest recipe that holds this on the validation part.",
+)
+@click.option(
+    "--recipe",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="JSON with entries of the quantization recipe that differ from the default.",
+)
+@click.option(
+    "--key-map",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="TOML that says which tensor of a foreign PyTorch file is which.",
+)
 @click.option("--seed", default=0, help="Of the drawn calibration windows.")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Also write the manifest."
@@ -44,6 +63,9 @@ def command(
     scheme: str,
     engine: str | None,
     calibration_windows: int,
+    max_rmse_increase: float | None,
+    recipe: Path | None,
+    key_map: Path | None,
     seed: int,
     json_file: Path | None,
 ) -> None:
@@ -67,7 +89,10 @@ def command(
             engine=engine or DEFAULT_ENGINE,
             calibration_windows=calibration_windows,
             seed=seed,
+            max_rmse_increase=max_rmse_increase,
+            key_map=key_map,
             progress=progress,
+            **({} if recipe is None else {"recipe": _read_recipe(recipe)}),
         )
     if json_file is not None:
         write_json(json_file, dict(bundle.manifest))
@@ -95,11 +120,43 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
             yield show
 
 
+def _read_recipe(path: Path) -> dict[str, Any]:
+    """A recipe's JSON object; InputError names what is wrong with the file."""
+    from toolkit.errors import InputError
+
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"recipe {path} cannot be read: {error}; it must be a JSON object") from None
+    if not isinstance(value, dict):
+        raise InputError(f"recipe {path} is not a JSON object; docs/NATIVE_ENGINE.md lists its entries")
+    return value
+
+
+def _print_search(searched: Mapping[str, Any]) -> None:
+    """What a recipe search tried, cheapest first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    bound = searched["max_rmse_increase_pct"]
+    table = Table(title=f"Recipes tried for an RMSE increase of at most {bound:g} %", title_justify="left")
+    for name in ("16 bits in", "ranges", "RMSE increase"):
+        table.add_column(name, justify="right" if name == "RMSE increase" else "left")
+    for trial in searched["tried"]:
+        wide = ", ".join(["attention", *trial["recipe"]["wide"]])
+        table.add_row(wide, trial["recipe"]["calibration"], f"{trial['rmse_increase_pct']:+.2f} %")
+    console = Console(width=80, markup=False, highlight=False)
+    console.print(table)
+    console.print(f"Judged on {searched['validation']}. The last one holds and was taken.")
+
+
 def _print(bundle: Bundle, out: Path) -> None:
     """The graphs in a table that fits 80 columns, what to know about them, and what to do next."""
     from rich.console import Console
     from rich.table import Table
 
+    if "search" in bundle.manifest:
+        _print_search(bundle.manifest["search"])
     data = bundle.manifest["data"]
     kinds = ", ".join(data["kinds"])
     table = Table(
