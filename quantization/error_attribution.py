@@ -137,15 +137,25 @@ def attribute_errors(
     """
     if windows < 2:
         raise UsageError(f"windows is {windows}; it must be at least 2")
-    tell = progress or _silent
     found = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     source = data if data is not None else _own_source(found)
     chosen = _draw(found.checkpoint, source, windows, seed)
-    integer = read(found.graph("window", "int8").content, "window.int8.tflite")
-    real = _float_graph(found)
-    return _Attributor(found, integer, real, chosen, tell).run(
-        source if isinstance(source, str) else "recordings in memory"
-    )
+    name = source if isinstance(source, str) else "recordings in memory"
+    return attribute_windows(found, chosen, name, PART, progress=progress)
+
+
+def attribute_windows(
+    bundle: Bundle,
+    windows: Windows,
+    data: str = "windows in memory",
+    part: str = "whole",
+    *,
+    progress: Progress | None = None,
+) -> Attribution:
+    """The same on given normalised windows; ``data`` and ``part`` only name where they come from."""
+    integer = read(bundle.graph("window", "int8").content, "window.int8.tflite")
+    work = _Attributor(bundle, integer, _float_graph(bundle), windows, progress or _silent)
+    return work.run(data, part)
 
 
 def _own_source(bundle: Bundle) -> str:
@@ -215,7 +225,7 @@ class _Attributor:
                 "deviation; convert again"
             )
 
-    def run(self, source: str) -> Attribution:
+    def run(self, source: str, part: str) -> Attribution:
         every = [item.name for item in self.twin.sources]
         faked = self.twin.run(self.inputs, every)
         engines = {"fake-quantized": faked, **self._engines()}
@@ -232,7 +242,7 @@ class _Attributor:
         return Attribution(
             "window",
             source,
-            PART,
+            part,
             len(self.target),
             tuple(notes),
             tuple(outputs),

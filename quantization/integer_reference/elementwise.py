@@ -19,7 +19,7 @@ from quantization.integer_reference.fixed_point import (
 from quantization.integer_reference.gemmlowp import leading_zeros_32, multiply, multiply_by_power_of_two
 from quantization.integer_reference.interpolation import interpolation_table, look_up
 from quantization.integer_reference.parameters import Affine, activation_range, ratio_multiplier
-from toolkit.errors import InputError
+from toolkit.errors import InputError, ModelFileError
 
 
 def multiply_elementwise(
@@ -74,13 +74,22 @@ def add(
 ) -> Integers:
     """ADD and SUB: both operands go to a common scale with 20 (int8) or 15 (int16) extra bits, then to the output's.
 
-    Each of the three scalings is rounded twice. Source: ``integer_ops/add.h`` (``AddFunc``), ``reference/sub.h`` and
+    Each of the three scalings is rounded twice. An output scale so small that the last factor is 1 or more raises
+    ModelFileError: the kernels abort (``QuantizeMultiplierSmallerThanOneExp``).
+    Source: ``integer_ops/add.h`` (``AddFunc``), ``reference/sub.h`` and
     ``tensorflow/lite/micro/kernels/add_common.cc``, ``sub_common.cc``.
     """
     left_shift = 15 if output.bits == 16 else 20
     first, second, twice_largest = _common_scale(a, a_quantization, b, b_quantization, left_shift)
     total = wrap(first - second if subtract else first + second, 32)
-    multiplier, shift = quantize_multiplier(twice_largest / ((1 << left_shift) * float(output.single)))
+    real = twice_largest / ((1 << left_shift) * float(output.single))
+    multiplier, shift = quantize_multiplier(real)
+    if shift > 0:
+        raise ModelFileError(
+            f"{'SUB' if subtract else 'ADD'} has an output scale of {float(output.single):g} beside input scales up to "
+            f"{twice_largest / 2:g}: the kernels stop the program below {twice_largest / (1 << left_shift):g}; widen the "
+            "output's range"
+        )
     low, high = activation_range(activation, output)
     return np.clip(multiply_by_quantized_multiplier(total, multiplier, shift) + output.zero_point, low, high)
 
