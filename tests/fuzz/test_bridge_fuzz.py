@@ -108,6 +108,34 @@ def test_both_decoders_find_the_same(codec_counts: Path, tmp_path: Path) -> None
     assert totals[0] > 2000 and totals[1] > 500 and 500 < totals[2] < totals[0]
 
 
+def test_a_short_run_of_the_c_fuzzer(tmp_path: Path) -> None:
+    """20,000 inputs from the corpus on, with address and undefined-behaviour sanitizers; always the same ones."""
+    compiler = shutil.which("clang")
+    if compiler is None:
+        pytest.skip("clang is not installed: the C decoder is NOT fuzzed")
+    program = tmp_path / "fuzz_codec"
+    flags = [
+        "-std=c99",
+        "-O1",
+        "-g",
+        "-fsanitize=fuzzer,address,undefined",
+        "-fno-sanitize-recover=all",
+        f"-I{CODEC}",
+    ]
+    sources = [str(HERE / "fuzz_codec.c"), *map(str, sorted(CODEC.glob("*.c")))]
+    built = subprocess.run(
+        [compiler, *flags, *sources, "-o", str(program)], capture_output=True, text=True, check=False
+    )
+    if "libclang_rt" in built.stderr:
+        pytest.skip("clang's sanitizer libraries are not installed: the C decoder is NOT fuzzed")
+    assert built.returncode == 0, built.stderr
+    (tmp_path / "new").mkdir()
+    run = ["-runs=20000", "-seed=1", "-max_len=1024", str(tmp_path / "new"), str(CORPUS), str(GOLDEN)]
+    done = subprocess.run([str(program), *run], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Done 20000 runs" in done.stderr
+
+
 def test_the_corpus_is_small() -> None:
     files = list(CORPUS.iterdir())
     assert len(files) >= 20
