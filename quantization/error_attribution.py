@@ -202,6 +202,7 @@ class _Attributor:
         self, bundle: Bundle, integer: Graph, real: Graph | None, windows: Windows, tell: Progress
     ) -> None:
         self.bundle, self.integer, self.windows, self.tell = bundle, integer, windows, tell
+        self.notes: list[str] = []
         self.twin = FloatTwin(integer, real)
         self.inputs = {name: values.astype(np.float64) for name, values in windows.inputs.items()}
         self.output = integer.tensors[integer.outputs[0]].name
@@ -229,13 +230,10 @@ class _Attributor:
         every = [item.name for item in self.twin.sources]
         faked = self.twin.run(self.inputs, every)
         engines = {"fake-quantized": faked, **self._engines()}
-        notes = (
-            []
-            if self.twin.exact_weights
-            else ["not all float weights are known: rounding of weights is not counted"]
-        )
-        if "tflm" not in engines:
-            notes.append("tflite-micro is not installed or cannot run the graph: its column is missing")
+        if not has_tflm():
+            self.notes.append("tflite-micro is not installed: its column is missing")
+        if not self.twin.exact_weights:
+            self.notes.append("not all float weights are known: rounding of weights is not counted")
         outputs = [self._output_error("float", self.float)]
         outputs += [self._output_error(engine, values) for engine, values in engines.items()]
         losses = self._losses(every, faked)
@@ -244,7 +242,7 @@ class _Attributor:
             source,
             part,
             len(self.target),
-            tuple(notes),
+            tuple(self.notes),
             tuple(outputs),
             tuple(self._tensor_errors(engines)),
             tuple(sorted(losses, key=lambda item: -item.alone_error_pct)),
@@ -274,9 +272,12 @@ class _Attributor:
         for name, trace in reference.lstm_traces.items():
             found["reference"][f"{name}/cell"] = self._real_cell(name, trace["cell"])
         wanted = [*self.integer.inputs, *(index for op in self.integer.ops for index in op.outputs)]
-        found["litert"] = self._real(litert_tensors(content, inputs, wanted, self.tell))
-        if has_tflm():
-            found["tflm"] = self._real(tflm_tensors(content, inputs, wanted, self.tell))
+        runtimes = {"litert": litert_tensors, **({"tflm": tflm_tensors} if has_tflm() else {})}
+        for engine, tensors in runtimes.items():
+            try:
+                found[engine] = self._real(tensors(content, inputs, wanted, self.tell))
+            except RuntimeError as error:
+                self.notes.append(f"{engine} does not run this graph: {str(error).splitlines()[0]}")
         return found
 
     def _real(self, stored: Mapping[int, NDArray[Any]]) -> dict[str, Values]:
