@@ -15,6 +15,7 @@ from quantization.c_emitter import project, self_test
 from quantization.c_emitter.context import Context, Prefer, Target
 from quantization.c_emitter.graph_function import Arenas, Port, Program, StateLink, lower_graph
 from quantization.c_emitter.header import header_text
+from quantization.c_emitter.narrow_rings import narrow_rings
 from quantization.c_emitter.text import float_literal
 from quantization.ir import Graph
 from toolkit.errors import ModelFileError
@@ -65,11 +66,11 @@ def emit(
     _require_inputs(window, names, contract)
     programs = [lower_graph(context, window, "run_window")]
     if stream is not None:
+        lean = narrow_rings(stream.graph, stream.state)
         links = tuple(
-            StateLink(stream.graph.index(before), stream.graph.index(after), start)
-            for before, after, start in stream.state
+            StateLink(lean.index(before), lean.index(after), start) for before, after, start in stream.state
         )
-        programs.append(lower_graph(context, stream.graph, "run_step", links=links, carried=True))
+        programs.append(lower_graph(context, lean, "run_step", links=links, carried=True))
     arenas = _joined([program.arenas for program in programs])
     model_hash = _graph_hash([window, *([stream.graph] if stream is not None else [])])
     header = header_text(contract, programs, arenas, target, prefer, model_hash)

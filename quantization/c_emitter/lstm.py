@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -134,22 +134,29 @@ def lower(context: Context, layer: LstmLayer) -> str:
 
     runs ``steps`` time steps from hidden state ``before`` and writes all hidden states.
     """
-    reason = dsp_refusal(layer.weights) if context.dsp else None
-    if reason is not None:
-        context.notes.append(f"an LSTM runs in portable C and not in the DSP kernel: {reason}")
-    if context.dsp and reason is None:
-        body = _dsp(context, layer)
-    elif context.helium:
-        body = _helium(context, layer)
-    else:
-        body = _portable(context, layer)
+    kernel = _choose_kernel(context, layer)
+    body = {"dsp": _dsp, "helium": _helium, "portable": _portable}[kernel](context, layer)
     for name, text in context.functions.items():
         if text == body.replace("@NAME@", name):
             return name
     name = f"lstm_{sum(n.startswith('lstm_') for n in context.functions)}"
     context.functions[name] = body.replace("@NAME@", name)
-    _assembly(context, layer, name, dsp=context.dsp and reason is None)
+    if kernel != "portable":
+        _assembly(context, layer, name, dsp=kernel == "dsp")
     return name
+
+
+def _choose_kernel(context: Context, layer: LstmLayer) -> Literal["dsp", "helium", "portable"]:
+    """Assembly where speed is preferred and the weights fit it; one C function for all layers is the smallest."""
+    if context.prefer == "size" or context.target == "c99":
+        return "portable"
+    if context.helium:
+        return "helium"
+    reason = dsp_refusal(layer.weights)
+    if reason is not None:
+        context.notes.append(f"an LSTM runs in portable C and not in the DSP kernel: {reason}")
+        return "portable"
+    return "dsp"
 
 
 def _loop(layer: LstmLayer, before: str, step: str) -> str:
@@ -280,8 +287,6 @@ def _helium(context: Context, layer: LstmLayer) -> str:
 
 def _assembly(context: Context, layer: LstmLayer, name: str, *, dsp: bool) -> None:
     """Instance of the assembly template of the core for ``layer``."""
-    if not dsp and not context.helium:
-        return
     weights = layer.weights
     defines = {"NAME": f"edgetool_{name}_units"}
     if dsp:

@@ -192,13 +192,9 @@ def _batch_matmul(low: Lowering) -> list[str]:
     fields += [scale((int(multiplier), int(shift))), str(output.zero_point)]
     narrow = low.graph.tensors[low.view(op.inputs[1]).root].dtype == np.int8
     if bits == 16 and narrow:
-        factor = upper_factor((int(multiplier), int(shift)))
-        if factor is None:
-            raise low.refuse(
-                f"its scale is {float(a.single) * float(b.single) / float(output.single):g}; at most 0.5"
-            )
+        factor = upper_factor((int(multiplier), int(shift))) or 0
         kernel = "et_mixed_matmul_s16"
-        product = low.context.pool.struct("product", "et_mixed_matmul", [*fields[:7], str(factor)])
+        product = low.context.pool.struct("product", "et_mixed_matmul", [*fields[:7], str(factor), fields[9]])
     else:
         kernel = f"et_batch_matmul_s{bits}"
         product = low.context.pool.struct("product", "et_batch_matmul", fields)

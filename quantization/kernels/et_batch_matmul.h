@@ -20,12 +20,14 @@ void et_batch_matmul_s8(const et_batch_matmul *product, const int8_t *a, const i
 void et_batch_matmul_s16(const et_batch_matmul *product, const int16_t *a, const int16_t *b, int16_t *y);
 
 /* int16 times int8, zero points 0: the wide product where b was only widened from int8, depth <= ET_DOT_WIDE_MOST.
- * y[i][j] = limit((factor * sum + 2^31) / 2^32), which is TFLM's 16-bit multiplier with one rounding. */
+ * y[i][j] = limit((factor * sum + 2^31) / 2^32), which is TFLM's 16-bit multiplier with one rounding; where that has no
+ * such factor, factor is 0 and scale is used. */
 typedef struct {
     int32_t rows, depth, columns;
     int32_t a_row, a_step;
     int32_t b_step, b_column;
     int32_t factor;
+    et_scale scale;
 } et_mixed_matmul;
 
 void et_mixed_matmul_s16(const et_mixed_matmul *product, const int16_t *a, const int8_t *b, int16_t *y);

@@ -1,6 +1,7 @@
 #include "et_lstm.h"
 
 #include "et_activation.h"
+#include "et_dot.h"
 
 int16_t et_sigmoid_q15(int16_t value) {
     const int32_t steps = 3 * (int32_t)value;
@@ -46,29 +47,18 @@ int8_t et_lstm_unit(const et_lstm_numbers *numbers, const int16_t gate[4], int16
     return (int8_t)et_clamp(hidden, INT8_MIN, INT8_MAX);
 }
 
-/* bias + weights . x */
-static int32_t dot(const int8_t *weights, const int8_t *x, int32_t count, int32_t bias) {
-    int32_t sum = bias;
-    for (int32_t i = 0; i < count; ++i) {
-        sum += (int32_t)weights[i] * x[i];
-    }
-    return sum;
-}
-
 void et_lstm_step(const et_lstm_numbers *numbers, const et_lstm_weights *weights, const int8_t *x,
                   const int8_t *hidden_before, int16_t *cell, int8_t *hidden) {
     for (int32_t unit = 0; unit < weights->units; ++unit) {
         int16_t gate[4];
         for (int32_t g = 0; g < 4; ++g) {
             const int32_t row = g * weights->units + unit;
-            const int32_t from_input =
-                et_requantize(dot(&weights->input_weights[row * weights->inputs], x, weights->inputs,
-                                  weights->input_bias[row]),
-                              numbers->input[g]);
-            const int32_t from_hidden =
-                et_requantize(dot(&weights->recurrent_weights[row * weights->units], hidden_before,
-                                  weights->units, weights->recurrent_bias[row]),
-                              numbers->recurrent[g]);
+            const int32_t input_sum = et_dot_s8(&weights->input_weights[row * weights->inputs], x, weights->inputs,
+                                                weights->input_bias[row]);
+            const int32_t hidden_sum = et_dot_s8(&weights->recurrent_weights[row * weights->units], hidden_before,
+                                                 weights->units, weights->recurrent_bias[row]);
+            const int32_t from_input = et_requantize(input_sum, numbers->input[g]);
+            const int32_t from_hidden = et_requantize(hidden_sum, numbers->recurrent[g]);
             /* TFLM limits each product to int16 before it adds them, and limits the sum again. */
             gate[g] = (int16_t)et_clamp(et_clamp(from_input, INT16_MIN, INT16_MAX) +
                                             et_clamp(from_hidden, INT16_MIN, INT16_MAX),

@@ -2,7 +2,9 @@
 #include "et_dot.h"
 
 static int16_t finish(const et_mixed_matmul *product, int32_t sum) {
-    return (int16_t)et_clamp(et_upper_multiply(sum, product->factor), INT16_MIN, INT16_MAX);
+    const int32_t value =
+        product->factor != 0 ? et_upper_multiply(sum, product->factor) : et_requantize_wide(sum, product->scale);
+    return (int16_t)et_clamp(value, INT16_MIN, INT16_MAX);
 }
 
 #if defined(__ARM_FEATURE_MVE)

@@ -203,6 +203,7 @@ def measured(target: Target, prefer: str, folder: Path) -> dict[str, int]:
     require("arm-none-eabi-gcc", "qemu-system-arm", "make")
     checkpoint, windows, window, stream = shipped()
     files = emit(window, checkpoint.contract, target, stream=stream, prefer=prefer)  # type: ignore[arg-type]
+    assert not files.notes, files.notes
     write(files, folder)
     (folder / "samples.h").write_text(samples_header(windows, window))
     main = MEASURE_MAIN.replace("imu[i]", "imu_rows[i]").replace("emg[i]", "emg_rows[i]")
