@@ -40,6 +40,9 @@ Progress = Callable[[str, int, int], None]
 PART: Part = "validation"
 #: The twin must equal the float graph of the bundle to this share of the output's deviation; float32 weights allow 1e-6.
 TWIN_TOLERANCE = 1e-4
+#: Gates in the LSTM op's order; their sums are in Q3.12.
+GATES = ("input", "forget", "cell", "output")
+GATE_STEPS = 4096.0
 STRIDE = 3
 
 
@@ -271,6 +274,8 @@ class _Attributor:
         found = {"reference": self._real(by_index)}
         for name, trace in reference.lstm_traces.items():
             found["reference"][f"{name}/cell"] = self._real_cell(name, trace["cell"])
+            for place, gate in enumerate(GATES):
+                found["reference"][f"{name}/gate/{gate}"] = trace["gates"][:, :, place] / GATE_STEPS
         wanted = [*self.integer.inputs, *(index for op in self.integer.ops for index in op.outputs)]
         runtimes = {"litert": litert_tensors, **({"tflm": tflm_tensors} if has_tflm() else {})}
         for engine, tensors in runtimes.items():
@@ -324,7 +329,10 @@ class _Attributor:
         return rows
 
     def _named_tensors(self, steps: int) -> list[tuple[str, str, str, int | None]]:
-        """Name, op, type and time axis (of the float values) of each tensor, as computed; an LSTM's cell before its output."""
+        """Name, op, type and time axis (of the float values) of each tensor in running order.
+
+        An LSTM's gate sums and cell state stand before its output.
+        """
         tensors = self.integer.tensors
         named: list[tuple[str, str, str, int | None]] = [
             (tensors[i].name, "input", str(tensors[i].dtype), 1) for i in self.integer.inputs
@@ -333,6 +341,7 @@ class _Attributor:
             out = tensors[op.outputs[0]]
             along = len(out.shape) == 3 and out.shape[1] == steps > 1
             if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+                named += [(f"{out.name}/gate/{gate}", op.kind, "int16", 1) for gate in GATES]
                 named.append((f"{out.name}/cell", op.kind, str(tensors[op.inputs[19]].dtype), 1))
             axis = 1 if along else None
             if op.kind == "SOFTMAX" and out.shape[-1] == steps > 1:

@@ -20,7 +20,7 @@ from toolkit.records import Windows
 
 #: Set EDGETOOL_SEED to draw other models.
 SEED = int(os.environ.get("EDGETOOL_SEED", "20261123"))
-MODELS = 60
+MODELS = 40
 PARTS = 4
 
 
