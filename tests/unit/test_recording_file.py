@@ -121,6 +121,14 @@ def test_the_bytes_are_those_of_the_page(tmp_path: Path) -> None:
     assert snapshot["format"] == "edgetool recording" and snapshot["links"] == ["left", "right"]
 
 
+def test_the_stored_recording(tmp_path: Path) -> None:
+    """A file of version 1 as it was first written: it must stay readable, and be written the same."""
+    stored = Path(__file__).parents[1] / "golden" / "recording_v1.etl"
+    assert write(tmp_path / "a.etl", items(4)).read_bytes() == stored.read_bytes()
+    assert [i for i in RecordingReader.open(stored).items() if not isinstance(i, Snapshot)] == items(4)
+    assert [(s.node, s.samples) for s in replay(stored).streams] == [("node", 40)] * 2
+
+
 def test_no_block_waits_longer_than_the_page_says(tmp_path: Path) -> None:
     path = tmp_path / "a.etl"
     writer = RecordingWriter(path, ["l"], 0, 0)
