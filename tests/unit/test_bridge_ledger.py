@@ -157,6 +157,26 @@ def test_drops_alone_are_all_gap() -> None:
     assert decoder.balance().gap == truth(link.intact()).gap > 0
 
 
+def test_nodes_that_share_a_link_share_its_damage() -> None:
+    """Damaged blocks name no node, yet with flips alone every missing frame of both nodes is explained by one."""
+    for seed in range(10):
+        generator = random.Random(seed)
+        writers = [FrameWriter(node, 1, 64) for node in (1, 2)]
+        wire, flipped = b"", 0
+        for sample in range(400):
+            for writer in writers:
+                (frame,) = writer.frames(Data.of(0, Format.INT16, sample, [[sample]]), sample + 1)
+                if 0 < sample < 399 and generator.random() < 0.1:
+                    # 0xFF is no length that fits here, so the block is damaged whatever follows, and stays one block.
+                    frame, flipped = b"\xff" + frame[1:], flipped + 1
+                wire += frame
+        decoder, _ = decode(wire, seed)
+        balance = decoder.balance()
+        assert (balance.sent, balance.crc_failed, balance.gap) == (800, flipped, 0), seed
+        assert all(ledger.balance().balances for ledger in decoder.nodes.values())
+        assert decoder.noise == 0
+
+
 def book(ledger: NodeLedger, numbers: list[int], boot: int = 0) -> list[Verdict]:
     return [ledger.book(boot, number % 2**32)[0] for number in numbers]
 

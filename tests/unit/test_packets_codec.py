@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cobs import cobs
+from hypothesis import given, settings, strategies
 
 from firmware_bridge.decoder import HOST_PACKETS, NODE_PACKETS, LinkDecoder
 from firmware_bridge.framing import Frame, FrameError, FrameWriter, decode_frame, encode_frame, largest_body
@@ -317,6 +318,39 @@ def test_hostile_payloads_behind_a_good_crc_never_raise() -> None:
         "parts that do not fit",
     }
     assert decoder.balance().balances and decoder.damaged == 0
+
+
+GOOD = b"".join(
+    frame
+    for number in range(6)
+    for frame in FrameWriter(number % 2, 1, 64, sequence=number).frames(
+        Data.of(0, Format.INT16, number, [[number] * 20] * 2), number + 1
+    )
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    changes=strategies.lists(
+        strategies.tuples(strategies.integers(0, len(GOOD) - 1), strategies.binary(max_size=4)), max_size=6
+    ),
+    noise=strategies.binary(max_size=80),
+    cuts=strategies.lists(strategies.integers(0, len(GOOD) + 100), max_size=12),
+)
+def test_how_the_bytes_are_cut_changes_nothing(
+    changes: list[tuple[int, bytes]], noise: bytes, cuts: list[int]
+) -> None:
+    """Any damage, fed whole and fed in any pieces: the same packets, the same ledger, never an exception."""
+    wire = GOOD + noise
+    for at, new in changes:
+        wire = wire[:at] + new + wire[at + 1 :]
+    whole, pieces = LinkDecoder(), LinkDecoder()
+    expected = whole.feed(wire, 1)
+    bounds = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
+    actual = [r for low, high in itertools.pairwise(bounds) for r in pieces.feed(wire[low:high], 1)]
+    assert actual == expected
+    assert pieces.balance() == whole.balance() and whole.balance().balances
+    assert (pieces.damaged, pieces.noise, pieces.rejected) == (whole.damaged, whole.noise, whole.rejected)
 
 
 def test_a_block_longer_than_a_frame_is_skipped_to_the_next_delimiter() -> None:

@@ -62,7 +62,10 @@ async def _record(sources: tuple[str, ...], out: Path, seconds: float | None) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     show = _status_line() if sys.stderr.isatty() else None
-    return await record(sources, out, seconds, stop, show)
+    summary = await record(sources, out, seconds, stop, show)
+    if show is not None:
+        click.echo(err=True)
+    return summary
 
 
 def _status_line() -> Callable[[float, Receiver, RecordingWriter], None]:
