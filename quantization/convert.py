@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import toolkit.data
 from quantization import engines, execute, search
 from quantization.bundle import Bundle, new_bundle, write_bundle
+from quantization.c_emitter import bundle_files
 from quantization.engines import GraphFile, Scheme
 from quantization.metadata import embed_contract
 from quantization.quiet import quiet
@@ -52,6 +53,8 @@ def convert(
     seed: int = 0,
     max_rmse_increase: float | None = None,
     key_map: str | Path | None = None,
+    target: str | None = None,
+    prefer: str = "speed",
     progress: Progress | None = None,
     **options: Any,
 ) -> Bundle:
@@ -61,7 +64,8 @@ def convert(
     ``calibration_windows`` windows of the train part of the checkpoint's split, drawn from ``seed`` over people and
     tasks alike. ``options`` are the engine's own. The same input gives the same bytes. ``max_rmse_increase`` (percent)
     lets the native engine search the cheapest recipe that holds it on the validation part, and the manifest says what was
-    tried. ``key_map`` is a TOML that says which tensor of a foreign PyTorch file is which (docs/MODEL.md).
+    tried. ``key_map`` is a TOML that says which tensor of a foreign PyTorch file is which (docs/MODEL.md). ``target``
+    (``c99``, ``cortex-m4``, ...) adds C source in ``c/``, made for ``prefer`` (``speed`` or ``size``; docs/KERNELS.md).
 
     Raises CheckpointError, RecordingError or ContractError for input that does not fit, UsageError for an unknown
     engine, scheme or option, OutputError if ``out`` cannot be written, ConversionError if the engine fails.
@@ -72,6 +76,8 @@ def convert(
         raise UsageError(
             f"calibration windows are {calibration_windows} and the seed {seed}; at least 1 and 0 are allowed"
         )
+    if target is not None:
+        bundle_files.require_target(target, prefer)
     build = engines.engine(engine)
     if max_rmse_increase is not None and (engine != "native" or scheme != "int8"):
         raise UsageError(
@@ -106,7 +112,12 @@ def convert(
             "tools": _tool_versions(engine),
             **searched,
         }
-        write_bundle(folder, model, graphs, vectors, about=about)
+        extra: dict[str, bytes] = {}
+        if target is not None:
+            tell(f"writing C source for {target}", 2, 3)
+            windows = {stream: vectors[stream] for stream in STREAMS}
+            extra, about["c"] = bundle_files.source_files(graphs, model.contract, windows, target, prefer)
+        write_bundle(folder, model, graphs, vectors, about=about, extra=extra)
     return Bundle.load(out)
 
 

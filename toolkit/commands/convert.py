@@ -52,6 +52,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="TOML that says which tensor of a foreign PyTorch file is which.",
 )
+@click.option(
+    "--target",
+    metavar="CORE",
+    help="Also write C source: c99, cortex-m4, cortex-m7, cortex-m33 or cortex-m55.",
+)
+@click.option("--prefer", default="speed", metavar="WHAT", help="Of the C source: speed or size.")
 @click.option("--seed", default=0, help="Of the drawn calibration windows.")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Also write the manifest."
@@ -66,6 +72,8 @@ def command(
     max_rmse_increase: float | None,
     recipe: Path | None,
     key_map: Path | None,
+    target: str | None,
+    prefer: str,
     seed: int,
     json_file: Path | None,
 ) -> None:
@@ -91,6 +99,8 @@ def command(
             seed=seed,
             max_rmse_increase=max_rmse_increase,
             key_map=key_map,
+            target=target,
+            prefer=prefer,
             progress=progress,
             **({} if recipe is None else {"recipe": _read_recipe(recipe)}),
         )
