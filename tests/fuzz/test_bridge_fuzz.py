@@ -52,9 +52,9 @@ def readable(frame: Frame) -> bool:
         return False
 
 
-def mutations(count: int) -> list[bytes]:
+def mutations(count: int, seed: int = 2026) -> list[bytes]:
     """Wire bytes with changed, lost and inserted bytes; half of them changed before the CRC is made."""
-    generator = random.Random(2026)
+    generator = random.Random(seed)
     stored = [path.read_bytes() for path in sorted(GOLDEN.glob("*.bin"))]
     frames = [decode_frame(block) for wire in stored for block in wire.split(b"\0") if block]
     result = []
