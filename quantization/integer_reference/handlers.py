@@ -17,7 +17,7 @@ from quantization.integer_reference.fixed_point import Integers
 from quantization.integer_reference.fully_connected import fully_connected
 from quantization.integer_reference.lstm import Gate, LstmParameters, lstm
 from quantization.integer_reference.normalisation import mean
-from quantization.integer_reference.softmax import softmax_8, softmax_16
+from quantization.integer_reference.softmax import require_output, softmax_8, softmax_16
 
 Handler = Callable[[Call], list[Values]]
 
@@ -141,6 +141,7 @@ def run_softmax(call: Call) -> list[Values]:
     """SOFTMAX."""
     quantization = call.operand(0).affine
     beta = float(call.options.get("beta", 1.0))
+    require_output(quantization.bits, call.output.affine)
     if quantization.bits == 16:
         return [softmax_16(call.integers(0), quantization, beta, call.semantics)]
     return [softmax_8(call.integers(0), quantization, call.output.affine, beta)]

@@ -42,6 +42,7 @@ from quantization.integer_reference.fixed_point import (
 )
 from quantization.integer_reference.matrix import exact_matmul
 from quantization.integer_reference.parameters import Affine, matmul_multiplier
+from toolkit.errors import ModelFileError
 
 #: Scale of the gate sums, Q3.12, and of the activations' outputs, Q0.15.
 GATE_SCALE = 2.0**-12
@@ -95,6 +96,8 @@ class _Step:
         self.parameters = parameters
         self.wide = parameters.input.bits == 16
         self.exponent = power_of_two_exponent(float(parameters.cell.single))
+        if semantics == "litert":
+            _require_desktop_cell(parameters.cell, self.exponent)
         self.units = parameters.gates[0].weights.shape[0]
         gates = parameters.gates
         self.weights = np.concatenate([g.weights - g.weights_quantization.zero_point for g in gates]).T
@@ -189,6 +192,14 @@ class _Step:
         low, high = self.output.range
         scaled = multiply_by_quantized_multiplier(product, *self.output_scaling)
         return np.clip(scaled + self.output.zero_point, low, high)
+
+
+def _require_desktop_cell(cell: Affine, exponent: int) -> None:
+    """LiteRT runs other cell scales without complaint, and wrongly: its tanh knows 0 to 6 integer bits only."""
+    if float(cell.single) != 2.0**exponent or not -15 <= exponent <= -9:
+        raise ModelFileError(
+            f"the LSTM's cell scale is {float(cell.single):g}; desktop LiteRT computes powers of two from 2^-15 to 2^-9 only"
+        )
 
 
 def lstm(

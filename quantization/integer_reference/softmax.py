@@ -34,10 +34,25 @@ from quantization.integer_reference.gemmlowp import (
 )
 from quantization.integer_reference.interpolation import interpolation_table, look_up
 from quantization.integer_reference.parameters import Affine
+from toolkit.errors import ModelFileError
 
 #: Integer bits of the scaled difference and of the sum of exponentials.
 DIFFERENCE_BITS = 5
 SUM_BITS = 12
+
+
+def require_output(bits: int, output: Affine) -> None:
+    """Raise ModelFileError unless ``output`` is the quantization that softmax of ``bits``-bit input must have."""
+    if bits == 16:
+        scale, zero_point = 1 / 32768, 0
+    else:
+        scale, zero_point = (1 / 65536, -32768) if output.bits == 16 else (1 / 256, -128)
+    # The kernels allow a thousandth.
+    if output.zero_point != zero_point or abs(float(output.single) - scale) > 0.001 * scale:
+        raise ModelFileError(
+            f"SOFTMAX of int{bits} has output scale {float(output.single):g} and zero point {output.zero_point}; the kernels "
+            f"fix them at {scale:g} and {zero_point}"
+        )
 
 
 def softmax_8(values: Integers, quantization: Affine, output: Affine, beta: float) -> Integers:
