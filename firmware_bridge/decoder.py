@@ -127,6 +127,11 @@ class LinkDecoder:
         if self._splitter.cut():
             self._pool.add()
 
+    def dropped(self, received: Received) -> None:
+        """The consumer had to drop a packet of one frame that was handed to it: book it as dropped_in_host."""
+        self.nodes[received.node].dropped(received.boot, received.late)
+        self.rejected["full queue"] += 1
+
     @property
     def damaged(self) -> int:
         """Damaged blocks so far."""

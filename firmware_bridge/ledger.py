@@ -249,6 +249,14 @@ class NodeLedger:
         self.life = Life(boot, first, first)
         return self.life, sequence - first
 
+    def dropped(self, boot: int, late: bool) -> None:
+        """A frame of that life that had been handed on was dropped behind the decoder (a full queue)."""
+        lives = [life for life, _ in self._earlier if life.boot == boot]
+        if self.life is not None and self.life.boot == boot:
+            lives.append(self.life)
+        if lives:
+            drop(lives[-1], Verdict.LATE if late else Verdict.IN_ORDER)
+
     def balance(self) -> Balance:
         """All lives together."""
         lives = [life for life, _ in self._earlier]

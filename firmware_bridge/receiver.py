@@ -44,6 +44,10 @@ class Receiver:
             self._decoder(item.link).link_down()
         return []
 
+    def dropped(self, link: int, received: Received) -> None:
+        """A consumer's queue was full and ``received`` was dropped: book it as dropped_in_host."""
+        self.links[link].dropped(received)
+
     def balance(self) -> Balance:
         """The ledger of all nodes together."""
         return sum((decoder.balance() for decoder in self.links.values()), Balance())

@@ -177,6 +177,17 @@ def test_nodes_that_share_a_link_share_its_damage() -> None:
         assert decoder.noise == 0
 
 
+def test_what_the_consumer_drops_is_booked() -> None:
+    writer, decoder = FrameWriter(1, 1), LinkDecoder()
+    frames = [writer.frames(Data.of(0, Format.INT16, i, [[i]]), i + 1)[0] for i in range(4)]
+    received = decoder.feed(frames[0] + frames[2] + frames[1] + frames[3], 1)
+    decoder.dropped(received[1])
+    decoder.dropped(received[2])
+    assert decoder.balance() == Balance(sent=4, delivered=2, dropped_in_host=2)
+    assert decoder.balance().balances
+    assert decoder.rejected["full queue"] == 2
+
+
 def book(ledger: NodeLedger, numbers: list[int], boot: int = 0) -> list[Verdict]:
     return [ledger.book(boot, number % 2**32)[0] for number in numbers]
 
