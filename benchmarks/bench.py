@@ -9,13 +9,14 @@ from typing import Any
 
 from benchmarks import machine, report_json
 from benchmarks.budgets import check, require_kept, require_sensible
-from benchmarks.evaluation import Evaluation, evaluate_on
+from benchmarks.evaluation import evaluate_on
 from benchmarks.judging import judge_all
+from benchmarks.peers import Peer, build_peers
 from benchmarks.report import Report
 from benchmarks.targets import Job, Progress, require_known
 from quantization.bundle import Bundle
 from toolkit.errors import UsageError
-from toolkit.model.checkpoint import Checkpoint
+from toolkit.records import Recording
 
 #: Enough for intervals of a few per cent, few enough for a minute on two cores.
 WINDOWS = 2000
@@ -33,6 +34,7 @@ def bench(
     windows: int = WINDOWS,
     threads: int = 1,
     seed: int = 0,
+    peers: bool = False,
     progress: Progress | None = None,
     show: Callable[[Report], None] | None = None,
 ) -> Report:
@@ -40,7 +42,8 @@ def bench(
 
     ``data`` is a source as for :func:`toolkit.data.load`; by default what the bundle was made from. Of it the
     test part of the checkpoint's split is used, at most about ``windows`` windows in whole gait cycles. ``json`` and
-    ``html`` are files to write. ``max_rmse_increase`` (percent) and ``max_p99_us`` are budgets on the int8 rows:
+    ``html`` are files to write. ``peers`` adds rows of other converters, from the same checkpoint and windows.
+    ``max_rmse_increase`` (percent) and ``max_p99_us`` are budgets on the int8 rows:
     a broken one raises BudgetError after ``show`` was called and the files were written.
 
     Raises BundleError for a bundle that was changed, ContractError for data that does not fit it, UsageError
@@ -55,8 +58,10 @@ def bench(
     progress = progress or _silent
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(Path(bundle))
     source = data if data is not None else own_source(loaded)
-    evaluation = _evaluation(loaded.checkpoint, source, windows, progress)
-    job = Job(loaded.path, loaded.checkpoint, loaded.graphs, evaluation, threads, seed, progress)
+    recordings = _recordings(source, progress)
+    evaluation = evaluate_on(loaded.checkpoint, recordings, source, windows)
+    others = _peers(loaded, recordings, progress) if peers else ()
+    job = Job(loaded.path, loaded.checkpoint, loaded.graphs, evaluation, threads, seed, progress, others)
     runs, skipped = judge_all(job, on)
     report = Report(
         bundle=_about(loaded),
@@ -67,7 +72,7 @@ def bench(
         machine=machine.describe(),
         threads=threads,
         seed=seed,
-        command=_command(str(loaded.path), source, on, windows, threads, seed),
+        command=_command(str(loaded.path), source, on, windows, threads, seed, peers),
     )
     _publish(report, json, html, show)
     require_kept(report.budgets)
@@ -100,13 +105,20 @@ def _about(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _evaluation(checkpoint: Checkpoint, source: str, windows: int, progress: Progress) -> Evaluation:
+def _recordings(source: str, progress: Progress) -> list[Recording]:
     from toolkit.data import load
 
     progress("data", 0, 1)
-    evaluation = evaluate_on(checkpoint, load(source), source, windows)
+    recordings = load(source)
     progress("data", 1, 1)
-    return evaluation
+    return recordings
+
+
+def _peers(bundle: Bundle, recordings: list[Recording], progress: Progress) -> tuple[Peer, ...]:
+    progress("peers convert", 0, 1)
+    peers = tuple(build_peers(bundle, recordings))
+    progress("peers convert", 1, 1)
+    return peers
 
 
 def _publish(
@@ -126,9 +138,12 @@ def _silent(stage: str, done: int, total: int) -> None:
     """Progress for callers that want none."""
 
 
-def _command(bundle: str, source: str, on: Sequence[str], windows: int, threads: int, seed: int) -> str:
+def _command(
+    bundle: str, source: str, on: Sequence[str], windows: int, threads: int, seed: int, peers: bool
+) -> str:
     parts = ["edgetool", "bench", bundle, "--data", source]
     for target in on:
         parts += ["--on", target]
     parts += ["--windows", str(windows), "--threads", str(threads), "--seed", str(seed)]
+    parts += ["--peers"] if peers else []
     return shlex.join(parts)

@@ -10,8 +10,9 @@ from toolkit.errors import BudgetError, UsageError
 
 
 def deployed(runs: Sequence[Run]) -> list[Run]:
-    """The rows that budgets are for: the int8 ones, or if there are none, all but the float baseline."""
-    others = [run for run in runs if not run.measured.is_baseline]
+    """The rows that budgets are for: the bundle's int8 ones, or if there are none, all but the float baseline."""
+    own = [run for run in runs if run.measured.converter == "edgetool"]
+    others = [run for run in own if not run.measured.is_baseline]
     return [run for run in others if run.measured.scheme != "float32"] or others
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy import Accuracy
+from benchmarks.accuracy import Accuracy, Scores
 from benchmarks.engines import BASELINE, Size
 from benchmarks.evaluation import Evaluation
 from benchmarks.latency import Latency
@@ -24,7 +24,8 @@ class Measured:
 
     ``how`` tells how the numbers were obtained. ``figures`` are a target's further figures for the JSON
     (say instructions, flash, stack), each with its own label there. ``judged_latency`` is False where the time is
-    not that of a deployment (TFLM on a workstation), so that no time budget is held against it.
+    not that of a deployment (TFLM on a workstation), so that no time budget is held against it. ``converter``
+    is whose graph it is: a peer's is there to compare with.
     """
 
     target: str
@@ -37,6 +38,7 @@ class Measured:
     latency: Latency | None
     size: Size
     judged_latency: bool = True
+    converter: str = "edgetool"
     figures: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -47,15 +49,22 @@ class Measured:
     @property
     def name(self) -> str:
         """What tables call it."""
-        return f"{self.engine} {self.scheme} {self.graph}"
+        peer = "" if self.converter == "edgetool" else f" by {self.converter}"
+        return f"{self.engine} {self.scheme} {self.graph}{peer}"
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One row of a report."""
+    """One row of a report.
+
+    ``compared_with`` names the float row that increase and error are against: for an int8 stream the float stream, which
+    carries its state in the same way. ``from_window`` are then its scores against the float windows, else None.
+    """
 
     measured: Measured
     accuracy: Accuracy
+    compared_with: str = BASELINE
+    from_window: Scores | None = None
 
 
 @dataclass(frozen=True)

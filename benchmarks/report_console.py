@@ -61,7 +61,6 @@ def _accuracy_table(report: Report) -> Table:
     for heading in (
         "\nRMSE",
         "95 %\ninterval",
-        "\nnRMSE",
         "\nR2",
         "peak\nerror",
         "RMSE\nvs float",
@@ -74,7 +73,6 @@ def _accuracy_table(report: Report) -> Table:
             row_name(run),
             number(scores.rmse, 4),
             interval(scores.rmse_interval, 3),
-            f"{number(scores.nrmse_pct, 1)} %",
             number(scores.r2, 3),
             number(scores.peak_error, 3),
             "baseline" if run.measured.is_baseline else f"{signed(scores.rmse_increase_pct)} %",
@@ -127,6 +125,8 @@ def _notes(report: Report) -> Sequence[str]:
     lines = ["", f"Times are measured on {report.machine['processor']}."]
     if any(not run.measured.judged_latency for run in report.runs):
         lines.append("tflm's time on this machine says nothing about a microcontroller.")
+    if any(run.from_window for run in report.runs):
+        lines.append("An int8 stream is compared with the float stream; the float stream with float windows.")
     over = report.baseline.accuracy.overall.rmse_interval
     if over is not None:
         lines.append(f"Intervals: bootstrap over {over.units} {over.over}, seed {report.seed}.")
@@ -141,7 +141,8 @@ def row_name(run: Run) -> str:
     measured = run.measured
     graph = "" if measured.graph == "window" else f" {measured.graph}"
     where = "" if measured.target == "host" else f"{measured.target} "
-    return f"{where}{measured.engine} {measured.scheme}{graph}"
+    peer = "" if measured.converter == "edgetool" else f"\n  by {measured.converter}"
+    return f"{where}{measured.engine} {measured.scheme}{graph}{peer}"
 
 
 def _pair(own: float, other: float) -> str:

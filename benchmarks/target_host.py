@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ class _Row:
     engine: str
     graph: GraphFile | None
     loaded: HostEngine
+    converter: str = "edgetool"
 
     @property
     def kind(self) -> str:
@@ -34,7 +36,7 @@ class _Row:
 
     @property
     def name(self) -> str:
-        return f"{self.engine} {self.scheme} {self.kind}"
+        return f"{self.converter} {self.engine} {self.scheme} {self.kind}"
 
 
 def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
@@ -56,6 +58,7 @@ def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
             latency=summarise(times[row.name], job.data.contract.grid_rate_hz),
             size=row.loaded.size(),
             judged_latency=row.engine not in _ONLY_ACCURACY,
+            converter=row.converter,
         )
         for row, moments in zip(rows, estimates)
     ]
@@ -72,7 +75,20 @@ def _load(job: Job, target: str) -> tuple[list[_Row], list[Skipped]]:
                 rows.append(_Row(name, graph, load(name, job.checkpoint, graph, job.threads)))
             except CannotRunError as reason:
                 skipped.append(Skipped(target, name, graph.graph, graph.scheme, str(reason)))
+    _load_peers(job, target, rows, skipped)
     return rows, skipped
+
+
+def _load_peers(job: Job, target: str, rows: list[_Row], skipped: list[Skipped]) -> None:
+    for peer in job.peers:
+        if not peer.graphs:
+            skipped.append(Skipped(target, peer.converter, "window", "int8", peer.reason))
+        for graph, name in itertools.product(peer.graphs, GRAPH_ENGINES):
+            try:
+                rows.append(_Row(name, graph, load(name, job.checkpoint, graph, job.threads), peer.converter))
+            except (CannotRunError, ModelFileError) as reason:
+                label = f"{name} by {peer.converter}"
+                skipped.append(Skipped(target, label, graph.graph, graph.scheme, str(reason)))
 
 
 def _estimate(job: Job, row: _Row) -> NDArray[np.float32]:

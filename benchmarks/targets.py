@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks.evaluation import Evaluation
+from benchmarks.peers import Peer
 from benchmarks.report import Measured, Skipped
 from quantization.engines import GraphFile
 from toolkit.errors import UsageError
@@ -20,7 +21,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What a target is asked to judge: a bundle's graphs on the evaluation windows."""
+    """What a target is asked to judge: a bundle's graphs, and those of peers, on the evaluation windows."""
 
     bundle: Path
     checkpoint: Checkpoint
@@ -29,6 +30,7 @@ class Job:
     threads: int
     seed: int
     progress: Progress
+    peers: tuple[Peer, ...] = ()
 
 
 class Judge(Protocol):

@@ -45,6 +45,9 @@ import click
 @click.option("--windows", default=2000, metavar="N", help="Judge about N windows, in whole gait cycles.")
 @click.option("--threads", default=1, metavar="N", help="Threads an engine may use.")
 @click.option("--seed", default=0, metavar="N", help="Of the bootstrap.")
+@click.option(
+    "--peers", is_flag=True, help="Add rows of other converters, from the same checkpoint and windows."
+)
 def command(**options: Any) -> None:
     """Compare a bundle with its float model: accuracy, latency and size.
 
