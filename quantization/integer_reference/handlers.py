@@ -265,13 +265,6 @@ def run_split(call: Call) -> list[Values]:
     return shape_ops.split(call.operand(1).data, len(call.outputs), axis)
 
 
-def run_pad(call: Call) -> list[Values]:
-    """PAD with the zero point."""
-    quantization = call.operand(0).quantization
-    fill = 0 if quantization is None else quantization.zero_point
-    return [shape_ops.pad(call.operand(0).data, call.operand(1).constant, fill)]
-
-
 def run_logistic(call: Call) -> list[Values]:
     """LOGISTIC."""
     return [unary.logistic(call.integers(0), call.operand(0).affine)]
@@ -313,7 +306,6 @@ HANDLERS: dict[str, Handler] = {
     "BATCH_MATMUL": run_batch_matmul,
     "CONCATENATION": run_concatenation,
     "DEQUANTIZE": run_dequantize,
-    "EXPAND_DIMS": run_reshape,
     "FULLY_CONNECTED": run_fully_connected,
     "GATHER": run_gather,
     "LOGISTIC": run_logistic,
@@ -322,7 +314,6 @@ HANDLERS: dict[str, Handler] = {
     "MINIMUM": run_maximum,
     "MUL": run_mul,
     "PACK": run_pack,
-    "PAD": run_pad,
     "QUANTIZE": run_quantize,
     "RELU": run_relu,
     "RESHAPE": run_reshape,
@@ -331,7 +322,6 @@ HANDLERS: dict[str, Handler] = {
     "SOFTMAX": run_softmax,
     "SPLIT": run_split,
     "SQUARED_DIFFERENCE": run_squared_difference,
-    "SQUEEZE": run_reshape,
     "STRIDED_SLICE": run_strided_slice,
     "SUB": run_add,
     "TANH": run_tanh,
@@ -345,17 +335,14 @@ MOVES_VALUES = frozenset(
     {
         "CONCATENATION",
         "DEQUANTIZE",
-        "EXPAND_DIMS",
         "GATHER",
         "MAXIMUM",
         "MINIMUM",
         "PACK",
-        "PAD",
         "QUANTIZE",
         "RESHAPE",
         "SLICE",
         "SPLIT",
-        "SQUEEZE",
         "STRIDED_SLICE",
         "TRANSPOSE",
         "UNPACK",

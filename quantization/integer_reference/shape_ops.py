@@ -74,9 +74,3 @@ def gather(values: Values, indices: NDArray[Any], axis: int) -> Values:
 def split(values: Values, count: int, axis: int) -> list[Values]:
     """``count`` equal parts along ``axis``."""
     return np.split(values, count, axis=axis + 1 if axis >= 0 else axis)
-
-
-def pad(values: Values, paddings: NDArray[Any], fill: int) -> Values:
-    """Surround each window with ``fill``: paddings (rank, 2) entries before and after."""
-    widths = [(0, 0), *((int(before), int(after)) for before, after in paddings)]
-    return np.pad(values, widths, constant_values=fill)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from integer_harness import INT8, INT16, OneOp, compare, integers, quantization, zero_point
 
+from quantization.ir import GraphBuilder
+
 DTYPES = pytest.mark.parametrize("dtype", [INT8, INT16], ids=str)
 SEEDS = pytest.mark.parametrize("seed", range(6))
 
@@ -281,3 +283,68 @@ def test_ops_that_move_values() -> None:
     ]  # fmt: skip
     for graph, inputs in cases:
         compare(graph, inputs)
+
+
+@pytest.mark.parametrize("kind", ["SPLIT", "UNPACK", "PACK"])
+def test_ops_that_part_and_join(kind: str) -> None:
+    random = np.random.default_rng(1)
+    quantized = quantization(0.1, 3)
+    values = integers(random, INT8, (2, 3, 4))
+    builder = GraphBuilder(kind)
+    if kind == "PACK":
+        fed = tuple(builder.add(f"in{k}", (2, 4), INT8, quantized) for k in range(3))
+        outs = (builder.add("out", (2, 3, 4), INT8, quantized),)
+        builder.op("PACK", fed, outs, axis=1, values_count=3)
+        inputs = [values[:, k].copy() for k in range(3)]
+    else:
+        fed = (builder.add("in", (2, 3, 4), INT8, quantized),)
+        shape = (2, 1, 4) if kind == "SPLIT" else (2, 4)
+        outs = tuple(builder.add(f"out{k}", shape, INT8, quantized) for k in range(3))
+        inputs = [values]
+        if kind == "SPLIT":
+            axis = builder.constant("axis", np.array([1], np.int32))
+            builder.op("SPLIT", (axis, *fed), outs, num_splits=3)
+        else:
+            builder.op("UNPACK", fed, outs, axis=1, num=3)
+    compare(builder.build(fed, outs), inputs)
+
+
+@pytest.mark.parametrize("time_major", [False, True])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_lstm_with_a_batch_and_time_first(time_major: bool, batch: int) -> None:
+    """A batch inside the graph, and time before it: forms that foreign files have."""
+    random = np.random.default_rng(2)
+    steps, depth, units = 5, 4, 3
+    builder = GraphBuilder("lstm")
+    shape = (steps, batch, depth) if time_major else (batch, steps, depth)
+    hidden = quantization(0.008, -7)
+    source = builder.add("in", shape, INT8, quantization(0.03, 5))
+
+    def weights(name: str, columns: int) -> list[int]:
+        drawn = random.integers(-127, 128, (4, units, columns)).astype(np.int8)
+        return [builder.constant(f"{name}{k}", drawn[k], quantization(0.005)) for k in range(4)]
+
+    driven, recurrent = weights("w", depth), weights("r", units)
+    biases = [
+        builder.constant(
+            f"b{k}", random.integers(-3000, 3000, units).astype(np.int32), quantization(0.03 * 0.005)
+        )
+        for k in range(4)
+    ]
+    states = (
+        builder.add("h", (batch, units), INT8, hidden, is_variable=True),
+        builder.add("c", (batch, units), INT16, quantization(2.0**-11), is_variable=True),
+    )
+    out = builder.add("out", (*shape[:2], units), INT8, hidden)
+    intermediates = (*(builder.add(f"g{k}", (0,)) for k in range(4)), builder.add("gh", (0,), INT8, hidden))
+    places = (source, *driven, *recurrent, -1, -1, -1, *biases, -1, -1, *states, -1, -1, -1, -1)
+    builder.op(
+        "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        places,
+        (out,),
+        intermediates,
+        fused_activation_function="TANH",
+        cell_clip=10.0,
+        time_major=time_major,
+    )
+    compare(builder.build((source,), (out,)), [integers(random, INT8, shape)])
