@@ -194,6 +194,8 @@ def _batch_matmul(low: Lowering) -> list[str]:
     if bits == 16 and narrow:
         factor = upper_factor((int(multiplier), int(shift))) or 0
         kernel = "et_mixed_matmul_s16"
+        if low.context.dsp:
+            low.context.use("et_mixed_dsp.S", header="et_batch_matmul.h")
         product = low.context.pool.struct("product", "et_mixed_matmul", [*fields[:7], str(factor), fields[9]])
     else:
         kernel = f"et_batch_matmul_s{bits}"

@@ -1,18 +1,19 @@
 #include "et_dense.h"
 
 void et_dense_s16_paired(const et_dense *layer, const int16_t *x, int16_t *y) {
-    for (int32_t row = 0; row < layer->rows; ++row) {
-        const int32_t *stream = (const int32_t *)(const void *)layer->weights;
-        for (int32_t unit = 0; unit < layer->units; unit += 4) {
-            const int32_t left = layer->units - unit;
+    const et_dense numbers = *layer; /* a copy, which stores to y cannot change */
+    for (int32_t row = 0; row < numbers.rows; ++row) {
+        const int32_t *stream = (const int32_t *)(const void *)numbers.weights;
+        for (int32_t unit = 0; unit < numbers.units; unit += 4) {
+            const int32_t left = numbers.units - unit;
             int32_t sums[4];
-            stream = et_dense_rows(stream, x, layer->depth, sums);
+            stream = et_dense_rows(stream, x, numbers.depth, sums);
             for (int32_t k = 0; k < 4 && k < left; ++k) {
-                const int32_t factor = layer->factors[layer->per_channel ? unit + k : 0];
-                const int32_t value = et_upper_multiply(sums[k] + layer->bias[unit + k], factor);
-                *y++ = (int16_t)et_clamp(value, layer->low, layer->high);
+                const int32_t factor = numbers.factors[numbers.per_channel ? unit + k : 0];
+                const int32_t value = et_upper_multiply(sums[k] + numbers.bias[unit + k], factor);
+                *y++ = (int16_t)et_clamp(value, numbers.low, numbers.high);
             }
         }
-        x += layer->depth;
+        x += numbers.depth;
     }
 }

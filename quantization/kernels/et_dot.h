@@ -107,39 +107,6 @@ ET_INLINE ET_UNUSED void et_dot_rows(const int16_t *a, const int8_t *b, int32_t 
         sums[3] = sum3;
         return;
     }
-#elif defined(__ARM_FEATURE_DSP)
-    if (rows == 4 && count % 4 == 0) {
-        const int8_t *b1 = b + stride;
-        const int8_t *b2 = b1 + stride;
-        const int8_t *b3 = b2 + stride;
-        int32_t sum0 = 0;
-        int32_t sum1 = 0;
-        int32_t sum2 = 0;
-        int32_t sum3 = 0;
-        for (int32_t k = 0; k < count; k += 4) {
-            int32_t low;
-            int32_t high;
-            int32_t b4[4];
-            memcpy(&low, &a[k], 4);
-            memcpy(&high, &a[k + 2], 4);
-            memcpy(&b4[0], &b[k], 4);
-            memcpy(&b4[1], &b1[k], 4);
-            memcpy(&b4[2], &b2[k], 4);
-            memcpy(&b4[3], &b3[k], 4);
-            /* The bytes of b come out as columns (0, 2) and (1, 3). */
-            const int32_t even = et_dsp_pack_bottoms(low, high);
-            const int32_t odd = et_dsp_pack_tops(high, low);
-            sum0 = et_dsp_dot2(et_dsp_odd_bytes(b4[0]), odd, et_dsp_dot2(et_dsp_even_bytes(b4[0]), even, sum0));
-            sum1 = et_dsp_dot2(et_dsp_odd_bytes(b4[1]), odd, et_dsp_dot2(et_dsp_even_bytes(b4[1]), even, sum1));
-            sum2 = et_dsp_dot2(et_dsp_odd_bytes(b4[2]), odd, et_dsp_dot2(et_dsp_even_bytes(b4[2]), even, sum2));
-            sum3 = et_dsp_dot2(et_dsp_odd_bytes(b4[3]), odd, et_dsp_dot2(et_dsp_even_bytes(b4[3]), even, sum3));
-        }
-        sums[0] = sum0;
-        sums[1] = sum1;
-        sums[2] = sum2;
-        sums[3] = sum3;
-        return;
-    }
 #endif
     for (int32_t r = 0; r < rows; ++r) {
         int32_t sum = 0;

@@ -50,20 +50,6 @@ ET_INLINE int32_t et_dsp_pack_tops(int32_t a, int32_t b) {
     return result;
 }
 
-/* sum + the lower lane of a times the lower lane of b. */
-ET_INLINE ET_UNUSED int32_t et_dsp_multiply_bottom(int32_t a, int32_t b, int32_t sum) {
-    int32_t result;
-    __asm__("smlabb %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
-    return result;
-}
-
-/* sum + the upper lane of a times the lower lane of b. */
-ET_INLINE ET_UNUSED int32_t et_dsp_multiply_top(int32_t a, int32_t b, int32_t sum) {
-    int32_t result;
-    __asm__("smlatb %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
-    return result;
-}
-
 /* Each 16-bit lane doubled. */
 ET_INLINE int32_t et_dsp_double_lanes(int32_t a) {
     int32_t result;

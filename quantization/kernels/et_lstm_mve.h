@@ -6,18 +6,19 @@
 
 #include "et_lstm.h"
 
-/* The lines of et_segments.h as two arrays for gathering loads; index 192 or 256 is the line of y = 0. */
+/* The lines of et_segments.h as two arrays for gathering loads; index 192 or 256 is the line of y = 0. The slopes of tanh
+ * are divided by 256, so that 16 bits hold them. */
 extern const int32_t et_sigmoid_bases[384];
-extern const int32_t et_sigmoid_slopes[384];
+extern const uint16_t et_sigmoid_slopes[384];
 extern const int32_t et_tanh_bases[512];
-extern const int32_t et_tanh_slopes[512];
+extern const uint16_t et_tanh_slopes[512];
 
 /* Numbers that the assembly reads; the generator fills them from et_lstm_numbers. */
 typedef struct {
     const int32_t *sigmoid_base; /* of y = 0, as the three below */
-    const int32_t *sigmoid_slope;
+    const uint16_t *sigmoid_slope;
     const int32_t *tanh_base;
-    const int32_t *tanh_slope;
+    const uint16_t *tanh_slope;
     int32_t input_multiplier[4];
     int32_t recurrent_multiplier[4];
     int32_t hidden_multiplier;

@@ -140,7 +140,7 @@
 /* \y in table steps becomes the activation in the upper halfword; \place is its line. */
 .macro et_activate y, place, base, slope, temporary1, temporary2
     vldrw.u32 \temporary1, [\base, \place, uxtw #2]
-    vldrw.u32 \temporary2, [\slope, \place, uxtw #2]
+    vldrh.u32 \temporary2, [\slope, \place, uxtw #1]
     vmul.i32 \temporary2, \temporary2, \y
     vadd.i32 \y, \temporary1, \temporary2
 .endm
@@ -155,6 +155,7 @@
 .macro et_tanh y, place, temporary1, temporary2
     vqshl.s32 \place, \y, #15
     vshr.s32 \place, \place, #23
+    vshl.i32 \y, \y, #8
     et_activate \y, \place, r4, r6, \temporary1, \temporary2
 .endm
 

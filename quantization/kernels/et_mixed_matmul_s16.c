@@ -1,6 +1,20 @@
 #include "et_batch_matmul.h"
 #include "et_dot.h"
 
+#if defined(__ARM_FEATURE_DSP) && !defined(__ARM_FEATURE_MVE)
+#include "et_mixed_dsp.h"
+
+/* Columns (0, 2) and (1, 3) of each block of four in lanes. */
+static void expand(const int16_t *x, int32_t count, int32_t *words) {
+    for (int32_t k = 0; k < count; k += 4) {
+        int32_t pair[2];
+        memcpy(pair, &x[k], sizeof pair);
+        *words++ = et_dsp_pack_bottoms(pair[0], pair[1]);
+        *words++ = et_dsp_pack_tops(pair[1], pair[0]);
+    }
+}
+#endif
+
 static int16_t finish(const et_mixed_matmul *product, int32_t sum) {
     const int32_t value =
         product->factor != 0 ? et_upper_multiply(sum, product->factor) : et_requantize_wide(sum, product->scale);
@@ -33,27 +47,6 @@ static void several_columns(const et_mixed_matmul *product, const int16_t *row, 
     vst1q_s32(&sums[4], sum1);
     vst1q_s32(&sums[8], sum2);
     vst1q_s32(&sums[12], sum3);
-#elif defined(__ARM_FEATURE_DSP)
-    int32_t sum0 = 0;
-    int32_t sum1 = 0;
-    int32_t sum2 = 0;
-    int32_t sum3 = 0;
-    for (int32_t k = 0; k < product->depth; ++k) {
-        const int32_t factor = row[k * product->a_step];
-        int32_t b4;
-        memcpy(&b4, b, 4);
-        const int32_t even = et_dsp_even_bytes(b4);
-        const int32_t odd = et_dsp_odd_bytes(b4);
-        sum0 = et_dsp_multiply_bottom(even, factor, sum0);
-        sum1 = et_dsp_multiply_bottom(odd, factor, sum1);
-        sum2 = et_dsp_multiply_top(even, factor, sum2);
-        sum3 = et_dsp_multiply_top(odd, factor, sum3);
-        b += product->b_step;
-    }
-    sums[0] = sum0;
-    sums[1] = sum1;
-    sums[2] = sum2;
-    sums[3] = sum3;
 #else
     for (int32_t j = 0; j < COLUMNS; ++j) {
         sums[j] = 0;
@@ -79,10 +72,46 @@ static int32_t strided_dot(const int16_t *a, int32_t a_step, const int8_t *b, in
     return sum;
 }
 
+#if defined(__ARM_FEATURE_DSP) && !defined(__ARM_FEATURE_MVE)
+/* The columns of one row of y that the assembly can do; returns how many. */
+static int32_t fast_columns(const et_mixed_matmul *product, const int16_t *row, const int8_t *b, int16_t *y) {
+    const int32_t whole = product->columns & ~3;
+    int32_t sums[4];
+    if (product->a_step != 1 || ((uintptr_t)row | (uintptr_t)b) % 4u != 0u) {
+        return 0;
+    }
+    if (product->b_column == 1 && product->b_step % 4 == 0 && product->depth % 4 == 0) {
+        for (int32_t j = 0; j < whole; j += 4) {
+            et_mixed_columns(&b[j], product->b_step, row, product->depth, sums);
+            for (int32_t k = 0; k < 4; ++k) {
+                y[j + k] = finish(product, sums[k]);
+            }
+        }
+        return whole;
+    }
+    if (product->b_step == 1 && product->b_column % 4 == 0 && product->depth % 8 == 0 &&
+        product->depth <= ET_MIXED_MOST) {
+        int32_t words[ET_MIXED_MOST / 2];
+        expand(row, product->depth, words);
+        for (int32_t j = 0; j < whole; j += 4) {
+            et_mixed_rows(words, &b[j * product->b_column], product->b_column, product->depth / 4, sums);
+            for (int32_t k = 0; k < 4; ++k) {
+                y[j + k] = finish(product, sums[k]);
+            }
+        }
+        return whole;
+    }
+    return 0;
+}
+#endif
+
 void et_mixed_matmul_s16(const et_mixed_matmul *product, const int16_t *a, const int8_t *b, int16_t *y) {
     for (int32_t i = 0; i < product->rows; ++i) {
         const int16_t *row = &a[i * product->a_row];
         int32_t j = 0;
+#if defined(__ARM_FEATURE_DSP) && !defined(__ARM_FEATURE_MVE)
+        j = fast_columns(product, row, b, y);
+#endif
         if (product->b_column == 1) {
             for (; j + COLUMNS <= product->columns; j += COLUMNS) {
                 several_columns(product, row, &b[j], &y[j]);
