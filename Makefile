@@ -11,7 +11,7 @@ export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format pretrained fuzz soak clean
+.PHONY: help demo test check format pretrained fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ $(VENV)/deploy.stamp: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 
 $(VENV)/dev.stamp: $(VENV)/deploy.stamp
 	@echo "Installing what the tests need into $(VENV) ..."
-	$(PIP) --editable '.[deploy,dev]'
+	$(PIP) --editable '.[deploy,tensorflow,dev]'
 	@touch $@
 
 demo: $(VENV)/deploy.stamp ## convert the shipped checkpoint to int8, bench it, write demo/report.html
@@ -41,6 +41,13 @@ demo: $(VENV)/deploy.stamp ## convert the shipped checkpoint to int8, bench it, 
 test: check ## lint, types and all tests (installs Debian packages where it may)
 	@sh tests/system_packages.sh
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST_ARGS)
+
+fuzz: $(VENV)/dev.stamp ## ten million mutated bytes through both packet decoders, then libFuzzer (minutes)
+	$(BIN)/python tests/fuzz/fuzz_both.py --bytes 10000000
+	@mkdir -p build/corpus
+	clang -std=c99 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ifirmware_bridge/codec_c \
+	  tests/fuzz/fuzz_codec.c firmware_bridge/codec_c/*.c -o build/fuzz_codec
+	build/fuzz_codec -runs=3000000 -max_len=1024 -seed=1 build/corpus tests/fuzz/corpus tests/golden/packets
 
 check: $(VENV)/dev.stamp ## ruff (lint and format) and mypy --strict
 	$(BIN)/ruff check .
