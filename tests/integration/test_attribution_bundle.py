@@ -16,6 +16,7 @@ from quantization.convert import convert
 from quantization.engines import GraphFile
 from quantization.error_attribution import Attribution, attribute_errors, attribute_windows
 from quantization.error_report import page
+from quantization.integer_reference.compare import differences
 from quantization.ir import Graph, Quantization
 from quantization.native_engine import build
 from quantization.tflite_file import read, write
@@ -179,6 +180,15 @@ def test_the_command(bundle: Path, tmp_path: Path) -> None:
     assert stated["windows"] == 10
     assert {row["engine"] for row in stated["outputs"]} >= {"float", "fake-quantized", "reference", "litert"}
     assert (tmp_path / "e.html").read_text().startswith("<!doctype html>")
+
+
+def test_litert_default_kernels_against_its_reference_kernels(bundle: Path) -> None:
+    """As docs/INTEGER.md states: none differ on the native engine's graph, while the two semantics do."""
+    rows = differences(Bundle.load(bundle))
+    assert [row["tensor"] for row in rows if row["default_kernels_most_steps"]] == []
+    hidden = next(row for row in rows if row["tensor"] == "imu/lstm/0/hidden")
+    assert 0 < hidden["semantics_differ_pct"] < 10
+    assert hidden["semantics_most_steps"] <= 2
 
 
 def test_wrong_use(bundle: Path) -> None:
