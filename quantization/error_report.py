@@ -83,7 +83,11 @@ def _along_graph(axis: Axes, attribution: Attribution) -> None:
 
 
 def _over_time(axis: Axes, attribution: Attribution) -> None:
-    timed = [item for item in attribution.tensors if item.over_time and item.op != "input"]
+    timed = [
+        item
+        for item in attribution.tensors
+        if item.over_time and item.op not in ("input", "QUANTIZE") and "/gate/" not in item.name
+    ]
     for number, item in enumerate(timed):
         for engine in ("reference", "litert"):
             if engine in item.over_time:
@@ -101,7 +105,7 @@ def _over_time(axis: Axes, attribution: Attribution) -> None:
     axis.set_xlabel("time step of the window")
     axis.set_ylabel("RMS error, % of deviation")
     axis.set_title("Error over time (faint: LiteRT)")
-    axis.legend(fontsize=6, ncols=2)
+    axis.legend(fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(0.0, -0.35))
 
 
 def _alpha(engine: str) -> float:

@@ -157,8 +157,10 @@ class FloatTwin:
         for op in self.integer.ops:
             out = tensors[op.outputs[0]]
             stage: Literal["lstm", "tail"] = "lstm" if op in self._head else "tail"
-            if any(owner == f"{out.name} weights" for owner in self._owner.values()):
-                found.append(Source(f"{out.name} weights", "weights", out.name, op.kind, 8, stage))
+            owned = [i for i, owner in self._owner.items() if owner == f"{out.name} weights"]
+            if owned:
+                bits = min(8 * tensors[i].dtype.itemsize for i in owned)
+                found.append(Source(f"{out.name} weights", "weights", out.name, op.kind, bits, stage))
             if op.kind == LSTM:
                 bits = 8 * tensors[op.inputs[LSTM_STATES[1]]].dtype.itemsize
                 found.append(Source(f"{out.name}/cell", "cell", out.name, op.kind, bits, stage))
