@@ -70,7 +70,13 @@ ET_INLINE ET_UNUSED int32_t et_divide_by_power(int32_t value, int32_t exponent) 
     if (exponent == 0) {
         return value;
     }
-    const int32_t nudged = value < 0 ? (value > INT32_MIN ? value - 1 : value) : value;
+    /* One less if negative, but for the least integer, which that cannot change after the shift. */
+#if defined(__ARM_FEATURE_DSP)
+    int32_t nudged;
+    __asm__("qadd %0, %1, %2" : "=r"(nudged) : "r"(value), "r"(value >> 31));
+#else
+    const int32_t nudged = value < 0 && value > INT32_MIN ? value - 1 : value;
+#endif
     return ((nudged >> (exponent - 1)) + 1) >> 1;
 }
 
