@@ -42,7 +42,7 @@ def refine_output(
     if names != ["FULLY_CONNECTED", "DEQUANTIZE"] or len(graph.outputs) != 1:
         raise ConversionError(
             f"TFLiteConverter's graph ends in {', '.join(names)} and must end in FULLY_CONNECTED, DEQUANTIZE: this "
-            "tensorflow is not supported; install the version that edgetool[deploy] names"
+            "tensorflow is not supported; install the version that edgetool[tensorflow] names"
         )
     dense = graph.operators[-2]
     feature = graph.tensors[dense.inputs[0]]

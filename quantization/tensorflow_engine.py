@@ -118,7 +118,7 @@ def _twin(checkpoint: Checkpoint) -> Any:
         return tensorflow_twin.build(checkpoint)
     except ImportError as error:
         raise MissingDependencyError(
-            f"the tensorflow engine needs tensorflow and tf_keras ({error}); pip install 'edgetool[deploy]'"
+            f"the tensorflow engine needs tensorflow and tf_keras ({error}); pip install 'edgetool[tensorflow]'"
         ) from None
 
 
@@ -146,7 +146,7 @@ def _converted(twin: Any, calibration: Windows | None) -> bytes:
         return bytes(converter.convert())
     except Exception as error:  # the converter raises whatever its C++ side reports
         raise ConversionError(
-            f"TFLiteConverter failed: {str(error).strip().splitlines()[0]}; use the versions of edgetool[deploy]"
+            f"TFLiteConverter failed: {str(error).strip().splitlines()[0]}; use the versions of edgetool[tensorflow]"
         ) from error
 
 
