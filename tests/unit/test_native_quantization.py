@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from quantization import passes
-from quantization.calibration import Spread, calibrate, int8_affine, int8_range
+from quantization.calibration import Spread, _evenly, calibrate, int8_affine, int8_range
 from quantization.lowering import lower_window
 from quantization.quantize import quantize
 from quantization.recipe import Recipe
@@ -36,8 +36,31 @@ def test_percentile_survives_an_artefact_and_minmax_does_not() -> None:
     values[500] = 1000.0
     assert int8_range(spread(values), "minmax", 99.99, symmetric=False)[1] == 1000.0
     for method in ("percentile", "mse"):
-        high = int8_range(spread(values), "percentile", 99.99, symmetric=False)[1]
-        assert 3.5 < high < 4.5, method  # the 99.995th percentile of a unit normal is 3.9
+        for symmetric in (False, True):
+            high = int8_range(spread(values), method, 99.99, symmetric=symmetric)[1]  # type: ignore[arg-type]
+            assert 3.5 < high < 4.5, method  # the 99.995th percentile of a unit normal is 3.9
+
+
+def test_mse_survives_an_artefact_that_its_sample_missed() -> None:
+    values = np.random.default_rng(0).normal(0, 1, 100_000)
+    low, high = int8_range(Spread(float(values.min()), 1000.0, values), "mse", 99.99, symmetric=False)
+    assert -4.5 < low < -3.5 < 3.5 < high < 4.5
+
+
+def test_the_sample_of_a_long_calibration_holds_every_channel() -> None:
+    """Channel c holds c everywhere; 64 channels and 262,144 to 1,048,576 values give plain steps of 1 to 5."""
+    for rows in (4096, 8192, 12_288, 16_384):
+        sample = _evenly(np.tile(np.arange(64.0), rows))
+        assert len(sample) > 130_000
+        shares = np.bincount(sample.astype(int), minlength=64) / len(sample)
+        assert shares.min() > 0.99 / 64  # each has its 64th, give or take one round
+
+
+def test_a_sparse_tensor_keeps_its_rare_values() -> None:
+    """Fewer than one value in a thousand is not 0: they are the signal, not artefacts."""
+    values = np.zeros(100_000)
+    values[::2000] = 5.0
+    assert int8_range(spread(values), "mse", 99.99, symmetric=False)[1] == pytest.approx(5.0, rel=0.05)
 
 
 def test_mse_range_clips_the_tail_of_a_long_tailed_tensor() -> None:
@@ -142,11 +165,12 @@ def test_a_dead_channel_and_an_artefact_are_warned_about_and_survived() -> None:
     assert "stream emg: channel 2 is constant in all windows" in seen.warnings
     assert any("stream imu: channel 1 peaks at 500.0" in text for text in seen.warnings)
     scale = {}
-    for method in ("minmax", "percentile"):
+    for method in ("minmax", "percentile", "mse"):
         quantization = quantize(graph, seen, Recipe(calibration=method)).tensor("imu").quantization  # type: ignore[arg-type]
         assert quantization is not None
         scale[method] = float(quantization.scale[0])
     assert scale["minmax"] > 30 * scale["percentile"]
+    assert scale["minmax"] > 30 * scale["mse"]
 
 
 @pytest.mark.parametrize(
