@@ -1,4 +1,4 @@
-"""What each choice of a recipe costs: ``python -m benchmarks.recipes [CHECKPOINT [DATA]]`` prints the table of docs/NATIVE_ENGINE.md.
+"""What each choice of a recipe costs: ``python -m benchmarks.recipes [CHECKPOINT [DATA]]``, the table of docs/NATIVE_ENGINE.md.
 
 Each row changes one thing of the default recipe. Judged by the integer reference on windows of the test part; nothing is chosen
 by it (the search of ``convert --max-rmse-increase`` looks at the validation part).
@@ -99,10 +99,8 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{len(test)} windows of the test part, integer reference")
     print("| recipe | ops | bytes | RMSE increase | error against float |\n|---|---|---|---|---|")
     for row in compare(checkpoint, drawn.calibration, test):
-        print(
-            f"| {row.name} | {row.ops} | {row.model_bytes:,} | {row.rmse_increase_pct:+.2f} % | {row.error_vs_float_pct:.2f} % |",
-            flush=True,
-        )
+        figures = f"{row.rmse_increase_pct:+.2f} % | {row.error_vs_float_pct:.2f} %"
+        print(f"| {row.name} | {row.ops} | {row.model_bytes:,} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":

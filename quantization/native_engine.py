@@ -46,17 +46,18 @@ def build(
             f"option {', '.join(sorted(options))} is not known to the native engine; allowed: recipe"
         )
     chosen = recipe if isinstance(recipe, Recipe) else Recipe.from_json(recipe or {})
-    floats = {
-        "window": passes.apply(lower_window(checkpoint), chosen.passes),
-        "stream": passes.apply(lower_stream(checkpoint), chosen.passes),
-    }
+    floats = {"window": passes.apply(lower_window(checkpoint), chosen.passes)}
+    if checkpoint.config.window > 1:  # a window of one row has no ring to carry
+        floats["stream"] = passes.apply(lower_stream(checkpoint), chosen.passes)
     files = [_file(kind, "float32", graph, None, ()) for kind, graph in floats.items()]
     if scheme == "float32":
         return files
     observed = calibrate(floats["window"], {s: calibration.inputs[s] for s in STREAMS})
     integers = quantized(floats, observed, chosen)
-    integers["stream"] = widen(integers["stream"])  # the form that LiteRT runs fastest
-    files += [_file(kind, "int8", graph, chosen, observed.warnings) for kind, graph in integers.items()]
+    # Rings in the form that LiteRT runs fastest; a window graph has none.
+    files += [
+        _file(kind, "int8", widen(graph), chosen, observed.warnings) for kind, graph in integers.items()
+    ]
     return files
 
 
