@@ -127,6 +127,9 @@ def _notes(report: Report) -> Sequence[str]:
         lines.append("tflm's time on this machine says nothing about a microcontroller.")
     if any(run.from_window for run in report.runs):
         lines.append("An int8 stream is compared with the float stream; the float stream with float windows.")
+        ratio = _stream_ratio(report)
+        if ratio is not None:
+            lines.append(f"One int8 stream step takes 1/{ratio:.1f} of the int8 window on LiteRT (p50).")
     over = report.baseline.accuracy.overall.rmse_interval
     if over is not None:
         lines.append(f"Intervals: bootstrap over {over.units} {over.over}, seed {report.seed}.")
@@ -134,6 +137,18 @@ def _notes(report: Report) -> Sequence[str]:
         lines.append(f"not run: {one.engine} {one.scheme} {one.graph}: {one.reason}")
     lines.append(f"again: {report.command}")
     return lines
+
+
+def _stream_ratio(report: Report) -> float | None:
+    """Median time of the int8 window over that of one int8 stream step, on LiteRT in this run."""
+    times = {
+        run.measured.graph: run.measured.latency.p50_us
+        for run in report.runs
+        if run.measured.latency
+        and (run.measured.engine, run.measured.scheme, run.measured.converter, run.measured.target)
+        == ("litert", "int8", "edgetool", "host")
+    }
+    return times["window"] / times["stream"] if {"window", "stream"} <= set(times) else None
 
 
 def row_name(run: Run) -> str:
