@@ -30,7 +30,8 @@ from toolkit.model.config import STREAMS, ModelConfig
 from toolkit.records import Recording, Signal, StreamSpec, Windows
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("tensorflow") is None, reason="needs tensorflow: pip install 'edgetool[tensorflow]'"
+    importlib.util.find_spec("tensorflow") is None,
+    reason="needs tensorflow: pip install 'edgetool[tensorflow]'",
 )
 
 #: Two heads and odd sizes, so that they are in the one small conversion.
