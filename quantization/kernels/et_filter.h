@@ -1,0 +1,41 @@
+/* The filter stages of toolkit/filtering/stages.py on one row of channels, in float32 and in the same order of
+ * operations: equal to Python bit for bit when a multiplication and an addition are not fused (-ffp-contract=off). */
+#ifndef ET_FILTER_H
+#define ET_FILTER_H
+
+#include <stdint.h>
+
+/* One second-order section, a0 = 1; gain is that for a constant input. */
+typedef struct {
+    float b0, b1, b2, a1, a2, gain;
+} et_section;
+
+/* Direct form II transposed, in place. state holds 2 values a channel for each section; it starts at the steady state
+ * of the first row, when *started is 0. */
+void et_filter_sections(const et_section *sections, int32_t count, int32_t channels, float *state, int32_t *started,
+                        float *row);
+
+/* |x|, in place. */
+void et_filter_rectify(int32_t channels, float *row);
+
+/* gain * x, in place. */
+void et_filter_scale(const float *gain, int32_t channels, float *row);
+
+/* (x - mean) * inverse_deviation, in place. */
+void et_filter_normalise(const float *mean, const float *inverse_deviation, int32_t channels, float *row);
+
+/* Place of the next output row: `whole` input rows and `part` / denominator after the newest row. */
+typedef struct {
+    int32_t whole;
+    int32_t part;
+    int32_t started;
+} et_resampler;
+
+/* Takes a new row; `last` (channels) is the one before it. Call et_filter_resample_next until it returns 0, then
+ * et_filter_resample_end. */
+void et_filter_resample_begin(et_resampler *resampler);
+int32_t et_filter_resample_next(et_resampler *resampler, int32_t numerator, int32_t denominator, int32_t channels,
+                                const float *last, const float *row, float *output);
+void et_filter_resample_end(int32_t channels, float *last, const float *row);
+
+#endif

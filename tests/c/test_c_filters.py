@@ -1,0 +1,83 @@
+"""The contract's filter chains in C equal the Python chains bit for bit, sample by sample."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+import pytest
+from c_harness import STRICT, require, run, write
+
+from quantization.c_emitter import filters
+from quantization.c_emitter.emit import KERNELS
+from toolkit.filtering.chain import Chain
+from toolkit.filtering.design import butterworth
+from toolkit.records import (
+    Channel,
+    FilterStage,
+    ModelInput,
+    Normaliser,
+    SensorContract,
+    StreamSpec,
+)
+
+
+def model_input(name: str, channels: int, rate: float, stages: tuple[FilterStage, ...]) -> ModelInput:
+    draw = np.random.default_rng(channels)
+    stream = StreamSpec(name, rate, tuple(Channel(f"{name}{i}", "1") for i in range(channels)))
+    normaliser = Normaliser(
+        tuple(draw.normal(size=channels).tolist()), tuple(draw.uniform(0.1, 3, channels).tolist())
+    )
+    return ModelInput(stream, stages, normaliser)
+
+
+def contract(imu_rate: float, emg_rate: float) -> SensorContract:
+    """EMG: band-pass, rectify, envelope, resample, gain; IMU: resample, then a low-pass on the grid."""
+    imu = (
+        FilterStage("resample", {"from_hz": imu_rate, "to_hz": 100.0}),
+        butterworth("lowpass", 4, 12.0, 100.0),
+    )
+    emg = (
+        butterworth("bandpass", 2, (20.0, 0.4 * emg_rate), emg_rate),
+        FilterStage("rectify"),
+        butterworth("lowpass", 2, 6.0, emg_rate),
+        FilterStage("resample", {"from_hz": emg_rate, "to_hz": 100.0}),
+        FilterStage("scale", {"gain": [2.5, -0.75, 1e-3]}),
+    )
+    inputs = (model_input("imu", 5, imu_rate, imu), model_input("emg", 3, emg_rate, emg))
+    return SensorContract(inputs, 100.0, 8, (Channel("knee", "Nm/kg"),))
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize(
+    ("imu_rate", "emg_rate"), [(200.0, 1000.0), (148.148, 1259.26), (60.0, 2000.0), (100.0, 128.0)]
+)
+def test_chain_equals_python(imu_rate: float, emg_rate: float, compiler: str, tmp_path: Path) -> None:
+    require(compiler)
+    made = contract(imu_rate, emg_rate)
+    folder = write(filters.files(made), tmp_path)
+    (folder / "kernels").symlink_to(KERNELS)
+    target = folder / "filters.so"
+    sources = [folder / filters.SOURCE, KERNELS / "et_filter.c"]
+    run([compiler, *STRICT, "-O2", "-fPIC", "-shared", f"-I{folder}", *sources, "-o", target])
+    library = ctypes.CDLL(str(target))
+    for item in made.inputs:
+        name, channels = item.stream.name, len(item.stream.channels)
+        samples = np.random.default_rng(5).normal(size=(700, channels)).astype(np.float32)
+        samples[3] = -0.0
+        expected = Chain.of(item, made.grid_rate_hz).push(samples)
+        state = (ctypes.c_uint8 * 65536)(*([0xA5] * 65536))
+        for _ in range(2):  # a reset filter starts again
+            getattr(library, f"edgetool_{name}_filter_reset")(state)
+            given = []
+            for sample in samples:
+                rows = np.zeros((64, channels), np.float32)
+                count = getattr(library, f"edgetool_{name}_push")(
+                    state, ctypes.c_void_p(sample.ctypes.data), ctypes.c_void_p(rows.ctypes.data)
+                )
+                given.append(rows[:count])
+            np.testing.assert_array_equal(
+                np.concatenate(given).view(np.uint32), np.ascontiguousarray(expected).view(np.uint32)
+            )
+            assert len(expected) > 20
