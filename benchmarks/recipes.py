@@ -16,10 +16,10 @@ import toolkit.data
 from quantization import passes
 from quantization.calibration import calibrate
 from quantization.convert import draw
-from quantization.integer_reference.interpreter import Interpreter
 from quantization.lowering import lower_window
 from quantization.quantize import quantize
 from quantization.recipe import Recipe
+from quantization.search import reference_moments
 from quantization.tflite_file import write
 from toolkit.data.splits import select
 from toolkit.data.windows import cut
@@ -68,17 +68,7 @@ def compare(checkpoint: Checkpoint, calibration: Windows, test: Windows) -> Iter
         graph = passes.apply(lower_window(checkpoint), recipe.passes)
         observed = calibrate(graph, {stream: calibration.inputs[stream] for stream in STREAMS})
         integer = quantize(graph, observed, recipe)
-        stored = {}
-        for index in integer.inputs:
-            tensor = integer.tensors[index]
-            assert tensor.quantization is not None
-            values = inputs[tensor.name].astype(np.float64) / tensor.quantization.scale[0]
-            whole = np.rint(values) + tensor.quantization.zero_point[0]
-            stored[tensor.name] = np.clip(whole, -128, 127).astype(np.int8)[:, None]
-        output = integer.tensors[integer.outputs[0]].quantization
-        assert output is not None
-        (raw,) = Interpreter(integer).run(stored)
-        estimate = raw.reshape(moments.shape) * float(output.scale[0])
+        estimate = reference_moments(integer, inputs)
         rmse = np.sqrt(np.mean((estimate - test.targets) ** 2))
         error = np.sqrt(np.mean((estimate - moments) ** 2))
         yield Row(

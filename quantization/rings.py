@@ -4,7 +4,8 @@ Hidden states are int8 with zero point 0, and the attention multiplies in int16;
 (as :mod:`quantization.quantize` makes it): the ring holds int8 and all T rows are widened at every step. *Wide*: each row is
 widened once, when it is new, and the ring holds int16. LiteRT spends 12 us on widening 64 x 64 values and next to nothing on
 copying them, so its file has the wide form: twice the ring, a quarter less time a step (docs/NATIVE_ENGINE.md). A
-microcontroller has little RAM and kernels that widen while they load: C is made from the narrow form.
+microcontroller has little RAM and kernels that widen while they load: the emitter of C takes the widening back
+(:mod:`quantization.c_emitter.narrow_rings`).
 """
 
 from __future__ import annotations
@@ -43,38 +44,6 @@ def widen(graph: Graph) -> Graph:
     return work.build()
 
 
-def narrow(graph: Graph) -> Graph:
-    """The narrow form of a wide stream graph; a graph without int16 rings comes back as it is.
-
-    Raises ModelFileError if a ring holds more than widened int8 values.
-    """
-    work = Rewriter(graph)
-    for ring in _rings(graph, _INT16):
-        join = _only(work, ring, "CONCATENATION")
-        wide = join.inputs[1]
-        cast = work.producer(wide)
-        if cast is None or cast.kind != "QUANTIZE" or not _same_values(work, cast):
-            raise ModelFileError(
-                f"ring {work.tensors[ring].name} holds int16 values that are not widened int8; convert the checkpoint again"
-            )
-        moved_on = next(op for op in work.consumers(join.outputs[0]) if op.kind == "SLICE")
-        memory_name = work.tensors[join.outputs[0]].name.removesuffix("/int16")
-        memory = _retyped(work, join.outputs[0], _INT8, memory_name)
-        for index in (ring, moved_on.outputs[0]):
-            work.tensors[index] = replace(work.tensors[index], dtype=_INT8)
-        work.swap(
-            join,
-            [
-                replace(join, inputs=(ring, cast.inputs[0]), outputs=(memory,)),
-                Op("QUANTIZE", (memory,), join.outputs),
-            ],
-        )
-        work.swap(moved_on, [_strided(work, moved_on, memory)])
-        if not work.consumers(wide):
-            work.swap(cast, [])
-    return work.build()
-
-
 def _rings(graph: Graph, dtype: np.dtype[np.generic]) -> list[int]:
     return [
         i for i in graph.inputs if graph.tensors[i].name.endswith("/ring") and graph.tensors[i].dtype == dtype
@@ -95,14 +64,6 @@ def _retyped(work: Rewriter, index: int, dtype: np.dtype[np.generic], name: str)
     return work.add(Tensor(name, tensor.shape, dtype, tensor.quantization))
 
 
-def _same_values(work: Rewriter, cast: Op) -> bool:
-    before, after = work.tensors[cast.inputs[0]], work.tensors[cast.outputs[0]]
-    if before.quantization is None or after.quantization is None or before.dtype != _INT8:
-        return False
-    points = (*before.quantization.zero_point, *after.quantization.zero_point)
-    return bool(before.quantization.scale[0] == after.quantization.scale[0]) and not any(points)
-
-
 def _integers(work: Rewriter, name: str, values: list[int]) -> int:
     data = np.array(values, np.int32)
     return work.add(Tensor(name, data.shape, data.dtype, None, data))
@@ -113,11 +74,3 @@ def _slice(work: Rewriter, op: Op, source: int) -> Op:
     name, shape = work.tensors[op.outputs[0]].name, work.tensors[op.outputs[0]].shape
     begin, size = _integers(work, f"{name}/first", [0, 1, 0]), _integers(work, f"{name}/size", list(shape))
     return Op("SLICE", (source, begin, size), op.outputs)
-
-
-def _strided(work: Rewriter, op: Op, source: int) -> Op:
-    name, shape = work.tensors[op.outputs[0]].name, work.tensors[source].shape
-    bounds = {"begin": [0, 1, 0], "end": [0, shape[1], 0], "strides": [1, 1, 1]}
-    places = [_integers(work, f"{name}/{key}", values) for key, values in bounds.items()]
-    masks = {"begin_mask": 0b101, "end_mask": 0b101, "shrink_axis_mask": 0}
-    return Op("STRIDED_SLICE", (source, *places), op.outputs, masks)

@@ -8,15 +8,17 @@ there stays a measurement.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from quantization import passes
+from quantization import execute, passes
 from quantization.calibration import calibrate
 from quantization.integer_reference.interpreter import Interpreter
+from quantization.ir import Graph
 from quantization.lowering import lower_window
 from quantization.quantize import quantize
 from quantization.recipe import SPOTS, Method, Recipe
@@ -89,6 +91,21 @@ def search(
     )
 
 
+def reference_moments(integer: Graph, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Moments (n, outputs) in Nm/kg of an int8 window graph, by the integer reference; ``inputs`` are normalised (n, T, C)."""
+    stored = {}
+    for index in integer.inputs:
+        tensor = integer.tensors[index]
+        assert tensor.quantization is not None
+        scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zero_point[0])
+        stored[tensor.name] = execute.quantize(inputs[tensor.name], scale, zero_point)[:, None]
+    (raw,) = Interpreter(integer).run(stored)
+    output = integer.tensors[integer.outputs[0]].quantization
+    assert output is not None
+    result: NDArray[np.float64] = raw.reshape(len(raw), -1).astype(np.float64) * float(output.scale[0])
+    return result
+
+
 class _Judge:
     """What all candidates share: the float moments of the validation windows, and calibrations by passes."""
 
@@ -107,17 +124,7 @@ class _Judge:
             self._prepared[recipe.passes] = graph, calibrate(graph, self._calibration)
         graph, observed = self._prepared[recipe.passes]
         integer = quantize(graph, observed, recipe)
-        inputs = {}
-        for index in integer.inputs:
-            tensor = integer.tensors[index]
-            assert tensor.quantization is not None
-            scale, zero_point = tensor.quantization.scale[0], tensor.quantization.zero_point[0]
-            values = np.rint(self._validation.inputs[tensor.name].astype(np.float64) / scale) + zero_point
-            inputs[tensor.name] = np.clip(values, -128, 127).astype(np.int8)[:, None]
-        (raw,) = Interpreter(integer).run(inputs)
-        output = integer.tensors[integer.outputs[0]].quantization
-        assert output is not None
-        moments = raw.reshape(len(self._validation), -1).astype(np.float64) * float(output.scale[0])
+        moments = reference_moments(integer, {s: self._validation.inputs[s] for s in STREAMS})
         return 100.0 * (self._rmse(moments) / self._float_rmse - 1.0)
 
     def _rmse(self, moments: Any) -> float:
