@@ -1,6 +1,10 @@
 #include "et_batch_matmul.h"
 #include "et_dot.h"
 
+#if defined(__ARM_FEATURE_MVE)
+#include "et_mve.h"
+#endif
+
 #if defined(__ARM_FEATURE_DSP) && !defined(__ARM_FEATURE_MVE)
 #include "et_mixed_dsp.h"
 
@@ -15,10 +19,24 @@ static void expand(const int16_t *x, int32_t count, int32_t *words) {
 }
 #endif
 
-static int16_t finish(const et_mixed_matmul *product, int32_t sum) {
+static inline int16_t finish(const et_mixed_matmul *product, int32_t sum) {
     const int32_t value =
         product->factor != 0 ? et_upper_multiply(sum, product->factor) : et_requantize_wide(sum, product->scale);
     return (int16_t)et_clamp(value, INT16_MIN, INT16_MAX);
+}
+
+/* Four results at once. */
+static void finish_four(const et_mixed_matmul *product, const int32_t *sums, int16_t *y) {
+#if defined(__ARM_FEATURE_MVE)
+    if (product->factor != 0) {
+        const int32x4_t value = vrmulhq_s32(vld1q_s32(sums), vdupq_n_s32(product->factor));
+        vstrhq_s32(y, et_clamp_lanes(value, INT16_MIN, INT16_MAX));
+        return;
+    }
+#endif
+    for (int32_t k = 0; k < 4; ++k) {
+        y[k] = finish(product, sums[k]);
+    }
 }
 
 #if defined(__ARM_FEATURE_MVE)
@@ -59,8 +77,8 @@ static void several_columns(const et_mixed_matmul *product, const int16_t *row, 
         b += product->b_step;
     }
 #endif
-    for (int32_t j = 0; j < COLUMNS; ++j) {
-        y[j] = finish(product, sums[j]);
+    for (int32_t j = 0; j < COLUMNS; j += 4) {
+        finish_four(product, &sums[j], &y[j]);
     }
 }
 
@@ -83,9 +101,7 @@ static int32_t fast_columns(const et_mixed_matmul *product, const int16_t *row, 
     if (product->b_column == 1 && product->b_step % 4 == 0 && product->depth % 4 == 0) {
         for (int32_t j = 0; j < whole; j += 4) {
             et_mixed_columns(&b[j], product->b_step, row, product->depth, sums);
-            for (int32_t k = 0; k < 4; ++k) {
-                y[j + k] = finish(product, sums[k]);
-            }
+            finish_four(product, sums, &y[j]);
         }
         return whole;
     }
@@ -95,9 +111,7 @@ static int32_t fast_columns(const et_mixed_matmul *product, const int16_t *row, 
         expand(row, product->depth, words);
         for (int32_t j = 0; j < whole; j += 4) {
             et_mixed_rows(words, &b[j * product->b_column], product->b_column, product->depth / 4, sums);
-            for (int32_t k = 0; k < 4; ++k) {
-                y[j + k] = finish(product, sums[k]);
-            }
+            finish_four(product, sums, &y[j]);
         }
         return whole;
     }
@@ -120,9 +134,7 @@ void et_mixed_matmul_s16(const et_mixed_matmul *product, const int16_t *a, const
             for (; j + 4 <= product->columns; j += 4) {
                 int32_t sums[4];
                 et_dot_rows(row, &b[j * product->b_column], product->b_column, 4, product->depth, sums);
-                for (int32_t k = 0; k < 4; ++k) {
-                    y[j + k] = finish(product, sums[k]);
-                }
+                finish_four(product, sums, &y[j]);
             }
         }
         for (; j < product->columns; ++j) {

@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c_harness import HostGraph, require
+from c_harness import BOARDS, HostGraph, Target, emulate, link_image, require, write
 from numpy.typing import NDArray
 
+from quantization.c_emitter.context import Context
+from quantization.c_emitter.emit import kernel_files
+from quantization.c_emitter.graph_function import lower_graph
+from quantization.c_emitter.text import Pool
 from quantization.integer_reference import Interpreter
 from quantization.ir import Graph, GraphBuilder, Quantization
 
@@ -169,3 +173,57 @@ def test_op_equals_the_reference(case: str, tmp_path: Path) -> None:
             (expected,) = Interpreter(graph).run(inputs)
             (given,) = compiled(*inputs)
             np.testing.assert_array_equal(given, expected, err_msg=f"{case} at length {n}")
+
+
+DRAWS = 4
+BOARD_MAIN = """
+#include <string.h>
+#include "target.h"
+{declarations}
+int main(void) {{
+    static edgetool_state state;
+    int32_t failed = -1;
+{calls}
+    target_print_number(failed);
+    return failed != -1;
+}}
+"""
+
+
+@pytest.mark.parametrize("target", BOARDS)
+def test_ops_on_board(target: Target, tmp_path: Path) -> None:
+    """All ops at all lengths in one image: the DSP and Helium forms of the kernels against the reference."""
+    require("arm-none-eabi-gcc", "qemu-system-arm")
+    context = Context(target, "speed")
+    programs, calls, names = [], [], []
+    arrays = Pool("data_")
+    for case, make in CASES.items():
+        draw = np.random.default_rng(list(case.encode()))
+        for n in LENGTHS:
+            graph = make(draw, n)
+            number = len(programs)
+            programs.append(lower_graph(context, graph, f"run_{number}"))
+            names.append(f"{case} at length {n}")
+            for _ in range(DRAWS):
+                inputs = draw_inputs(graph, draw, case.split()[0])
+                (expected,) = Interpreter(graph).run(inputs)
+                given = [arrays.array("x", values_) for values_ in inputs]
+                wanted = arrays.array("y", expected)
+                kind = programs[-1].outputs[0].ctype
+                calls.append(
+                    f"    {{ {kind} y[{expected.size}]; run_{number}(&state, {', '.join(given)}, y);\n"
+                    f"      if (memcmp(y, {wanted}, sizeof y) != 0 && failed < 0) {{ failed = {number}; }} }}"
+                )
+    shorts = max(p.arenas.shorts for p in programs) + 4
+    size = max(p.arenas.bytes for p in programs) + 4
+    state = f"typedef struct {{ uint32_t steps; int16_t shorts[{shorts & ~1}]; int8_t bytes[{size}]; }} edgetool_state;"
+    headers = "".join(
+        f'#include "kernels/{name}"\n' for name in sorted(context.headers) if name.endswith(".h")
+    )
+    texts = [headers, state, context.pool.text(), *(p.text for p in programs), arrays.text()]
+    write({f"kernels/{name}": text for name, text in kernel_files(context).items()}, tmp_path)
+    main = BOARD_MAIN.format(declarations="\n".join(texts), calls="\n".join(calls))
+    sources = sorted(p for p in (tmp_path / "kernels").iterdir() if p.suffix in (".c", ".S"))
+    status, said = emulate(link_image(tmp_path, main, target, *sources), target)
+    assert said.lstrip("-").isdigit(), said
+    assert (status, said) == (0, "-1"), names[int(said)]
