@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from quantization.c_emitter import Emission
-from quantization.c_emitter.context import CORE_FLAGS, Context, Target
-from quantization.c_emitter.emit import KERNELS, kernel_files
-from quantization.c_emitter.graph_function import Program, lower_graph
+from quantization.c_emitter.context import CORE_FLAGS, Target
+from quantization.c_emitter.emit import KERNELS
 from quantization.c_emitter.project import WARNINGS
-from quantization.ir import Graph
 
 BOARD_FILES = Path(__file__).parent / "target"
 STRICT = ("-std=c99", *WARNINGS, "-ffp-contract=off")
@@ -67,69 +61,6 @@ def write(files: dict[str, str] | Emission, folder: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
-
-
-def graph_source(graph: Graph, target: Target = "c99") -> tuple[dict[str, str], Program]:
-    """One graph as files: ``graph.c`` with a function ``run_graph``, and the kernels it uses."""
-    context = Context(target, "speed")
-    program = lower_graph(context, graph, "run_graph")
-    state = (
-        f"typedef struct {{ uint32_t steps; int16_t shorts[{program.arenas.shorts + 4 & ~3}]; "
-        f"int8_t bytes[{program.arenas.bytes + 4}]; }} edgetool_state;\n"
-    )
-    headers = "".join(f'#include "kernels/{n}"\n' for n in sorted(context.headers) if n.endswith(".h"))
-    text = "\n".join(
-        [
-            "#include <stdint.h>\n#include <string.h>\n",
-            headers,
-            state,
-            context.pool.text(),
-            *context.functions.values(),
-            program.text.replace("static void", "void"),
-        ]
-    )
-    files = {f"kernels/{name}": body for name, body in kernel_files(context).items()}
-    return {"graph.c": text, **files}, program
-
-
-class HostGraph:
-    """A graph's C function, compiled for this machine; call it with the inputs in order."""
-
-    def __init__(self, graph: Graph, folder: Path, compiler: str = "gcc", *flags: str) -> None:
-        files, self.program = graph_source(graph)
-        write(files, folder)
-        library = folder / f"graph-{compiler}.so"
-        declaration = "-Wno-missing-prototypes"
-        sources = [folder / "graph.c", *sorted((folder / "kernels").glob("*.c"))]
-        run(
-            [
-                compiler,
-                *STRICT,
-                declaration,
-                "-O2",
-                "-fPIC",
-                "-shared",
-                *flags,
-                f"-I{folder}",
-                *sources,
-                "-o",
-                library,
-            ]
-        )
-        self._function = ctypes.CDLL(str(library)).run_graph
-        self._graph = graph
-
-    def __call__(self, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
-        arenas = self.program.arenas
-        state = np.full(4 + 2 * (arenas.shorts + 8) + arenas.bytes + 8, 0x55, np.uint8)
-        given = [np.ascontiguousarray(values) for values in inputs]
-        outputs = [
-            np.empty(self._graph.tensors[port.tensor].shape, self._graph.tensors[port.tensor].dtype)
-            for port in self.program.outputs
-        ]
-        pointers = [ctypes.c_void_p(array.ctypes.data) for array in (state, *given, *outputs)]
-        self._function(*pointers)
-        return outputs
 
 
 def build_image(folder: Path, main: str, target: Target, *sources: Path) -> Path:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from c_harness import BOARDS, HostGraph, Target, emulate, link_image, require, write
+from c_harness import BOARDS, STRICT, Target, emulate, link_image, require, run, write
 from numpy.typing import NDArray
 
 from quantization.c_emitter.context import Context
 from quantization.c_emitter.emit import kernel_files
-from quantization.c_emitter.graph_function import lower_graph
+from quantization.c_emitter.graph_function import Program, lower_graph
 from quantization.c_emitter.text import Pool
 from quantization.integer_reference import Interpreter
 from quantization.ir import Graph, GraphBuilder, Quantization
@@ -161,18 +162,67 @@ def draw_inputs(graph: Graph, draw: Draw, kind: str) -> list[NDArray[Any]]:
     return inputs
 
 
+Operations = tuple[Context, list[Program], list[Graph], list[str]]
+
+
+def all_operations(target: Target) -> Operations:
+    """Every case at every length as one function each, called run_0, run_1, ..."""
+    context = Context(target, "speed")
+    programs, made, names = [], [], []
+    for case, make in CASES.items():
+        draw = np.random.default_rng(list(case.encode()))
+        for n in LENGTHS:
+            made.append(make(draw, n))
+            programs.append(lower_graph(context, made[-1], f"run_{len(programs)}"))
+            names.append(f"{case} at length {n}")
+    return context, programs, made, names
+
+
+def source_text(context: Context, programs: list[Program]) -> str:
+    """Includes, the state's type, constants and functions."""
+    shorts = max(p.arenas.shorts for p in programs) + 4
+    size = max(p.arenas.bytes for p in programs) + 4
+    state = f"typedef struct {{ uint32_t steps; int16_t shorts[{shorts & ~1}]; int8_t bytes[{size}]; }} edgetool_state;"
+    headers = "".join(
+        f'#include "kernels/{name}"\n' for name in sorted(context.headers) if name.endswith(".h")
+    )
+    return "\n".join(
+        ["#include <string.h>", headers, state, context.pool.text(), *(p.text for p in programs)]
+    )
+
+
+@pytest.fixture(scope="module", params=["gcc", "clang"])
+def host(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ctypes.CDLL, list[Graph], list[str]]:
+    """All operations compiled for this machine, warnings as errors."""
+    require(request.param)
+    context, programs, made, names = all_operations("c99")
+    folder = tmp_path_factory.mktemp("ops")
+    write({f"kernels/{name}": text for name, text in kernel_files(context).items()}, folder)
+    (folder / "ops.c").write_text(source_text(context, programs).replace("static void run_", "void run_"))
+    sources = [folder / "ops.c", *sorted((folder / "kernels").glob("*.c"))]
+    library = folder / "ops.so"
+    run([request.param, *STRICT, "-O2", "-fPIC", "-shared", f"-I{folder}", *sources, "-o", library])
+    return ctypes.CDLL(str(library)), made, names
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_op_equals_the_reference(case: str, tmp_path: Path) -> None:
-    require("gcc")
-    draw = np.random.default_rng(list(case.encode()))
-    for n in LENGTHS:
-        graph = CASES[case](draw, n)
-        compiled = HostGraph(graph, tmp_path / str(n))
+def test_op_equals_the_reference(host: tuple[ctypes.CDLL, list[Graph], list[str]], case: str) -> None:
+    library, made, names = host
+    draw = np.random.default_rng(len(case))
+    state = (ctypes.c_uint8 * 65536)(*([0x55] * 65536))
+    places = [k for k, name in enumerate(names) if name.rsplit(" at ", 1)[0] == case]
+    assert len(places) == len(LENGTHS)
+    for place in places:
+        graph = made[place]
         for _ in range(50):
             inputs = draw_inputs(graph, draw, case.split()[0])
             (expected,) = Interpreter(graph).run(inputs)
-            (given,) = compiled(*inputs)
-            np.testing.assert_array_equal(given, expected, err_msg=f"{case} at length {n}")
+            given = np.empty_like(expected)
+            pointers = [ctypes.c_void_p(array.ctypes.data) for array in (*inputs, given)]
+            getattr(library, f"run_{place}")(state, *pointers)
+            np.testing.assert_array_equal(given, expected, err_msg=names[place])
 
 
 DRAWS = 4
@@ -194,35 +244,22 @@ int main(void) {{
 def test_ops_on_board(target: Target, tmp_path: Path) -> None:
     """All ops at all lengths in one image: the DSP and Helium forms of the kernels against the reference."""
     require("arm-none-eabi-gcc", "qemu-system-arm")
-    context = Context(target, "speed")
-    programs, calls, names = [], [], []
-    arrays = Pool("data_")
-    for case, make in CASES.items():
-        draw = np.random.default_rng(list(case.encode()))
-        for n in LENGTHS:
-            graph = make(draw, n)
-            number = len(programs)
-            programs.append(lower_graph(context, graph, f"run_{number}"))
-            names.append(f"{case} at length {n}")
-            for _ in range(DRAWS):
-                inputs = draw_inputs(graph, draw, case.split()[0])
-                (expected,) = Interpreter(graph).run(inputs)
-                given = [arrays.array("x", values_) for values_ in inputs]
-                wanted = arrays.array("y", expected)
-                kind = programs[-1].outputs[0].ctype
-                calls.append(
-                    f"    {{ {kind} y[{expected.size}]; run_{number}(&state, {', '.join(given)}, y);\n"
-                    f"      if (memcmp(y, {wanted}, sizeof y) != 0 && failed < 0) {{ failed = {number}; }} }}"
-                )
-    shorts = max(p.arenas.shorts for p in programs) + 4
-    size = max(p.arenas.bytes for p in programs) + 4
-    state = f"typedef struct {{ uint32_t steps; int16_t shorts[{shorts & ~1}]; int8_t bytes[{size}]; }} edgetool_state;"
-    headers = "".join(
-        f'#include "kernels/{name}"\n' for name in sorted(context.headers) if name.endswith(".h")
-    )
-    texts = [headers, state, context.pool.text(), *(p.text for p in programs), arrays.text()]
+    context, programs, made, names = all_operations(target)
+    arrays, calls = Pool("data_"), []
+    for number, (program, graph) in enumerate(zip(programs, made)):
+        draw = np.random.default_rng(number)
+        for _ in range(DRAWS):
+            inputs = draw_inputs(graph, draw, names[number].split()[0])
+            (expected,) = Interpreter(graph).run(inputs)
+            given = [arrays.array("x", drawn) for drawn in inputs]
+            wanted = arrays.array("y", expected)
+            calls.append(
+                f"    {{ {program.outputs[0].ctype} y[{expected.size}]; run_{number}(&state, {', '.join(given)}, y);\n"
+                f"      if (memcmp(y, {wanted}, sizeof y) != 0 && failed < 0) {{ failed = {number}; }} }}"
+            )
+    text = source_text(context, programs) + arrays.text()
     write({f"kernels/{name}": text for name, text in kernel_files(context).items()}, tmp_path)
-    main = BOARD_MAIN.format(declarations="\n".join(texts), calls="\n".join(calls))
+    main = BOARD_MAIN.format(declarations=text, calls="\n".join(calls))
     sources = sorted(p for p in (tmp_path / "kernels").iterdir() if p.suffix in (".c", ".S"))
     status, said = emulate(link_image(tmp_path, main, target, *sources), target)
     assert said.lstrip("-").isdigit(), said
