@@ -15,9 +15,6 @@ from benchmarks.report_console import KIND_NAMES, interval, number, row_name, sh
 from toolkit import __version__
 from toolkit.files import write_bytes
 
-#: Colours that the style sheet has for rows.
-_SERIES = 8
-
 
 def write(report: Report, path: Path) -> None:
     """Write the page whole or not at all; OutputError if it cannot be written."""
@@ -61,7 +58,7 @@ def _text(value: object) -> str:
 
 
 def _series(report: Report, run: Run) -> str:
-    return f"s{report.runs.index(run) % _SERIES}"
+    return report_plots.series_class(report.runs.index(run))
 
 
 def _figures(plots: Iterable[str]) -> str:
@@ -193,7 +190,7 @@ def _range(run: Run) -> str:
 def _toggle_rules(report: Report) -> str:
     """A row's curve hides when its box in the legend is not ticked; no script is needed."""
     return "\n".join(
-        f"#gait:has(#show-{i}:not(:checked)) .gait .s{i} {{ display: none; }}"
+        f"#gait:has(#show-{i}:not(:checked)) .gait .row{i} {{ display: none; }}"
         for i in range(len(report.runs))
     )
 
@@ -254,6 +251,16 @@ def _latency_note(report: Report) -> str:
     return note
 
 
+def _basis(run: Run) -> str:
+    """What a row is compared with, where that is not the float model on windows."""
+    if run.from_window is None:
+        return ""
+    return (
+        f" Compared with {run.compared_with}, which carries its state too; against float windows its RMSE changes by "
+        f"{signed(run.from_window.rmse_increase_pct)} % and its output by {number(run.from_window.error_vs_float_pct, 2)} %."
+    )
+
+
 def _how(report: Report) -> str:
     data = report.data
     kind = {
@@ -276,7 +283,9 @@ def _how(report: Report) -> str:
     for run in report.runs:
         measured = run.measured
         label = measured.latency.label if measured.latency else "not timed"
-        entries.append((row_name(run), f"{measured.how}; version {measured.version}; latency {label}."))
+        entries.append(
+            (row_name(run), f"{measured.how}; version {measured.version}; latency {label}.{_basis(run)}")
+        )
     entries += [(f"{s.engine} {s.scheme} {s.graph}", f"Not run: {s.reason}") for s in report.skipped]
     entries += [
         ("RMSE", "Root of the mean squared error over all windows and joints."),

@@ -15,6 +15,13 @@ from benchmarks.report_console import short_joint
 from benchmarks.svg import Panel
 
 _WIDTH = 340
+#: Colours that the style sheet has for rows.
+SERIES = 12
+
+
+def series_class(place: int) -> str:
+    """The style of the row at ``place`` in a report, the same in every plot and table."""
+    return f"s{place % SERIES}"
 
 
 def gait_cycles(report: Report) -> dict[str, list[str]]:
@@ -55,7 +62,7 @@ def _gait_panel(
     for place, run in enumerate(report.runs):
         own = curve(run.measured.estimates[rows, joint].astype(np.float64), units)
         if own is not None:
-            panel.line(percent, own.mean, f"s{place}")
+            panel.line(percent, own.mean, f"{series_class(place)} row{place}")
     panel.text(panel.x.start + 6, panel.y.stop + 12, name, "heading")
     return str(panel)
 
@@ -78,14 +85,16 @@ def error_by_joint(report: Report) -> list[str]:
 
 
 def _error_panel(report: Report, joint: str, rows: Sequence[tuple[str, list[Scores]]], highest: float) -> str:
-    panel = _row_panel([name for name, _ in rows], (0.0, 1.06 * highest), f"RMSE of {joint} by task")
+    panel = _row_panel([name for name, _ in rows], (0.0, 1.06 * highest), describe=f"RMSE of {joint} by task")
     panel.axes("RMSE, Nm/kg", y_ticks=False, x_ticks=4)
     _row_names(panel, [name for name, _ in rows])
     lanes = _lanes(len(report.runs))
     for place, (task, cells) in enumerate(rows):
         for series, (run, scores) in enumerate(zip(report.runs, cells)):
             tip = f"{task}, {run.measured.name}: {scores.rmse:.4f} Nm/kg"
-            panel.dot(scores.rmse, place + lanes[series], f"s{series}", tip)
+            panel.dot(
+                scores.rmse, place + lanes[series], series_class(series), tip, 3.5 if len(lanes) <= 5 else 2.6
+            )
     panel.text(panel.x.start, 14, joint, "heading")
     return str(panel)
 
@@ -107,13 +116,15 @@ def increase_by_task(report: Report, runs: Sequence[Run]) -> list[str]:
 def _increase_panel(report: Report, run: Run, limits: tuple[float, float], bound: float | None) -> str:
     rows = [*run.accuracy.per_task.items(), ("all", run.accuracy.overall)]
     names = [name for name, _ in rows]
-    panel = _row_panel(names, limits, f"RMSE increase of {run.measured.name} over float by task")
+    panel = _row_panel(
+        names, limits, top=38, describe=f"RMSE increase of {run.measured.name} over float by task"
+    )
     panel.axes("RMSE increase over float, %", y_ticks=False)
     panel.rule(0.0, "zero")
     if bound is not None:
-        panel.rule(bound, "bound", "budget", anchor="end")
+        panel.rule(bound, "bound", "budget", height=-12, anchor="middle")
     _row_names(panel, names)
-    css = f"s{report.runs.index(run)}"
+    css = series_class(report.runs.index(run))
     for place, (name, scores) in enumerate(rows):
         around = scores.rmse_increase_interval
         if around:
@@ -132,7 +143,7 @@ def latencies(report: Report) -> list[str]:
     if not every:
         return []
     edges = np.geomspace(min(every) / 1.05, max(every) * 1.05, 90)
-    return [_latency_panel(run, f"s{i}", edges) for i, run in timed]
+    return [_latency_panel(run, series_class(i), edges) for i, run in timed]
 
 
 def _latency_panel(run: Run, css: str, edges: NDArray[np.float64]) -> str:
@@ -159,15 +170,15 @@ def _latency_panel(run: Run, css: str, edges: NDArray[np.float64]) -> str:
     return str(panel)
 
 
-def _row_panel(names: Sequence[str], limits: tuple[float, float], describe: str) -> Panel:
-    height = 26 * len(names) + 62
+def _row_panel(names: Sequence[str], limits: tuple[float, float], *, describe: str, top: int = 24) -> Panel:
+    height = 26 * len(names) + 38 + top
     return Panel(
         _WIDTH,
         height,
         limits,
         (len(names) - 0.5, -0.5),
         describe=describe,
-        margins=(24, 12, 38, 78),
+        margins=(top, 12, 38, 78),
         kind="rows",
     )
 
@@ -180,7 +191,8 @@ def _row_names(panel: Panel, names: Sequence[str]) -> None:
 
 def _lanes(number: int) -> list[float]:
     """Heights that keep the series of one row apart, in rows."""
-    return [0.2 * (i - (number - 1) / 2) for i in range(number)] if number <= 5 else [0.0] * number
+    step = min(0.2, 0.8 / number)
+    return [step * (i - (number - 1) / 2) for i in range(number)]
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:
