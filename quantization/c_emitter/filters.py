@@ -14,7 +14,7 @@ import numpy as np
 from quantization.c_emitter.text import Pool, float_literal
 from toolkit.errors import ContractError
 from toolkit.filtering.chain import Chain
-from toolkit.filtering.stages import rational
+from toolkit.filtering.stages import resample_step
 from toolkit.records import FilterStage, ModelInput, SensorContract
 
 HEADER = "edgetool_filters.h"
@@ -66,9 +66,8 @@ def _sections(stream: _Stream, pool: Pool, stage: FilterStage, number: int, foll
 
 def _resample(stream: _Stream, stage: FilterStage, number: int, following: str) -> float:
     """Adds the stage; returns how many rows it gives out for one, at most."""
-    # The Python stage reads its numbers as float32.
-    rates = [float(np.float32(stage.parameters[name])) for name in ("from_hz", "to_hz")]
-    step = rational(rates[0]) / rational(rates[1])
+    rates = [float(stage.parameters[name]) for name in ("from_hz", "to_hz")]
+    step = resample_step(stage.parameters)
     if max(step.numerator, 2 * step.denominator) > 2**31 - 1:
         raise ContractError(
             f"stream {stream.name!r}: a resampling from {rates[0]:g} to {rates[1]:g} Hz needs more than 32 bits in C; "

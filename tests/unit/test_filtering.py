@@ -63,6 +63,15 @@ def test_resample_takes_each_fifth_row_and_interpolates_between() -> None:
     np.testing.assert_allclose(between[:, 0], [0.0, 0.4, 0.8, 1.2, 1.6, 2.0], atol=1e-6)
 
 
+def test_resampling_rates_are_exact_fractions() -> None:
+    from fractions import Fraction
+
+    from toolkit.filtering.stages import resample_step
+
+    assert resample_step({"from_hz": 148.148, "to_hz": 100}) == Fraction(37037, 25000)
+    assert resample_step({"from_hz": 1000, "to_hz": 100}) == 10
+
+
 def test_a_row_comes_out_as_soon_as_it_is_known_and_not_before() -> None:
     chain = Chain((FilterStage("resample", {"from_hz": 100, "to_hz": 40}),), 1, 100.0, 40.0)
     ramp = np.arange(6, dtype=np.float32)[:, None]

@@ -140,10 +140,7 @@ class Resample:
     """Causal linear interpolation from one regular rate to another; see the module's table."""
 
     def __init__(self, parameters: Mapping[str, Any], channels: int) -> None:
-        rates = [float(_numbers(parameters, "resample", name)) for name in ("from_hz", "to_hz")]
-        if not all(rate > 0 for rate in rates):
-            raise ContractError(f"filter stage 'resample' needs rates above 0 Hz; it has {rates}")
-        self._step = rational(rates[0]) / rational(rates[1])
+        self._step = resample_step(parameters)
         self._arrived = 0
         self._next = 0
         self._last: Samples | None = None
@@ -175,6 +172,14 @@ class Resample:
         self._arrived = 0
         self._next = 0
         self._last = None
+
+
+def resample_step(parameters: Mapping[str, Any]) -> Fraction:
+    """Input rows an output row of a ``resample`` stage, exact; ContractError for rates that are not above 0."""
+    for name in ("from_hz", "to_hz"):
+        if not _numbers(parameters, "resample", name) > 0:
+            raise ContractError(f"filter stage 'resample' needs {name} above 0 Hz; it is {parameters[name]}")
+    return rational(float(parameters["from_hz"])) / rational(float(parameters["to_hz"]))
 
 
 def rational(rate_hz: float) -> Fraction:
