@@ -27,6 +27,12 @@ SCHEMES: dict[str, Scheme] = {
         "replay://FILE[?speed=1|max]",
         "a recording, in real time, faster, or as fast as it can",
     ),
+    "sim": Scheme(
+        "firmware_bridge.sources.simulated",
+        "SimulatedSource",
+        "sim://synthetic|FILE[?nodes=1&speed=1|max&seed=0&drop=0.01&...]",
+        "virtual nodes in this process, with seeded faults",
+    ),
 }
 
 

@@ -1,0 +1,225 @@
+"""A node made of software: plays a recording as the frames that PROTOCOL.md asks of a sensor, with a clock of its own.
+
+Time is injected: ``advance(now_s)`` gives what the node has sent up to then. Host times are seconds since the simulation began;
+the node's crystal runs ``drift_ppm`` fast of them. Everything follows from the programme, the faults and the seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_bridge.decoder import HOST_PACKETS, AnyPacket, LinkDecoder
+from firmware_bridge.framing import FrameWriter
+from firmware_bridge.packets import (
+    ChannelDescriptor,
+    Command,
+    Data,
+    Descriptor,
+    Status,
+    StreamDescriptor,
+    SyncReply,
+    SyncRequest,
+)
+from firmware_bridge.protocol_table import MAX_FRAME_BYTES, MAX_SAMPLES, CommandCode, Format
+from firmware_bridge.simulator.faults import Faults
+from toolkit.records import Recording
+
+#: Full scales of the usual sensors, by unit: 16 g, 2,000 deg/s, surface EMG amplifiers, an envelope over its maximum.
+_FULL_SCALE = {
+    "m/s^2": 156.9064,
+    "rad/s": 34.906585,
+    "g": 16.0,
+    "deg/s": 2000.0,
+    "V": 0.006,
+    "mV": 6.0,
+    "uV": 6000.0,
+    "1": 2.0,
+}
+STATUS_S = 1.0
+DESCRIPTOR_S = 5.0
+#: A node collects samples for at most this long, so that a packet is never older.
+PACKET_S = 0.02
+_TURN = 1 << 32
+
+
+@dataclass(frozen=True, eq=False)
+class Programme:
+    """What a node measures: its descriptor and, per stream number, raw integers (rows, channels), played in a circle."""
+
+    descriptor: Descriptor
+    tables: dict[int, NDArray[np.int32]]
+
+    @classmethod
+    def of(cls, recording: Recording, name: str, emg_bits: int = 16) -> Programme:
+        """``recording``'s signals quantised as a sensor would: int16, or int24 for electric units if ``emg_bits`` is 24."""
+        streams, tables = [], {}
+        for number, (label, signal) in enumerate(recording.signals.items()):
+            electric = all(channel.unit in ("V", "mV", "uV") for channel in signal.spec.channels)
+            form = Format.INT24 if electric and emg_bits == 24 else Format.INT16
+            limit = (1 << (23 if form is Format.INT24 else 15)) - 1
+            channels = []
+            for index, channel in enumerate(signal.spec.channels):
+                peak = float(np.abs(signal.samples[:, index]).max())
+                full_scale = _FULL_SCALE.get(channel.unit, max(peak, 1.0))
+                while full_scale < peak:  # the sensor's next range
+                    full_scale *= 2
+                scale = full_scale / limit
+                channels.append(ChannelDescriptor(channel.name, channel.unit, scale, full_scale))
+            scales = np.array([channel.scale for channel in channels])
+            tables[number] = np.clip(np.rint(signal.samples / scales), -limit, limit).astype(np.int32)
+            streams.append(StreamDescriptor(number, label, form, signal.spec.rate_hz, tuple(channels)))
+        return cls(Descriptor(name, tuple(streams), hardware="edgetool virtual node"), tables)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A packet that the node sent: when (host time, s), in which life, under which number and stamp, its wire frames."""
+
+    time_s: float
+    boot: int
+    sequence: int
+    device_us: int
+    packet: AnyPacket
+    frames: tuple[bytes, ...]
+
+
+@dataclass
+class _Life:
+    """From power-on to reset: when it began (host time), its writer, the next sample number of each stream."""
+
+    start_s: float
+    writer: FrameWriter
+    first: dict[int, int]
+    status_at_s: float = 0.0
+    descriptor_at_s: float = 0.0
+    dropped: int = 0
+
+
+@dataclass(eq=False)
+class VirtualNode:
+    """One node. ``start_us`` is its clock at power-on; ``streaming`` whether it sends without being asked to start."""
+
+    programme: Programme
+    node: int = 0
+    faults: Faults = field(default_factory=Faults)
+    seed: int = 0
+    start_us: int = 1
+    max_frame: int = MAX_FRAME_BYTES
+    streaming: bool = True
+
+    def __post_init__(self) -> None:
+        self._random = np.random.default_rng([self.seed, self.node, 1])
+        self._rate = 1.0 + self.faults.drift_ppm * 1e-6
+        self._decoder = LinkDecoder(HOST_PACKETS)
+        self._outbox: list[Sent] = []
+        self._now_s = 0.0
+        self._rebooted = False
+        self._life = self._begin(0.0, int(self._random.integers(0, 256)))
+
+    @property
+    def samples_dropped(self) -> int:
+        """Samples of this life that were measured and could not be sent."""
+        return self._life.dropped
+
+    def device_us(self, host_s: float) -> int:
+        """The node's clock at ``host_s``; modulo 2^32, never 0 (that says: not set)."""
+        ticks = self.start_us if not self._rebooted else 1
+        return (ticks + round((host_s - self._life.start_s) * self._rate * 1e6)) % _TURN or 1
+
+    def advance(self, now_s: float) -> list[Sent]:
+        """All that is sent up to ``now_s``, in order. Time never goes back."""
+        sent, self._outbox = self._outbox, []
+        while True:
+            reboot_s = self.faults.reboot_s
+            due_s, number = self._next_due()
+            if reboot_s and not self._rebooted and reboot_s <= min(due_s, now_s):
+                self._rebooted = True
+                self._life = self._begin(reboot_s, (self._life.writer.boot + 1) % 256)
+                continue
+            if due_s > now_s:
+                break
+            sent += self._data(number, due_s) if number is not None else self._housekeeping(due_s)
+        self._now_s = max(self._now_s, now_s)
+        return sorted(sent, key=lambda each: each.time_s) if len(sent) > 1 else sent
+
+    def hear(self, data: bytes, now_s: float) -> None:
+        """Bytes of the host that came at ``now_s``; replies are part of the next :meth:`advance`."""
+        self._outbox += self.advance(now_s)
+        for received in self._decoder.feed(data, round(now_s * 1e9)):
+            packet = received.packet
+            if isinstance(packet, SyncRequest):
+                self._outbox.append(self._send(SyncReply(packet.token, self.device_us(now_s)), now_s))
+            elif isinstance(packet, Command):
+                self._obey(packet.command, now_s)
+
+    def _obey(self, command: CommandCode, now_s: float) -> None:
+        if command in (CommandCode.START, CommandCode.STOP):
+            self.streaming = command is CommandCode.START
+        if command in (CommandCode.START, CommandCode.DESCRIBE):
+            self._outbox.append(self._send(self.programme.descriptor, now_s))
+        if command is not CommandCode.DESCRIBE:
+            self._outbox.append(self._send(self._status(), now_s))
+
+    def _begin(self, start_s: float, boot: int) -> _Life:
+        first = dict.fromkeys(self.programme.tables, 0)
+        writer = FrameWriter(self.node, boot, self.max_frame)
+        return _Life(start_s, writer, first, start_s, start_s)
+
+    def _packet_samples(self, stream: StreamDescriptor) -> int:
+        size = (3 if stream.format is Format.INT24 else 2) * len(stream.channels)
+        fit = (self._life.writer.room - 8) // size
+        return max(1, min(fit, MAX_SAMPLES, int(PACKET_S * stream.rate_hz)))
+
+    def _next_due(self) -> tuple[float, int | None]:
+        """When the next packet is due, and of which stream (None: descriptor or status)."""
+        life = self._life
+        due: list[tuple[float, int | None]] = [(min(life.status_at_s, life.descriptor_at_s), None)]
+        for stream in self.programme.descriptor.streams:
+            newest = life.first[stream.stream] + self._packet_samples(stream) - 1
+            due.append((life.start_s + newest / stream.rate_hz / self._rate, stream.stream))
+        return min(due, key=lambda each: each[0])
+
+    def _data(self, number: int, due_s: float) -> list[Sent]:
+        stream = self.programme.descriptor.stream(number)
+        assert stream is not None
+        first, count = self._life.first[number], self._packet_samples(stream)
+        self._life.first[number] = first + count
+        if not self.streaming:
+            return []
+        if self._stalled(due_s):
+            self._life.dropped += count
+            return []
+        table = self.programme.tables[number]
+        values = table[np.arange(first, first + count) % len(table)]
+        return [self._send(Data.of(number, stream.format, first, values), due_s)]
+
+    def _housekeeping(self, due_s: float) -> list[Sent]:
+        """Descriptor and status, of a node that streams; a stalled one says nothing."""
+        life, sent = self._life, []
+        speaks = self.streaming and not self._stalled(due_s)
+        if life.descriptor_at_s <= due_s:
+            life.descriptor_at_s = due_s + DESCRIPTOR_S
+            sent += [self._send(self.programme.descriptor, due_s)] if speaks else []
+        if life.status_at_s <= due_s:
+            life.status_at_s = due_s + STATUS_S
+            sent += [self._send(self._status(), due_s)] if speaks else []
+        return sent
+
+    def _stalled(self, host_s: float) -> bool:
+        start_s = self.faults.stall_s
+        return 0 < start_s <= host_s < start_s + self.faults.stall_for_s
+
+    def _status(self) -> Status:
+        return Status(80, 2 if self.streaming else 0, 3900, samples_dropped=self._life.dropped)
+
+    def _send(self, packet: Data | Descriptor | Status | SyncReply, host_s: float) -> Sent:
+        stamp = self.device_us(host_s)
+        if self.faults.zero_stamp and self._random.random() < self.faults.zero_stamp:
+            stamp = 0
+        writer = self._life.writer
+        sequence = writer.sequence
+        frames = tuple(writer.frames(packet, stamp))
+        return Sent(host_s, writer.boot, sequence, stamp, packet, frames)

@@ -1,0 +1,103 @@
+"""``sim://``: virtual nodes in this process, one link each, with every fault of the simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import fields
+
+from firmware_bridge.simulator.faults import Faults
+from firmware_bridge.simulator.virtual_link import VirtualLink
+from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
+from firmware_bridge.sources.base import Item, Source, SourceUrl
+from firmware_bridge.sources.replay import parse_speed
+from toolkit.errors import LinkError
+
+#: How often a simulated node is asked what it has sent.
+TICK_S = 0.005
+_FAULTS = tuple(field.name for field in fields(Faults))
+
+
+def programmes(data: str, count: int, emg_bits: int = 16) -> list[Programme]:
+    """``count`` nodes that play ``data`` (``synthetic``, a dataset TOML, an NPZ): its recordings in turn."""
+    from toolkit.data import load
+
+    recordings = load("synthetic:people=1" if data == "synthetic" else data)
+    return [
+        Programme.of(recordings[index % len(recordings)], f"virtual {index}", emg_bits)
+        for index in range(count)
+    ]
+
+
+class SimulatedSource(Source):
+    """``speed`` 1 is real time, and the nodes hear the host; any other speed has a clock of its own and no host."""
+
+    def __init__(self, url: SourceUrl) -> None:
+        super().__init__(url)
+        url.allow("nodes", "speed", "seed", "seconds", "emg_bits", *_FAULTS)
+        self._count = int(url.number("nodes", 1, 1, 64))
+        self._seed = int(url.number("seed", 0, 0, 2**31))
+        self._bits = int(url.number("emg_bits", 16, 16, 24))
+        self._seconds = url.number("seconds", float("inf"), 0.001, 1e9)
+        self._speed = parse_speed(url.options.get("speed", "1"))
+        self._faults = Faults.parse({k: v for k, v in url.options.items() if k in _FAULTS})
+        self._virtual: list[VirtualLink] = []
+        self._started_ns = 0
+        self._now_s = 0.0
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """One a node."""
+        return tuple(f"sim {each.node.programme.descriptor.name}" for each in self._opened())
+
+    @property
+    def writable(self) -> bool:
+        """In real time only."""
+        return self._speed == 1.0
+
+    @property
+    def origin_ns(self) -> int | None:
+        """0 unless in real time: the simulation's own clock."""
+        return None if self.writable else 0
+
+    async def open(self) -> None:
+        """Load what the nodes play; InputError if that is no recording."""
+        played = await asyncio.to_thread(programmes, self.url.address, self._count, self._bits)
+        self._started_ns = time.monotonic_ns()
+        origin_ns = self._started_ns if self.writable else 0
+        self._virtual = [
+            VirtualLink(VirtualNode(programme, index, self._faults, self._seed), index, origin_ns)
+            for index, programme in enumerate(played)
+        ]
+
+    async def close(self) -> None:
+        """End the iteration."""
+        self._virtual = []
+
+    async def write(self, data: bytes, link: int = 0) -> None:
+        """What the host says to a node, in real time."""
+        if not self.writable:
+            await super().write(data, link)
+        elapsed_s = (time.monotonic_ns() - self._started_ns) * 1e-9
+        self._opened()[link].node.hear(data, elapsed_s)
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        step = 0
+        while self._virtual and self._now_s < self._seconds:
+            if self._speed == float("inf"):
+                await asyncio.sleep(0)
+                self._now_s = min(step * TICK_S, self._seconds)
+                step += 1
+            else:
+                await asyncio.sleep(TICK_S)
+                elapsed_s = (time.monotonic_ns() - self._started_ns) * 1e-9 * self._speed
+                self._now_s = min(elapsed_s, self._seconds)
+            items = [item for each in self._virtual for item in each.advance(self._now_s)]
+            for item in sorted(items, key=lambda each: each.arrival_ns):
+                yield item
+
+    def _opened(self) -> list[VirtualLink]:
+        if not self._virtual:
+            raise LinkError(f"source {self.url.text!r} is not open")
+        return self._virtual
