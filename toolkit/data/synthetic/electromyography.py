@@ -86,8 +86,8 @@ def raw_emg(
     # Cables swing at footfall: a damped 8 Hz movement of the baseline, of its own size at each step.
     artefact = np.zeros_like(mixed)
     for strike in heel_strikes_s:
-        since = time_s - strike
-        pulse = np.where(since >= 0, np.sin(2 * np.pi * 8.0 * since) * np.exp(-since / 0.06), 0.0)
+        after = np.maximum(time_s - strike, 0.0)  # the sine of 0 is 0: nothing before the strike
+        pulse = np.sin(2 * np.pi * 8.0 * after) * np.exp(-after / 0.06)
         artefact += np.outer(pulse, rng.normal(0.0, 0.05, columns))
     floor = 0.006 * rng.standard_normal(mixed.shape)
     return mixed * person.emg_gain_mv + artefact + floor
