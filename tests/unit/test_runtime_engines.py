@@ -1,0 +1,352 @@
+"""One contract for every inference engine: state, instances, input checks, and the native one's bits."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quantization import golden, native_engine
+from quantization.bundle import Bundle, new_bundle, write_bundle
+from quantization.integer_reference import Interpreter
+from quantization.metadata import embed_contract
+from quantization.tflite_file import read
+from tests.native_models import SMALL, TWO_HEADS, windows
+from toolkit.errors import InputError, MissingDependencyError, ModelFileError, UsageError
+from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.config import STREAMS, ModelConfig
+from toolkit.runtime.engines import ENGINES, open_engine
+from toolkit.runtime.engines.interface import Engine, Rows, probe
+from toolkit.runtime.engines.native_build import cache_folder
+
+#: Hidden sizes that leave the last vector part empty (8), fill blocks and begin another (70), and two layers with two heads.
+MODELS = {
+    "small": SMALL,
+    "two-heads": TWO_HEADS,
+    "wide": ModelConfig(7, 2, window=6, hidden=70, head_hidden=5),
+}
+RUNS = [("litert", "int8"), ("litert", "float32"), ("tflite-runtime", "int8"), ("native", "int8")]
+
+
+def make_bundle(folder: Path, config: ModelConfig) -> Bundle:
+    checkpoint = Checkpoint.random(config, seed=3)
+    data = windows(checkpoint, 24)
+    built = native_engine.build(checkpoint, data, scheme="int8")
+    graphs = [replace(g, content=embed_contract(g.content, checkpoint.contract)) for g in built]
+    vectors = golden.to_bytes({s: data.inputs[s][:4] for s in STREAMS})
+    with new_bundle(folder) as partial:
+        write_bundle(
+            partial, checkpoint, graphs, golden.read(vectors, "drawn"), about={"data": {"source": "drawn"}}
+        )
+    return Bundle.load(folder)
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Bundle]]:
+    folder = tmp_path_factory.mktemp("runtime")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGETOOL_CACHE", str(folder / "cache"))
+        yield {name: make_bundle(folder / name, config) for name, config in MODELS.items()}
+
+
+def engine_of(bundle: Bundle, name: str, scheme: str) -> Engine:
+    if name == "tflite-runtime" and importlib.util.find_spec("tflite_runtime") is None:
+        pytest.skip("tflite-runtime is not installed (it ends at Python 3.11 and numpy 1): NOT run on it")
+    if name == "native" and shutil.which("cc") is None:
+        pytest.skip("no C compiler: engine native did NOT run")
+    return open_engine(bundle, name, scheme)
+
+
+@pytest.fixture(params=RUNS, ids="-".join)
+def engine(request: pytest.FixtureRequest, bundles: dict[str, Bundle]) -> Engine:
+    return engine_of(bundles["small"], *request.param)
+
+
+def drawn(engine: Engine, rows: int, seed: int = 0) -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(seed)
+    return {s: draw.normal(size=(rows, n)).astype(np.float32) for s, n in engine.channels.items()}
+
+
+def row(inputs: Rows, index: int) -> dict[str, np.ndarray]:
+    return {stream: values[index] for stream, values in inputs.items()}
+
+
+def steps(engine: Engine, inputs: Rows) -> np.ndarray:
+    return np.array([engine.step(row(inputs, i)) for i in range(len(inputs["imu"]))])
+
+
+def test_reset_starts_anew_and_state_matters(engine: Engine) -> None:
+    inputs = drawn(engine, 12)
+    first, second = steps(engine, inputs), steps(engine, inputs)
+    assert not np.array_equal(first[0], second[0])
+    engine.reset()
+    np.testing.assert_array_equal(steps(engine, inputs), first)
+
+
+def test_a_window_equals_its_steps_from_reset(engine: Engine) -> None:
+    inputs = drawn(engine, engine.rows, 1)
+    last = steps(engine, inputs)[-1]
+    if engine.name == "native":
+        np.testing.assert_array_equal(engine.window(inputs), last)
+    else:
+        # LiteRT's float kernels may add in an order that depends on the shape; its int8 output is a step of 1e-4 or so.
+        np.testing.assert_allclose(engine.window(inputs), last, rtol=1e-5, atol=1e-3)
+
+
+def test_a_window_leaves_the_stream_alone_and_has_no_memory(engine: Engine) -> None:
+    inputs, window = drawn(engine, 12), drawn(engine, engine.rows, 2)
+    expected = steps(engine, inputs)
+    alone = engine.window(window)
+    engine.reset()
+    disturbed = []
+    for i in range(12):
+        disturbed.append(engine.step(row(inputs, i)))
+        np.testing.assert_array_equal(engine.window(window), alone)
+    np.testing.assert_array_equal(disturbed, expected)
+
+
+@pytest.mark.parametrize("run", RUNS, ids="-".join)
+def test_interleaved_instances_do_not_meet(run: tuple[str, str], bundles: dict[str, Bundle]) -> None:
+    one, two = engine_of(bundles["small"], *run), engine_of(bundles["small"], *run)
+    a, b = drawn(one, 12, 3), drawn(two, 12, 4)
+    expected_a, expected_b = steps(one, a), steps(two, b)
+    one.reset()
+    two.reset()
+    mixed = [(one.step(row(a, i)), two.step(row(b, i))) for i in range(12)]
+    np.testing.assert_array_equal([x for x, _ in mixed], expected_a)
+    np.testing.assert_array_equal([x for _, x in mixed], expected_b)
+
+
+@pytest.mark.parametrize("run", RUNS, ids="-".join)
+def test_a_saved_state_goes_on_in_another_instance(run: tuple[str, str], bundles: dict[str, Bundle]) -> None:
+    """Saved after 5 of 14 rows, when the rings (9 rows) are partly filled, and again after 11, when they have turned."""
+    one, two = engine_of(bundles["small"], *run), engine_of(bundles["small"], *run)
+    inputs = drawn(one, 14, 5)
+    whole = steps(one, inputs)
+    for stop in (5, 11):
+        one.reset()
+        steps(one, {s: v[:stop] for s, v in inputs.items()})
+        two.restore(one.save())
+        np.testing.assert_array_equal(steps(two, {s: v[stop:] for s, v in inputs.items()}), whole[stop:])
+
+
+def test_state_of_another_model_or_cut_short_is_refused(engine: Engine, bundles: dict[str, Bundle]) -> None:
+    other = open_engine(bundles["two-heads"], engine.name)
+    with pytest.raises(InputError, match="does not belong to this model"):
+        engine.restore(other.save())
+    with pytest.raises(InputError, match="bytes and this model's"):
+        engine.restore(engine.save()[:-1])
+
+
+def test_bad_input_is_named_and_leaves_the_state(engine: Engine) -> None:
+    inputs = drawn(engine, 12, 6)
+    expected = steps(engine, inputs)
+    engine.reset()
+    steps(engine, row(inputs, slice(0, 6)))  # type: ignore[arg-type]
+    good = row(inputs, 6)
+    spoilt = good["emg"].copy()
+    spoilt[1] = np.nan
+    for bad, message in (
+        ({**good, "emg": spoilt}, r"stream 'emg' is nan at \(1,\)"),
+        ({**good, "imu": np.full(5, np.inf, np.float32)}, r"stream 'imu' is inf at \(0,\)"),
+        ({**good, "imu": good["imu"][:4]}, r"stream 'imu' has shape \(4,\); the model needs \(5,\)"),
+        ({"imu": good["imu"]}, "stream 'emg' is missing"),
+    ):
+        with pytest.raises(InputError, match=message):
+            engine.step(bad)
+    with pytest.raises(InputError, match=r"has shape \(8, 5\); the model needs \(9, 5\)"):
+        engine.window(drawn(engine, 8))
+    np.testing.assert_array_equal(steps(engine, row(inputs, slice(6, 12))), expected[6:])  # type: ignore[arg-type]
+
+
+def test_a_large_value_is_no_error_but_saturates(engine: Engine) -> None:
+    """1e30 squared is beyond float32: a check by sums must not take it for NaN."""
+    huge = {s: np.full(n, 1e30, np.float32) for s, n in engine.channels.items()}
+    assert np.isfinite(engine.step(huge)).all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_native_has_the_bits_of_the_integer_reference(model: str, bundles: dict[str, Bundle]) -> None:
+    bundle = bundles[model]
+    engine = engine_of(bundle, "native", "int8")
+    graph = read(bundle.graph("window", "int8").content)
+    interpreter = Interpreter(graph)
+    output = graph.tensor("moments").quantization
+    assert output is not None
+    for seed in range(10):
+        inputs = drawn(engine, engine.rows, seed)
+        stored = []
+        for stream in STREAMS:
+            form = graph.tensor(stream).quantization
+            assert form is not None
+            quotient = (inputs[stream] / np.float32(form.scale[0])).astype(np.float64)
+            whole = np.trunc(quotient + np.copysign(0.5, quotient)) + form.zero_point[0]
+            stored.append(np.clip(whole, -128, 127).astype(np.int8)[None])
+        interpreter.reset()
+        (moments,) = interpreter.run(stored)
+        expected = (moments.astype(np.int32) - output.zero_point[0]).astype(np.float32) * np.float32(
+            output.scale[0]
+        )
+        np.testing.assert_array_equal(engine.window(inputs), expected.ravel())
+
+
+class Forgetful:
+    """An engine around another, with one fault: what the probe must find."""
+
+    def __init__(self, inner: Engine, fault: str) -> None:
+        self._inner, self._fault = inner, fault
+        self._kept = np.float32(0)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def step(self, values: Rows) -> np.ndarray:
+        if self._fault == "forgets":
+            self._inner.reset()
+        return self._inner.step(values)
+
+    def reset(self) -> None:
+        if self._fault != "keeps":
+            self._inner.reset()
+
+    def window(self, values: Rows) -> np.ndarray:
+        self._kept += self._fault == "remembers"
+        return self._inner.window(values) + self._kept
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("forgets", "forgets the stream's state"),
+        ("keeps", "keeps state through a reset"),
+        ("remembers", "from window to window"),
+    ],
+)
+def test_the_probe_finds_silent_faults(fault: str, message: str, engine: Engine) -> None:
+    probe(engine)
+    with pytest.raises(ModelFileError, match=message):
+        probe(Forgetful(engine, fault))  # type: ignore[arg-type]
+
+
+def test_unknown_names_say_what_there_is(bundles: dict[str, Bundle]) -> None:
+    with pytest.raises(UsageError, match=", ".join(ENGINES)):
+        open_engine(bundles["small"], "torch")
+    with pytest.raises(UsageError, match="int8 graphs; it has no float32"):
+        open_engine(bundles["small"], "native", "float32")
+
+
+def test_a_missing_package_or_compiler_is_one_line(
+    bundles: dict[str, Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(MissingDependencyError, match=r"no-such-compiler.* apt install gcc"):
+        open_engine(bundles["small"], "native")
+    monkeypatch.setitem(__import__("sys").modules, "tflite_runtime.interpreter", None)
+    with pytest.raises(MissingDependencyError, match="pip install tflite-runtime"):
+        open_engine(bundles["small"], "tflite-runtime")
+
+
+def test_the_library_is_compiled_once(bundles: dict[str, Bundle], monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_of(bundles["small"], "native", "int8")
+    before = {p: p.stat().st_mtime_ns for p in cache_folder().iterdir()}
+    assert before
+    engine_of(bundles["small"], "native", "int8")
+    assert {p: p.stat().st_mtime_ns for p in cache_folder().iterdir()} == before
+
+
+KERNELS = Path(__file__).parents[2] / "quantization" / "kernels"
+#: Options that choose each variant of the host kernel, with the processor feature it needs to run.
+VARIANTS = {
+    "plain": (["-DET_HOST_PLAIN"], None),
+    "avx2": (["-mavx2"], "avx2"),
+    "vnni": (["-mavx512f", "-mavx512vnni"], "avx512_vnni"),
+}
+COMPARE = r"""
+#include "et_lstm.h"
+#include <stdio.h>
+#include <string.h>
+void et_lstm_step_portable(const et_lstm_numbers *, const et_lstm_weights *, const int8_t *, const int8_t *, int16_t *,
+                           int8_t *);
+static uint32_t seed = 12345u;
+static int32_t draw(int32_t low, int32_t high) {
+    seed = seed * 1664525u + 1013904223u;
+    return low + (int32_t)((seed >> 8) % (uint32_t)(high - low + 1));
+}
+static const int32_t sizes[][2] = {{1, 1}, {3, 15}, {4, 16}, {24, 64}, {9, 64}, {65, 70}, {31, 130}, {512, 17}};
+static et_lstm_weights layers[8];
+static int8_t input[8][4 * 130 * 512], recurrent[8][4 * 130 * 130];
+static int32_t input_bias[8][520], recurrent_bias[8][520];
+int main(void) {
+    for (int l = 0; l < 8; ++l) {
+        const int32_t n = sizes[l][0], h = sizes[l][1];
+        for (int32_t i = 0; i < 4 * h * n; ++i) input[l][i] = (int8_t)draw(-128, 127);
+        for (int32_t i = 0; i < 4 * h * h; ++i) recurrent[l][i] = (int8_t)draw(-128, 127);
+        for (int32_t i = 0; i < 4 * h; ++i) {
+            input_bias[l][i] = draw(-30000, 30000);
+            recurrent_bias[l][i] = draw(-30000, 30000);
+        }
+        const et_lstm_weights made = {n, h, input[l], recurrent[l], input_bias[l], recurrent_bias[l]};
+        layers[l] = made;
+        for (int trial = 0; trial < 40; ++trial) {
+            et_lstm_numbers numbers;
+            for (int g = 0; g < 4; ++g) {
+                numbers.input[g].multiplier = draw(0, 1) ? INT32_MAX : (1 << 30) + draw(0, 1 << 23);
+                numbers.input[g].shift = draw(-10, 2);
+                numbers.recurrent[g].multiplier = (1 << 30) + draw(0, 1 << 23);
+                numbers.recurrent[g].shift = draw(-10, 2);
+            }
+            numbers.forget_cell.multiplier = 1 << 30;
+            numbers.forget_cell.shift = -14;
+            numbers.input_cell.multiplier = 1 << 30;
+            numbers.input_cell.shift = draw(-24, -10);
+            numbers.hidden.multiplier = (1 << 30) + draw(0, 1 << 23);
+            numbers.hidden.shift = draw(-23, -20);
+            numbers.cell_shift = draw(-3, 4);
+            numbers.cell_clip = draw(0, 1) ? draw(1, 32767) : 0;
+            numbers.input_zero_point = 0;
+            numbers.hidden_zero_point = draw(-128, 127);
+            int8_t x[512], before[130], a[130 + 1], b[130 + 1];
+            int16_t ca[130 + 1], cb[130 + 1];
+            for (int32_t i = 0; i < n; ++i) x[i] = (int8_t)draw(-128, 127);
+            for (int32_t i = 0; i < h; ++i) before[i] = (int8_t)draw(-128, 127);
+            for (int32_t i = 0; i <= h; ++i) ca[i] = cb[i] = (int16_t)draw(-32768, 32767);
+            a[h] = b[h] = 77;
+            et_lstm_step(&numbers, &layers[l], x, before, ca, a);
+            et_lstm_step_portable(&numbers, &layers[l], x, before, cb, b);
+            if (memcmp(a, b, (size_t)h + 1) || memcmp(ca, cb, 2 * ((size_t)h + 1))) {
+                printf("layer %d trial %d differs\n", l, trial);
+                return 1;
+            }
+        }
+    }
+    puts("equal");
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_host_kernel_equals_the_portable_one(variant: str, compiler: str, tmp_path: Path) -> None:
+    """All scales and shifts at random, extreme values included, sizes around the vectors'; and nothing beyond the arrays."""
+    options, feature = VARIANTS[variant]
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler}: this kernel was NOT tested with it")
+    if feature is not None and feature not in Path("/proc/cpuinfo").read_text().split():
+        pytest.skip(f"this processor has no {feature}: the kernel for it was NOT tested")
+    (tmp_path / "compare.c").write_text(COMPARE)
+    strict = ["-std=c99", "-O3", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", f"-I{KERNELS}"]
+    base = [compiler, *strict, *options]
+    portable = ["-Det_lstm_step=et_lstm_step_portable", "-c", str(KERNELS / "et_lstm.c"), "-o", "portable.o"]
+    rest = [str(KERNELS / name) for name in ("et_lstm_host.c", "et_activation.c")]
+    for arguments in (portable, ["compare.c", *rest, "portable.o", "-o", "compare"]):
+        done = subprocess.run([*base, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    said = subprocess.run([tmp_path / "compare"], capture_output=True, text=True, check=False).stdout
+    assert said == "equal\n"
