@@ -118,7 +118,10 @@ def _summary_note(report: Report) -> str:
     around = report.baseline.accuracy.overall.rmse_interval
     note = f"{len(report.data.windows):,} windows of {report.data.available:,}, the same for every row. Moments in Nm/kg."
     if around:
-        note += f" Small figures: {around.level:.0%} bootstrap interval over {around.units} {around.over}."
+        level = f"{100 * around.level:.0f} %"
+        note += f" Small figures: {level} bootstrap interval over {around.units} {around.over}."
+    if any(run.from_window for run in report.runs):
+        note += " An int8 stream is compared with the float stream, all else with the float model on windows."
     return note
 
 

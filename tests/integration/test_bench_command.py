@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from quantization.convert import convert
 from toolkit.cli import edgetool, main
+from toolkit.errors import UsageError
 
 #: Synthetic people of another seed than those of training; the split names some of them as test people.
 DATA = "synthetic:people=4,seconds=4,tasks=level+stairs-up,seed=7"
@@ -155,6 +156,18 @@ def test_bad_arguments(
 ) -> None:
     code, error = run_main(capsys, str(benched.bundle), *arguments)
     assert code == 2 and message in error and error.count("\n") == 1
+
+
+def test_data_that_is_not_here_must_be_given(benched: Benched) -> None:
+    from benchmarks.bench import bench
+    from quantization.bundle import Bundle
+
+    bundle = Bundle.load(benched.bundle)
+    elsewhere = replace(bundle, manifest={**bundle.manifest, "data": {"source": "walk.toml"}})
+    with pytest.raises(
+        UsageError, match=r"was made from 'walk.toml', which is not here; say where with --data"
+    ):
+        bench(elsewhere)
 
 
 def test_no_bundle_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
