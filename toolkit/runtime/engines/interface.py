@@ -95,7 +95,7 @@ class Engine(ABC):
                 raise InputError(
                     f"stream {stream!r} is missing; the model needs {', '.join(shapes)} at every call"
                 )
-            array = np.ascontiguousarray(inputs[stream], np.float32)
+            array = np.asarray(inputs[stream], np.float32, order="C")
             if array.shape != shape:
                 raise InputError(
                     f"stream {stream!r} has shape {array.shape}; the model needs {shape}: rows of channels as in the contract"
