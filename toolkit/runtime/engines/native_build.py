@@ -23,7 +23,11 @@ from toolkit.errors import MissingDependencyError, ModelFileError, OutputError
 from toolkit.files import write_bytes
 
 _KERNELS = Path(__file__).parents[3] / "quantization" / "kernels"
-_LSTM, _HOST_LSTM = "kernels/et_lstm.c", "kernels/et_lstm_host.c"
+#: Function -> (its portable kernel, the one for hosts that takes its name and calls the other for what it does not do).
+_HOST_KERNELS = {
+    "et_lstm_step": ("kernels/et_lstm.c", "kernels/et_lstm_host.c"),
+    "et_mixed_matmul_s16": ("kernels/et_mixed_matmul_s16.c", "kernels/et_mixed_matmul_host.c"),
+}
 #: -ffp-contract=off: quantizing an input is one multiplication and one addition, two roundings, as in the reference.
 _OPTIONS = ("-std=c99", "-O3", "-fPIC", "-ffp-contract=off", "-fvisibility=default")
 #: For this processor; the first that the compiler takes. The bits are the same with each.
@@ -50,7 +54,7 @@ def compiler() -> str:
 
 
 def sources(bundle: Bundle, graphs: list[GraphFile]) -> dict[str, bytes]:
-    """The portable C of ``graphs``, the LSTM kernel for hosts beside it, and the glue for ctypes."""
+    """The portable C of ``graphs``, the kernels for hosts beside it, and the glue for ctypes."""
     vectors = {stream: bundle.golden[stream] for stream in (i.stream.name for i in bundle.contract.inputs)}
     generated, _ = source_files(graphs, bundle.contract, vectors, "c99")
     files = {
@@ -58,7 +62,9 @@ def sources(bundle: Bundle, graphs: list[GraphFile]) -> dict[str, bytes]:
         for name, content in generated.items()
         if name.endswith((".c", ".h")) and "self_test" not in name and "edgetool_filters" not in name
     }
-    files[_HOST_LSTM] = (_KERNELS / "et_lstm_host.c").read_bytes()
+    for portable, host in _HOST_KERNELS.values():
+        if portable in files:
+            files[host] = (_KERNELS.parent / host).read_bytes()
     files["native_glue.c"] = Path(__file__).with_name("native_glue.c").read_bytes()
     return files
 
@@ -118,16 +124,17 @@ def _compiled(files: Mapping[str, bytes], program: str) -> bytes:
 
 def _link(folder: Path, names: list[str], program: str) -> bytes:
     said = ""
+    replaced = {name: pair[0] for name, pair in _HOST_KERNELS.items() if pair[0] in names}
+    rest = [name for name in names if name.endswith(".c") and name not in replaced.values()]
     for tuning in _TUNINGS:
         base = [program, *_OPTIONS, *tuning]
-        # The portable step stays, under another name, for layers that the host kernel does not take.
-        portable = [*base, "-Det_lstm_step=et_lstm_step_portable", "-c", _LSTM, "-o", "lstm_portable.o"]
-        rest = [n for n in names if n.endswith(".c") and n != _LSTM]
-        whole = [*base, "-shared", "-I.", *rest, "lstm_portable.o", "-o", "model.so"]
-        if _LSTM not in names:
-            rest = [n for n in rest if n != _HOST_LSTM]
-            whole = [*base, "-shared", "-I.", *rest, "-o", "model.so"]
-        for command in ([portable] if _LSTM in names else []) + [whole]:
+        commands = [
+            [*base, f"-D{name}={name}_portable", "-c", file, "-o", f"{name}.o"]
+            for name, file in replaced.items()
+        ]
+        objects = [f"{name}.o" for name in replaced]
+        commands.append([*base, "-shared", "-I.", *rest, *objects, "-o", "model.so"])
+        for command in commands:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             said = done.stderr
             if done.returncode:
