@@ -24,6 +24,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "bench": ("toolkit.commands.bench", "judge a bundle: accuracy, latency, size"),
     },
     "Sensors": {
+        "monitor": ("toolkit.commands.monitor", "streams, rates, losses and clocks of sensors, live"),
+        "simulate": ("toolkit.commands.simulate", "virtual sensor nodes with seeded faults, as a serial port"),
         "record": ("toolkit.commands.record", "what sensors send, byte for byte, to a file"),
         "replay": ("toolkit.commands.replay", "a recording once more through the decoder, with its ledger"),
         "recover": ("toolkit.commands.recover", "what is whole in a cut or damaged recording"),

@@ -147,7 +147,7 @@ class VirtualNode:
 
     def hear(self, data: bytes, now_s: float) -> None:
         """Bytes of the host that came at ``now_s``; replies are part of the next :meth:`advance`."""
-        self._outbox += self.advance(now_s)
+        self._outbox = self.advance(now_s)
         for received in self._decoder.feed(data, round(now_s * 1e9)):
             packet = received.packet
             if isinstance(packet, SyncRequest):

@@ -27,6 +27,18 @@ SCHEMES: dict[str, Scheme] = {
         "replay://FILE[?speed=1|max]",
         "a recording, in real time, faster, or as fast as it can",
     ),
+    "serial": Scheme(
+        "firmware_bridge.sources.serial_port",
+        "SerialSource",
+        "serial:///dev/ttyUSB0[?baud=921600]",
+        "a serial port, for ourselves alone",
+    ),
+    "ble": Scheme(
+        "firmware_bridge.sources.ble",
+        "BleSource",
+        "ble://ADDRESS|NAME|any[?notify=start|acquire&silence_s=1.5]",
+        "a BLE node with the service of PROTOCOL.md",
+    ),
     "sim": Scheme(
         "firmware_bridge.sources.simulated",
         "SimulatedSource",

@@ -1,0 +1,168 @@
+"""``ble://`` with bleak's unmodified client over the fake org.bluez: loss of any kind, and the gap is in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from firmware_bridge.host import Host
+from firmware_bridge.packets import Data
+from firmware_bridge.session import Session
+from firmware_bridge.simulator.fake_bluez import FakeBluez, FakeDevice, PrivateBus
+from firmware_bridge.simulator.virtual_link import VirtualLink
+from firmware_bridge.simulator.virtual_node import VirtualNode
+from firmware_bridge.sources import open_source
+from firmware_bridge.sources.base import Chunk, LinkChange
+from firmware_bridge.sources.ble import NOTIFY, SERVICE, WRITE
+from tests.integration.test_simulator_faults import small_programme
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("dbus-daemon") is None, reason="dbus-daemon (Debian: dbus) is missing"
+)
+ADDRESS = "C0:FF:EE:00:00:01"
+
+
+class World:
+    """A node behind a fake bluetoothd on a private bus, and the host's session."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.link = VirtualLink(
+            VirtualNode(small_programme(), max_frame=244, streaming=False), keep_sent=True
+        )
+        self.device = FakeDevice(ADDRESS, "edge node", SERVICE, NOTIFY, WRITE, self.heard)
+        self.session, self.samples, self.changes = Session(), 0, list[bool]()
+        self.started = time.monotonic()
+        self.bus, self.bluez = PrivateBus(), FakeBluez()
+
+    def heard(self, data: bytes) -> None:
+        self.link.node.hear(data, time.monotonic() - self.started)
+
+    async def born(self) -> None:
+        self.monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", self.bus.__enter__())
+        self.bluez = FakeBluez()
+        await self.bluez.start(self.bus.address)
+        self.bluez.add(self.device)
+
+    async def died(self) -> None:
+        await self.bluez.stop()
+        self.bus.__exit__()
+        self.device.connected = self.device.notifying = False
+
+    async def play(self) -> None:
+        while True:
+            for item in self.link.advance(time.monotonic() - self.started):
+                if isinstance(item, Chunk):
+                    self.bluez.send(self.device, item.data)
+            await asyncio.sleep(0.005)
+
+    async def listen(self, source: object) -> None:
+        host = Host(source)  # type: ignore[arg-type]
+        await host.start()
+        async for item in source:  # type: ignore[attr-defined]
+            self.session.take(item)
+            if isinstance(item, LinkChange):
+                self.changes.append(item.up)
+            await host.heard(item)
+
+    async def flows(self, more: int = 20) -> float:
+        """Seconds until so many more frames have come."""
+        begun, goal = time.monotonic(), self.session.receiver.balance().delivered + more
+        while self.session.receiver.balance().delivered < goal:
+            assert time.monotonic() - begun < 15, "data do not flow"
+            await asyncio.sleep(0.01)
+        return time.monotonic() - begun
+
+
+@asynccontextmanager
+async def world(monkeypatch: pytest.MonkeyPatch, options: str = "") -> AsyncIterator[World]:
+    it = World(monkeypatch)
+    await it.born()
+    playing = asyncio.create_task(it.play())
+    url = f"ble://{ADDRESS}?scan_s=2&silence_s=0.5{options}"
+    try:
+        async with open_source(url) as source:
+            listening = asyncio.create_task(it.listen(source))
+            await it.flows()
+            yield it
+            listening.cancel()
+    finally:
+        playing.cancel()
+        await it.died()
+
+
+async def peer_hangs_up(it: World) -> None:
+    it.bluez.drop(it.device)
+
+
+async def adapter_off_and_on(it: World) -> None:
+    it.bluez.power(False)
+    await asyncio.sleep(0.6)
+    it.bluez.power(True)
+
+
+async def bus_dies_and_comes_back(it: World) -> None:
+    await it.died()
+    await asyncio.sleep(0.6)
+    await it.born()
+
+
+async def silence(it: World) -> None:
+    it.device.silenced = True
+    while not it.changes:
+        await asyncio.sleep(0.01)
+    it.device.silenced = False
+
+
+CAUSES = {
+    "peer hangs up": peer_hangs_up,
+    "adapter off and on": adapter_off_and_on,
+    "bus dies": bus_dies_and_comes_back,
+    "silence": silence,
+}
+
+
+@pytest.mark.parametrize("mode", ["start", "acquire"])
+@pytest.mark.parametrize("cause", CAUSES)
+def test_data_flow_again_within_5_s_and_the_gap_is_known(
+    monkeypatch: pytest.MonkeyPatch, cause: str, mode: str
+) -> None:
+    async def scenario() -> None:
+        async with world(monkeypatch, f"&notify={mode}") as it:
+            await CAUSES[cause](it)
+            took_s = await it.flows()
+            balance = it.session.receiver.balance()
+            print(f"{cause}, {mode}: data again after {took_s:.2f} s, gap {balance.gap} frames")
+            assert took_s < 5.0
+            assert it.changes == [False, True]
+            assert balance.balances and balance.gap > 0
+
+    asyncio.run(scenario())
+
+
+def test_node_found_by_name_and_by_service_and_samples_are_those_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(address: str) -> None:
+        it = World(monkeypatch)
+        await it.born()
+        playing = asyncio.create_task(it.play())
+        got = []
+        async with open_source(f"ble://{address}?scan_s=2") as source:
+            await Host(source).start()
+            async for item in source:
+                got += [p.packet for p in it.session.take(item).received if isinstance(p.packet, Data)]
+                if len(got) >= 40:
+                    break
+        playing.cancel()
+        await it.died()
+        sent = [each.packet for each in it.link.sent if isinstance(each.packet, Data)]
+        assert got == sent[sent.index(got[0]) :][: len(got)]
+
+    for address in ("edge node", "any"):
+        asyncio.run(scenario(address))

@@ -1,0 +1,75 @@
+"""``edgetool simulate``: virtual nodes on a pseudo-terminal, with seeded faults; a face of ``firmware_bridge.simulator``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    name="simulate",
+    epilog="Example: edgetool simulate --serial node.port --data synthetic --fault drop=0.01 --seed 3",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True},
+)
+@click.option(
+    "--serial",
+    "port",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Where to put the port.",
+)
+@click.option(
+    "--data", default="synthetic", help="What the nodes play: synthetic, a dataset TOML, an NPZ or a folder."
+)
+@click.option(
+    "--nodes", default=1, type=click.IntRange(1, 64), help="How many nodes; they play recordings in turn."
+)
+@click.option(
+    "--emg-bits", default="16", type=click.Choice(["16", "24"]), help="Size of EMG samples in volts."
+)
+@click.option(
+    "--fault", "faults", multiple=True, metavar="NAME=VALUE", help="See docs/BRIDGE.md; may be repeated."
+)
+@click.option("--seed", default=0, type=click.IntRange(min=0), help="Seed of the faults.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after this long.")
+def command(
+    port: Path,
+    data: str,
+    nodes: int,
+    emg_bits: str,
+    faults: tuple[str, ...],
+    seed: int,
+    seconds: float | None,
+) -> None:
+    """Play recordings as virtual sensor nodes that any program can open as a serial port.
+
+    Prints the source URL for edgetool monitor and record. Runs until Ctrl-C.
+    """
+    import asyncio
+    import time
+
+    from firmware_bridge.simulator.faults import Faults
+    from firmware_bridge.simulator.pseudo_terminal import PseudoTerminal, serve
+    from firmware_bridge.simulator.virtual_link import VirtualLink
+    from firmware_bridge.simulator.virtual_node import VirtualNode
+    from firmware_bridge.sources.simulated import programmes
+
+    parsed = Faults.parse(dict(_pair(text) for text in faults))
+    played = programmes(data, nodes, int(emg_bits))
+    links = [
+        VirtualLink(VirtualNode(programme, index, parsed, seed, streaming=False), index)
+        for index, programme in enumerate(played)
+    ]
+    started = time.monotonic()
+    with PseudoTerminal(port.absolute()) as terminal:
+        click.echo(f"serial://{terminal.path}")
+        asyncio.run(serve(terminal, links, lambda: time.monotonic() - started, seconds or float("inf")))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"--fault {text!r} must be NAME=VALUE, for instance drop=0.01")
+    return name, value
