@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantization.stored_numbers import TensorFormat, encode
 from toolkit.errors import MissingDependencyError
 
 Floats = Mapping[str, NDArray[np.float32]]
@@ -20,9 +21,9 @@ _ARENA_BYTES = 4_000_000
 
 
 def quantize(values: NDArray[np.float32], scale: float, zero_point: int) -> NDArray[np.int8]:
-    """round(x / scale) + zero point, saturated to int8; halves go to the even number, as numpy rounds."""
-    whole = np.rint(values.astype(np.float64) / scale) + zero_point
-    result: NDArray[np.int8] = np.clip(whole, -128, 127).astype(np.int8)
+    """Values as an int8 graph takes them; see :func:`quantization.stored_numbers.encode`."""
+    form = TensorFormat("", values.shape, np.dtype(np.int8), scale, zero_point)
+    result: NDArray[np.int8] = encode(values, form)
     return result
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from benchmarks.engines import Size, Tick
 from benchmarks.evaluation import Evaluation
 from benchmarks.host_engines.litert import open_interpreter, tensor_format
-from benchmarks.quantized_values import TensorFormat, decode, encode
 from quantization.engines import GraphFile
+from quantization.stored_numbers import TensorFormat, decode, encode
 from toolkit.errors import ModelFileError
 from toolkit.model.checkpoint import Checkpoint
 

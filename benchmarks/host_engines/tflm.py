@@ -17,8 +17,8 @@ from benchmarks.engines import CannotRunError, Size, Tick
 from benchmarks.evaluation import Evaluation
 from benchmarks.host_engines.window_graph import WindowFormat, require_window_graph
 from benchmarks.native_output import native_stderr
-from benchmarks.quantized_values import TensorFormat, decode, encode
 from quantization.engines import GraphFile
+from quantization.stored_numbers import TensorFormat, decode, encode
 from toolkit.errors import ModelFileError
 from toolkit.model.checkpoint import Checkpoint
 

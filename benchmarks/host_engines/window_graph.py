@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from benchmarks.engines import CannotRunError
 from benchmarks.evaluation import Evaluation
-from benchmarks.quantized_values import TensorFormat, encode
 from quantization.engines import GraphFile
+from quantization.stored_numbers import TensorFormat, encode
 from toolkit.errors import ModelFileError
 from toolkit.model.checkpoint import Checkpoint
 

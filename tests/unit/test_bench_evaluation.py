@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.evaluation import evaluate_on
-from benchmarks.quantized_values import TensorFormat, decode, encode
+from quantization.stored_numbers import TensorFormat, decode, encode
 from tests.native_models import SMALL
 from toolkit.errors import ContractError, RecordingError, UsageError
 from toolkit.model.checkpoint import Checkpoint

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantization.stored_numbers import TensorFormat, decode, encode
+
 
 @dataclass(frozen=True)
 class Form:
@@ -27,18 +29,13 @@ class Form:
         return cls(int(detail["index"]), shape, np.dtype(detail["dtype"]), float(scale), int(zero_point))
 
     def encode(self, values: NDArray[np.float32]) -> NDArray[Any]:
-        """``round(x / scale) + zero point`` in this shape, saturated; float32 quotient, halves away from zero."""
-        if not self.scale:
-            return values.reshape(self.shape)
-        quotient = (values / np.float32(self.scale)).astype(np.float64)
-        steps = np.trunc(quotient + np.copysign(0.5, quotient)) + self.zero_point
-        limits = np.iinfo(self.dtype)
-        whole: NDArray[Any] = np.clip(steps, limits.min, limits.max).astype(self.dtype)
-        return whole.reshape(self.shape)
+        """``values`` in this shape as the graph stores them; see :func:`quantization.stored_numbers.encode`."""
+        return encode(values.reshape(self.shape), self._format)
 
     def decode(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """``(q - zero point) * scale`` in float32, flat."""
-        if not self.scale:
-            return np.array(values, np.float32).reshape(-1)
-        steps = values.astype(np.int32).reshape(-1) - self.zero_point
-        return np.asarray(steps.astype(np.float32) * np.float32(self.scale), np.float32)
+        return decode(values.reshape(-1), self._format)
+
+    @property
+    def _format(self) -> TensorFormat:
+        return TensorFormat("", self.shape, self.dtype, self.scale, self.zero_point)
