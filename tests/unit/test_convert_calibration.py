@@ -89,9 +89,9 @@ def test_people_the_split_does_not_know_are_calibrated_on_their_first_part_and_i
     assert "first 60 %" in drawn.notes[0]
 
 
-def test_quantize_rounds_halves_to_even_and_saturates() -> None:
+def test_quantize_rounds_halves_away_from_zero_as_tflite_does_and_saturates() -> None:
     values = np.array([0.0, 0.25, 0.75, -0.25, 1000.0, -1000.0], np.float32)
-    np.testing.assert_array_equal(quantize(values, 0.5, 3), [3, 3, 5, 3, 127, -128])
+    np.testing.assert_array_equal(quantize(values, 0.5, 3), [3, 4, 5, 2, 127, -128])
 
 
 def test_source_names_carry_no_folders() -> None:
