@@ -18,7 +18,7 @@ Everything depends on the samples and their times alone, never on a clock, so a 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -193,9 +193,10 @@ class Aligner:
         """Say that time has passed without an arrival, so that silence becomes a gap."""
         self._now_s = max(self._now_s, now_s)
 
-    def rows(self) -> dict[str, Rows]:
-        """The newly settled rows of every stream that has some."""
-        settled = {name: stream.rows(self._now_s) for name, stream in self._streams.items()}
+    def rows(self, only: Collection[str] | None = None) -> dict[str, Rows]:
+        """The newly settled rows of every stream that has some; of ``only`` these streams if given (the others may wait)."""
+        names = self._streams if only is None else only
+        settled = {name: self._streams[name].rows(self._now_s) for name in names if name in self._streams}
         return {name: rows for name, rows in settled.items() if len(rows.values)}
 
     @property

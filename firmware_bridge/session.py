@@ -6,7 +6,7 @@ bit for bit. Nothing here reads a clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,8 @@ from toolkit.records import StreamSpec
 _TURN = 1 << 32
 #: A clock's line is drawn anew this often (s of arrival): the fit costs more than decoding a packet does.
 _REFIT_S = 0.25
+#: Streams without new samples are looked at this often (of arrival).
+_ALL_NS = 50_000_000
 #: Streams that speak within this time (s of arrival) of the first descriptor are aligned together.
 SETTLE_S = 0.5
 
@@ -163,23 +165,26 @@ class Session:
     _lives: dict[NodeKey, _Lives] = field(default_factory=dict)
     _settled_ns: int | None = None
     _packet_s: float = 0.0
+    _all_ns: int = -(1 << 62)
 
     def take(self, item: Item | Snapshot | Lost) -> SessionStep:
         """Decode, place in time and align one item."""
         received = self.receiver.take(item)
         if not isinstance(item, Chunk):
-            return SessionStep((), (), self._rows())
+            return SessionStep((), (), self.aligner.rows() if self.aligner is not None else {})
         samples = [each for packet in received if (each := self._place(item.link, packet)) is not None]
         if self.aligner is None:
             self._choose(item.arrival_ns)
+        pushed: set[str] = set()
         if self.aligner is not None:
             now_s = item.arrival_ns * 1e-9 - self._slack_s()
             self.aligner.tick(now_s)
             for each in samples:
                 name = self.names.get((each.key, each.stream.stream))
                 if name is not None:
+                    pushed.add(name)
                     self.aligner.push(name, each.times_s, each.values, now_s)
-        return SessionStep(tuple(received), tuple(samples), self._rows() if received else {})
+        return SessionStep(tuple(received), tuple(samples), self._rows(pushed, item.arrival_ns))
 
     def clock(self, key: NodeKey) -> LifeClock | None:
         """The clock of the node's present life."""
@@ -194,8 +199,14 @@ class Session:
         errors = [lives.newest.error_s for lives in self._lives.values()]
         return self._packet_s + max((error for error in errors if error < np.inf), default=0.0)
 
-    def _rows(self) -> Mapping[str, Rows]:
-        return self.aligner.rows() if self.aligner is not None else {}
+    def _rows(self, pushed: Collection[str], arrival_ns: int) -> Mapping[str, Rows]:
+        """Rows of the streams that have new samples; now and then of all, so that silence becomes a gap."""
+        if self.aligner is None:
+            return {}
+        if arrival_ns - self._all_ns >= _ALL_NS:
+            self._all_ns = arrival_ns
+            return self.aligner.rows()
+        return self.aligner.rows(sorted(pushed)) if pushed else {}
 
     def _place(self, link: int, received: Received) -> TimedSamples | None:
         key = NodeKey(link, received.node)

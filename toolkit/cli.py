@@ -24,6 +24,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "bench": ("toolkit.commands.bench", "judge a bundle: accuracy, latency, size"),
     },
     "Sensors": {
+        "scan": ("toolkit.commands.scan", "serial ports and BLE nodes that can be reached"),
+        "doctor": ("toolkit.commands.doctor", "is a link good enough for its sensor, and what to do"),
         "monitor": ("toolkit.commands.monitor", "streams, rates, losses and clocks of sensors, live"),
         "simulate": ("toolkit.commands.simulate", "virtual sensor nodes with seeded faults, as a serial port"),
         "record": ("toolkit.commands.record", "what sensors send, byte for byte, to a file"),

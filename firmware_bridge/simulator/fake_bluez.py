@@ -314,15 +314,13 @@ class FakeBluez:
         if not self._powered:
             return "adapter is off"
 
-        def connected() -> None:
-            device.connected = True
-            self._changed(device.path, _DEVICE, {"Connected": True})
-            for path, interfaces in device.service_objects().items():
-                self._added(path, interfaces)
-            self._changed(device.path, _DEVICE, {"ServicesResolved": True})
-            device.on_connected(True)
-
-        asyncio.get_running_loop().call_soon(connected)
+        # In this order: BlueZ answers Connect only when the services are resolved.
+        device.connected = True
+        self._changed(device.path, _DEVICE, {"Connected": True})
+        for path, interfaces in device.service_objects().items():
+            self._added(path, interfaces)
+        self._changed(device.path, _DEVICE, {"ServicesResolved": True})
+        device.on_connected(True)
         return Message.new_method_return(message)
 
     def _characteristic(self, message: Any, device: FakeDevice) -> Any:

@@ -15,11 +15,11 @@ import click
 @click.option(
     "--serial",
     "port",
-    required=True,
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Where to put the port.",
+    help="Be a serial port that is found at PATH.",
 )
+@click.option("--ble", is_flag=True, help="Be BLE nodes on a private D-Bus (needs dbus-daemon, dbus-fast).")
 @click.option(
     "--data", default="synthetic", help="What the nodes play: synthetic, a dataset TOML, an NPZ or a folder."
 )
@@ -35,7 +35,8 @@ import click
 @click.option("--seed", default=0, type=click.IntRange(min=0), help="Seed of the faults.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after this long.")
 def command(
-    port: Path,
+    port: Path | None,
+    ble: bool,
     data: str,
     nodes: int,
     emg_bits: str,
@@ -43,29 +44,45 @@ def command(
     seed: int,
     seconds: float | None,
 ) -> None:
-    """Play recordings as virtual sensor nodes that any program can open as a serial port.
+    """Play recordings as virtual sensor nodes that any program can open as a serial port, or find over BLE.
 
-    Prints the source URL for edgetool monitor and record. Runs until Ctrl-C.
+    Prints the source URLs for edgetool monitor and record, and for BLE the bus to set
+    in their environment. Runs until Ctrl-C.
     """
     import asyncio
     import time
 
+    from firmware_bridge.protocol_table import MAX_FRAME_BYTES
+    from firmware_bridge.simulator import ble_node, pseudo_terminal
+    from firmware_bridge.simulator.fake_bluez import PrivateBus
     from firmware_bridge.simulator.faults import Faults
-    from firmware_bridge.simulator.pseudo_terminal import PseudoTerminal, serve
     from firmware_bridge.simulator.virtual_link import VirtualLink
     from firmware_bridge.simulator.virtual_node import VirtualNode
     from firmware_bridge.sources.simulated import programmes
 
+    if (port is None) == (not ble):
+        raise click.UsageError("give either --serial PATH or --ble")
+    size = ble_node.MAX_FRAME if ble else MAX_FRAME_BYTES
     parsed = Faults.parse(dict(_pair(text) for text in faults))
     played = programmes(data, nodes, int(emg_bits))
     links = [
-        VirtualLink(VirtualNode(programme, index, parsed, seed, streaming=False), index)
+        VirtualLink(VirtualNode(programme, index, parsed, seed, max_frame=size, streaming=False), index)
         for index, programme in enumerate(played)
     ]
-    started = time.monotonic()
-    with PseudoTerminal(port.absolute()) as terminal:
-        click.echo(f"serial://{terminal.path}")
-        asyncio.run(serve(terminal, links, lambda: time.monotonic() - started, seconds or float("inf")))
+    started, until = time.monotonic(), seconds or float("inf")
+
+    def clock() -> float:
+        return time.monotonic() - started
+
+    if port is not None:
+        with pseudo_terminal.PseudoTerminal(port.absolute()) as terminal:
+            click.echo(f"serial://{terminal.path}")
+            asyncio.run(pseudo_terminal.serve(terminal, links, clock, until))
+        return
+    with PrivateBus() as address:
+        lines = [f"export DBUS_SYSTEM_BUS_ADDRESS={address!r}"]
+        lines += [f"ble://{ble_node.address_of(index)}" for index in range(nodes)]
+        asyncio.run(ble_node.serve(links, address, clock, until, lambda: click.echo("\n".join(lines))))
 
 
 def _pair(text: str) -> tuple[str, str]:

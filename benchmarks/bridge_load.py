@@ -1,0 +1,121 @@
+"""The load a host must carry: ``python -m benchmarks.bridge_load``.
+
+8 virtual nodes, each 6 int16 at 200 Hz and 4 int16 at 1 kHz, for 60 s of simulated time, given to one session as fast as it
+takes them. Measured: frames lost in the host, the share of one core that decoding, clocks and alignment need (processor time
+over simulated time), and the time from a chunk's last byte to its rows, without what the operating system and the transport
+add before the chunk is there. The machine may be busy with other things: processor time is little affected, p99 is.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from firmware_bridge.framing import FrameWriter
+from firmware_bridge.packets import ChannelDescriptor, Descriptor, StreamDescriptor, SyncRequest
+from firmware_bridge.protocol_table import ANY_NODE, Format
+from firmware_bridge.session import Session
+from firmware_bridge.simulator.faults import Faults
+from firmware_bridge.simulator.virtual_link import VirtualLink
+from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
+from firmware_bridge.sources.base import Item
+from toolkit.files import write_json
+
+
+@dataclass(frozen=True)
+class Load:
+    """What carrying the load cost."""
+
+    nodes: int
+    simulated_s: float
+    frames_sent: int
+    frames_delivered: int
+    rows: int
+    core_share: float
+    p50_ms: float
+    p99_ms: float
+    worst_ms: float
+
+
+def programme(node: int) -> Programme:
+    """Seeded noise over the whole range; its values cost the host nothing more or less than a person's would."""
+    random = np.random.default_rng(node)
+    imu = tuple(ChannelDescriptor(f"imu{i}", "m/s^2", 0.0048) for i in range(6))
+    emg = tuple(ChannelDescriptor(f"emg{i}", "uV", 0.2) for i in range(4))
+    streams = (
+        StreamDescriptor(0, "imu", Format.INT16, 200.0, imu),
+        StreamDescriptor(1, "emg", Format.INT16, 1000.0, emg),
+    )
+    tables = {
+        s.stream: random.integers(-30_000, 30_000, (4000, len(s.channels)), dtype=np.int32) for s in streams
+    }
+    return Programme(Descriptor(f"node {node}", streams), tables)
+
+
+def prepare(nodes: int, seconds: float) -> tuple[list[Item], list[VirtualLink]]:
+    """All items in order of arrival, made before anything is measured; sync exchanges once a second."""
+    faults = Faults(drift_ppm=30.0, jitter_ms=2.0)
+    links = [VirtualLink(VirtualNode(programme(i), i, faults, i), i, keep_sent=True) for i in range(nodes)]
+    writer = FrameWriter(ANY_NODE, 1, 64)
+    items: list[Item] = []
+    for step in range(1, int(seconds * 100) + 1):
+        now_s = step / 100
+        for link in links:
+            if step % 100 == 50:
+                link.node.hear(writer.frames(SyncRequest(round(now_s * 1e9)), 0)[0], now_s + 0.001)
+            items += link.advance(now_s)
+    return sorted(items, key=lambda item: item.arrival_ns), links
+
+
+def measure(nodes: int = 8, seconds: float = 60.0) -> Load:
+    """Carry the load once."""
+    items, links = prepare(nodes, seconds)
+    session, rows = Session(), 0
+    took_s = np.empty(len(items))
+    began = time.process_time()
+    for place, item in enumerate(items):
+        start = time.perf_counter()
+        step = session.take(item)
+        took_s[place] = time.perf_counter() - start
+        rows += sum(len(each.valid) for each in step.rows.values())
+    core_share = (time.process_time() - began) / seconds
+    balance = session.receiver.balance()
+    p50, p99 = np.percentile(took_s, [50, 99]) * 1e3
+    return Load(
+        nodes,
+        seconds,
+        sum(len(each.frames) for link in links for each in link.sent),
+        balance.delivered,
+        rows,
+        core_share,
+        float(p50),
+        float(p99),
+        float(took_s.max() * 1e3),
+    )
+
+
+@click.command()
+@click.option("--seconds", default=60.0, show_default=True, help="Simulated time.")
+@click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures.")
+def main(seconds: float, json: Path | None) -> None:
+    """Measure the host's share of the load."""
+    load = measure(8, seconds)
+    click.echo(
+        f"{load.nodes} nodes, {load.simulated_s:g} s simulated, {load.frames_sent} frames sent, {load.rows} rows"
+    )
+    waiting = load.frames_sent - load.frames_delivered
+    click.echo(f"not delivered: {waiting} (frames still on their way at the end included)")
+    click.echo(f"decode, clocks and alignment: {100 * load.core_share:.1f} % of one core")
+    click.echo(
+        f"chunk to rows: median {load.p50_ms:.3f} ms, p99 {load.p99_ms:.3f} ms, worst {load.worst_ms:.1f} ms"
+    )
+    if json is not None:
+        write_json(json, asdict(load))
+
+
+if __name__ == "__main__":
+    main()

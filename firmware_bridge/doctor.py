@@ -1,0 +1,173 @@
+"""Is this link good enough for this sensor, and what to do if not: required against achievable, latency, loss, clock."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from firmware_bridge.framing import largest_body
+from firmware_bridge.monitor import Health, monitor
+from firmware_bridge.packets import Descriptor
+from firmware_bridge.protocol_table import (
+    CRC_BYTES,
+    DATA_HEADER_BYTES,
+    FORMAT_BYTES,
+    HEADER_BYTES,
+    MAX_FRAME_BYTES,
+    MAX_SAMPLES,
+)
+from firmware_bridge.sources.base import SourceUrl
+
+#: A BLE notification of the largest ATT MTU that radios commonly agree on (247).
+_BLE_FRAME = 244
+#: Bytes a second that a 1M PHY carries with 244-byte notifications in practice; 2M carries about 1.7 times that.
+_BLE_BYTES_PER_S = 80_000
+_PACKET_S = 0.02
+
+Verdict = Literal["good", "warning", "bad"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: how it is, and what to do (empty if nothing)."""
+
+    verdict: Verdict
+    what: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All findings on one source, and the state they were made from."""
+
+    findings: tuple[Finding, ...]
+    state: dict[str, Any]
+
+    @property
+    def worst(self) -> Verdict:
+        """The worst verdict."""
+        order: tuple[Verdict, ...] = ("bad", "warning", "good")
+        return next((v for v in order if any(f.verdict == v for f in self.findings)), "good")
+
+
+def required_bytes_per_s(descriptor: Descriptor, max_frame: int = MAX_FRAME_BYTES) -> float:
+    """Wire bytes a second of a node's streams, with packets of at most 20 ms in frames of ``max_frame`` bytes."""
+    room = largest_body(max_frame) - HEADER_BYTES - CRC_BYTES - DATA_HEADER_BYTES
+    total = 0.0
+    for stream in descriptor.streams:
+        size = FORMAT_BYTES[stream.format] * len(stream.channels)
+        samples = max(1, min(room // size, MAX_SAMPLES, int(_PACKET_S * stream.rate_hz)))
+        # Each packet: header, data header, CRC, COBS and delimiter (3 bytes at these sizes).
+        packet = samples * size + HEADER_BYTES + DATA_HEADER_BYTES + CRC_BYTES + 3
+        total += packet * stream.rate_hz / samples
+    return total
+
+
+def diagnose(url: str, seconds: float = 5.0) -> Diagnosis:
+    """Listen to ``url`` for ``seconds`` and judge. LinkError if it cannot be opened at all."""
+    health = asyncio.run(monitor([url], seconds))
+    return Diagnosis(tuple(judge(SourceUrl.parse(url), health)), health.to_json())
+
+
+def judge(url: SourceUrl, health: Health) -> list[Finding]:
+    """Findings from what was heard."""
+    descriptors = list(health.session.receiver.descriptors.values())
+    if not health.session.receiver.balance().sent:
+        advice = (
+            "is the node on, and does it speak this protocol at this baud rate (firmware_bridge/PROTOCOL.md)?"
+        )
+        return [Finding("bad", "no intact frame was heard", advice)]
+    findings = [*_capacity(url, descriptors), *_loss(health), *_rates(health), *_clock(health)]
+    if url.scheme == "serial":
+        findings += _usb_latency(Path(url.address))
+    return findings
+
+
+def _capacity(url: SourceUrl, descriptors: list[Descriptor]) -> list[Finding]:
+    if not descriptors:
+        return [
+            Finding("bad", "no descriptor was heard", "the node must send one every 5 s; listen for longer")
+        ]
+    frame = _BLE_FRAME if url.scheme == "ble" else MAX_FRAME_BYTES
+    need = sum(required_bytes_per_s(each, frame) for each in descriptors)
+    if url.scheme == "serial":
+        have, how = url.number("baud", 921_600, 300, 12_000_000) / 10, "baud rate / 10"
+        advice = f"use at least {int(need * 10 / 0.7):,} baud, or fewer channels"
+    elif url.scheme == "ble":
+        have, how = float(_BLE_BYTES_PER_S), "estimated for 1M PHY and MTU 247"
+        advice = "use the 2M PHY and the largest MTU, send EMG envelopes instead of raw EMG, or use serial"
+    else:
+        return [Finding("good", f"the streams need {need / 1000:.1f} kB/s")]
+    what = f"the streams need {need / 1000:.1f} of {have / 1000:.1f} kB/s ({how})"
+    share = need / have
+    return [
+        Finding(
+            "bad" if share > 1 else "warning" if share > 0.7 else "good", what, advice if share > 0.7 else ""
+        )
+    ]
+
+
+def _loss(health: Health) -> list[Finding]:
+    balance = health.session.receiver.balance()
+    lost = balance.gap + balance.crc_failed + balance.dropped_in_host
+    share = lost / balance.sent
+    what = f"{lost} of {balance.sent} frames lost ({balance.gap} gone, {balance.crc_failed} damaged, "
+    what += f"{balance.dropped_in_host} not readable)"
+    verdict: Verdict = "bad" if share > 0.01 else "warning" if lost else "good"
+    damaged = "damage: check the cable, ground and baud rate"
+    gone = "loss: shorten the distance, or lighten the load of the link"
+    advice = "" if not lost else damaged if balance.crc_failed > balance.gap else gone
+    dropped = sum(status.samples_dropped for status in health.session.status.values())
+    findings = [Finding(verdict, what, advice)]
+    if dropped:
+        findings.append(
+            Finding(
+                "warning",
+                f"the node had to drop {dropped} samples",
+                "the link takes less than the node measures",
+            )
+        )
+    return findings
+
+
+def _rates(health: Health) -> list[Finding]:
+    findings = []
+    for each in health.streams.values():
+        if each.measured_hz is None:
+            continue
+        off = abs(each.measured_hz / each.nominal_hz - 1)
+        if off > 0.05:
+            what = f"{each.node}/{each.stream} brings {each.measured_hz:.0f} of {each.nominal_hz:g} samples a second"
+            findings.append(
+                Finding("warning", what, "samples are lost, or the descriptor states a wrong rate")
+            )
+    return findings
+
+
+def _clock(health: Health) -> list[Finding]:
+    findings = []
+    for key in health.session.receiver.descriptors:
+        clock, name = health.session.clock(key), health.session.receiver.name(key)
+        if clock is None or clock.error_s == float("inf"):
+            findings.append(
+                Finding("warning", f"{name} sets no clock", "samples are placed by their arrival")
+            )
+            continue
+        what = f"{name}: times are known to ±{clock.error_s * 1e3:.2f} ms"
+        if not clock.synced:
+            findings.append(Finding("warning", what + " (assumed)", "the node answers no sync requests"))
+        else:
+            findings.append(Finding("good" if clock.error_s < 0.005 else "warning", what))
+    return findings
+
+
+def _usb_latency(port: Path) -> list[Finding]:
+    """The FTDI driver holds bytes back for its latency timer, 16 ms unless set."""
+    timer = Path("/sys/bus/usb-serial/devices") / port.resolve().name / "latency_timer"
+    if not timer.exists():
+        return []
+    milliseconds = int(timer.read_text())
+    advice = f"echo 1 | sudo tee {timer}" if milliseconds > 4 else ""
+    return [Finding("warning" if advice else "good", f"USB latency timer {milliseconds} ms", advice)]

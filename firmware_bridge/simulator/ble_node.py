@@ -1,0 +1,57 @@
+"""Virtual nodes over BLE without a radio: a private bus, the fake org.bluez, one device a node."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from firmware_bridge.simulator.fake_bluez import FakeBluez, FakeDevice
+from firmware_bridge.simulator.virtual_link import VirtualLink
+from firmware_bridge.sources.base import Chunk, LinkChange
+from firmware_bridge.sources.ble import NOTIFY, SERVICE, WRITE
+
+#: What a notification carries at the MTU of 247 that radios commonly agree on.
+MAX_FRAME = 244
+_TICK_S = 0.005
+
+
+def address_of(index: int) -> str:
+    """The random static address of the simulated node of that index."""
+    return f"C0:ED:6E:00:00:{index:02X}"
+
+
+async def serve(
+    links: list[VirtualLink],
+    bus_address: str,
+    clock: Callable[[], float],
+    seconds: float = float("inf"),
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Advertise and play ``links`` on the bus until ``clock`` (s, from 0) passes ``seconds``; ``ready`` is called once seen.
+
+    The fault ``silent_s`` leaves the host to notice by itself, ``link_loss_s`` hangs up.
+    """
+    bluez = FakeBluez()
+    await bluez.start(bus_address)
+    devices = [_device(link, index, clock) for index, link in enumerate(links)]
+    for device in devices:
+        bluez.add(device)
+    ready()
+    try:
+        while (now_s := clock()) < seconds:
+            for link, device in zip(links, devices, strict=True):
+                for item in link.advance(now_s):
+                    if isinstance(item, Chunk):
+                        bluez.send(device, item.data)
+                    elif isinstance(item, LinkChange) and not item.up:
+                        bluez.drop(device)
+            await asyncio.sleep(_TICK_S)
+    finally:
+        await bluez.stop()
+
+
+def _device(link: VirtualLink, index: int, clock: Callable[[], float]) -> FakeDevice:
+    name = link.node.programme.descriptor.name
+    return FakeDevice(
+        address_of(index), name, SERVICE, NOTIFY, WRITE, lambda data: link.node.hear(data, clock())
+    )

@@ -1,0 +1,70 @@
+"""``edgetool simulate`` and, in another process, ``edgetool monitor`` and ``record``: over a port and over BLE."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+MAIN = "from toolkit.cli import main; main()"
+DATA = "synthetic:people=1,seconds=2,tasks=level"
+
+
+def edgetool(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", MAIN, *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, **environment}, check=False
+    )
+
+
+def simulate(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-u", "-c", MAIN, "simulate", "--data", DATA, "--seconds", "40", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_monitor_and_record_a_simulated_port(tmp_path: Path) -> None:
+    node = simulate("--serial", str(tmp_path / "port"), "--fault", "drop=0.02", "--seed", "5")
+    try:
+        assert node.stdout is not None
+        url = node.stdout.readline().strip()
+        assert url == f"serial://{tmp_path}/port"
+        state = tmp_path / "state.json"
+        done = edgetool("monitor", url, "--seconds", "3", "--json", str(state))
+        assert done.returncode == 0, done.stderr
+        assert max(len(line) for line in done.stdout.splitlines()) <= 80
+        heard = json.loads(state.read_text())
+        assert [stream["stream"] for stream in heard["streams"]] == ["imu", "emg"]
+        assert heard["ledger"]["0/0"]["gap"] > 0 and heard["nodes"]["0/0"]["synced"]
+        done = edgetool("record", "--source", url, "--out", str(tmp_path / "a.etl"), "--seconds", "1")
+        assert done.returncode == 0, done.stderr
+        assert "equals the one recorded" in edgetool("replay", str(tmp_path / "a.etl")).stdout
+    finally:
+        node.terminate()
+        node.wait()
+
+
+@pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="dbus-daemon (Debian: dbus) is missing")
+def test_scan_and_monitor_simulated_ble_nodes(tmp_path: Path) -> None:
+    node = simulate("--ble", "--nodes", "2")
+    try:
+        assert node.stdout is not None
+        bus = node.stdout.readline().strip().removeprefix("export DBUS_SYSTEM_BUS_ADDRESS=").strip("'")
+        urls = [node.stdout.readline().strip() for _ in range(2)]
+        time.sleep(0.2)
+        seen = edgetool("scan", "--seconds", "1", DBUS_SYSTEM_BUS_ADDRESS=bus)
+        assert seen.stdout.count("edgetool node") == 2 and all(url in seen.stdout for url in urls)
+        state = tmp_path / "state.json"
+        done = edgetool("monitor", *urls, "--seconds", "3", "--json", str(state), DBUS_SYSTEM_BUS_ADDRESS=bus)
+        assert done.returncode == 0, done.stderr
+        heard = json.loads(state.read_text())
+        assert len(heard["streams"]) == 4 and set(heard["nodes"]) == {"0/0", "1/1"}
+        assert all(heard["ledger"][name]["delivered"] > 50 for name in ("0/0", "1/1"))
+    finally:
+        node.terminate()
+        node.wait()
