@@ -1,8 +1,8 @@
 """An org.bluez on a private D-Bus, so that bleak's unmodified client finds, connects to and hears a node without a radio.
 
 It covers what bleak asks of bluetoothd for a GATT client: the object tree (adapter, device, service, two characteristics),
-discovery, connection, notification by StartNotify and by AcquireNotify, writing. It does not cover radio, kernel or bluetoothd:
-real ATT and MTU exchange are covered by the bumble stack in ``bumble_node``.
+discovery, connection, notification by StartNotify and by AcquireNotify, writing. It does not cover radio, kernel, bluetoothd,
+ATT or the exchange of the MTU.
 
 The object layout follows BlueZ's doc/org.bluez.*.rst. Start a private bus with :class:`PrivateBus` and point
 ``DBUS_SYSTEM_BUS_ADDRESS`` at it before bleak connects.
