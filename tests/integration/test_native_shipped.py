@@ -1,4 +1,4 @@
-"""The shipped checkpoint through the native engine and the tensorflow engine in one run: accuracy, time, stream.
+"""The shipped checkpoint through the native engine and the tensorflow engine in one run: accuracy of window and stream.
 
 Conversions are whole commands in processes of their own, as a user runs them; the native engine's cannot import
 tensorflow or torch. Data is synthetic gait; figures are of people whom neither training nor calibration saw.
@@ -9,9 +9,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,36 +46,26 @@ main(sys.argv[1:])
 """
 
 
-def converted(out: Path, engine: str) -> float:
-    """Convert the shipped checkpoint to ``out``; the seconds of the whole command."""
+def converted(out: Path, engine: str) -> None:
+    """Convert the shipped checkpoint to ``out``."""
     script = (_BLOCKED if engine == "native" else "") + _COMMAND
     arguments = ["convert", "pretrained", "--data", SYNTHETIC, "--engine", engine, "--out", str(out)]
-    started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
     )
-    seconds = time.perf_counter() - started
     assert done.returncode == 0, done.stderr
-    return seconds
-
-
-@dataclass(frozen=True)
-class Converted:
-    """A native conversion's bundle and the seconds of the whole command."""
-
-    bundle: Path
-    seconds: float
 
 
 @pytest.fixture(scope="module")
-def native(tmp_path_factory: pytest.TempPathFactory) -> Converted:
+def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("native") / "bundle"
-    return Converted(folder, converted(folder, "native"))
+    converted(folder, "native")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def unseen(native: Converted) -> Windows:
-    bundle = Bundle.load(native.bundle)
+def unseen(native: Path) -> Windows:
+    bundle = Bundle.load(native)
     split = Split.from_json(bundle.checkpoint.split or {})
     return cut(select(toolkit.data.load(SYNTHETIC), split, "test"), bundle.contract, STRIDE)
 
@@ -106,16 +94,15 @@ def output_scale(graph: Graph) -> float:
     return float(quantization.scale[0])
 
 
-def test_it_converts_in_under_10_s_without_tensorflow(native: Converted) -> None:
-    """200 calibration windows, cold start, data, golden vectors and writing included."""
-    assert native.seconds < 10
-    manifest = Bundle.load(native.bundle).manifest
+def test_it_converts_where_tensorflow_and_torch_cannot_be_imported(native: Path) -> None:
+    """How long it takes is measured by ``python -m benchmarks.convert_speed``, not asserted here."""
+    manifest = Bundle.load(native).manifest
     assert manifest["engine"]["name"] == "native"
     assert manifest["data"]["calibration_windows"] == 200
 
 
-def test_window_graph_holds_its_bounds_on_both_engines(native: Converted, unseen: Windows) -> None:
-    bundle = Bundle.load(native.bundle)
+def test_window_graph_holds_its_bounds_on_both_engines(native: Path, unseen: Windows) -> None:
+    bundle = Bundle.load(native)
     assert len(unseen) > 400
     expected = float_reference.window(bundle.checkpoint, unseen.inputs)
     for engine, moments in window_moments(bundle.graph("window", "int8"), unseen.inputs).items():
@@ -127,12 +114,9 @@ def test_window_graph_holds_its_bounds_on_both_engines(native: Converted, unseen
 @pytest.mark.skipif(
     importlib.util.find_spec("tf_keras") is None, reason="no tensorflow: the comparison did NOT run"
 )
-def test_three_times_faster_and_nearer_to_float_than_tflite_converter(
-    native: Converted, unseen: Windows, tmp_path: Path
-) -> None:
-    seconds = converted(tmp_path / "peer", "tensorflow")
-    assert seconds >= 3 * native.seconds
-    bundles = Bundle.load(native.bundle), Bundle.load(tmp_path / "peer")
+def test_it_is_nearer_to_float_than_tflite_converter(native: Path, unseen: Windows, tmp_path: Path) -> None:
+    converted(tmp_path / "peer", "tensorflow")
+    bundles = Bundle.load(native), Bundle.load(tmp_path / "peer")
     expected = float_reference.window(bundles[0].checkpoint, unseen.inputs)
     ours, theirs = (
         {
@@ -186,9 +170,9 @@ class Stream:
         return moments
 
 
-def test_stream_graph_holds_its_bounds_with_state_carried_over_a_recording(native: Converted) -> None:
+def test_stream_graph_holds_its_bounds_with_state_carried_over_a_recording(native: Path) -> None:
     """Against the float stream: what quantization costs. State is never reset within a recording."""
-    bundle = Bundle.load(native.bundle)
+    bundle = Bundle.load(native)
     split = Split.from_json(bundle.checkpoint.split or {})
     recordings = toolkit.data.load(SYNTHETIC)
     estimates, expected, targets = [], [], []
@@ -206,25 +190,3 @@ def test_stream_graph_holds_its_bounds_with_state_carried_over_a_recording(nativ
     assert sum(map(len, targets)) > 2500
     assert increase <= 0.5
     assert error <= 1.0
-
-
-def test_a_stream_step_takes_at_most_a_25th_of_a_window(native: Converted) -> None:
-    """Smallest of many, taken in turns: what else runs on the machine only ever adds."""
-    bundle = Bundle.load(native.bundle)
-    stream = Stream(bundle.graph("stream", "int8"))
-    window = Interpreter(model_content=bundle.graph("window", "int8").content, num_threads=1)
-    window.allocate_tensors()
-    rows = stream.rows(
-        {s: np.zeros((1, bundle.checkpoint.config.channels(s)), np.float32) for s in STREAMS}, 0
-    )
-    steps, whole = [], []
-    for _ in range(60):
-        window.reset_all_variables()
-        started = time.perf_counter()
-        window.invoke()
-        whole.append(time.perf_counter() - started)
-        for _ in range(20):
-            started = time.perf_counter()
-            stream.step(rows)
-            steps.append(time.perf_counter() - started)
-    assert min(steps) <= min(whole) / 25, f"{min(steps) * 1e6:.0f} us against {min(whole) * 1e6:.0f} us"
