@@ -27,7 +27,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "scan": ("toolkit.commands.scan", "serial ports and BLE nodes that can be reached"),
         "doctor": ("toolkit.commands.doctor", "is a link good enough for its sensor, and what to do"),
         "monitor": ("toolkit.commands.monitor", "streams, rates, losses and clocks of sensors, live"),
-        "simulate": ("toolkit.commands.simulate", "virtual sensor nodes with seeded faults, as a serial port"),
+        "simulate": (
+            "toolkit.commands.simulate",
+            "virtual sensor nodes with seeded faults, as a serial port",
+        ),
         "record": ("toolkit.commands.record", "what sensors send, byte for byte, to a file"),
         "replay": ("toolkit.commands.replay", "a recording once more through the decoder, with its ledger"),
         "recover": ("toolkit.commands.recover", "what is whole in a cut or damaged recording"),
