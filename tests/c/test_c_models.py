@@ -70,16 +70,15 @@ def drawn_checkpoint(number: int) -> Checkpoint:
     """A random model: sizes from one unit up, one or two layers, one or several heads, norm or none."""
     draw = np.random.default_rng(1000 + number)
     heads = int(draw.choice([1, 1, 2, 3]))
-    config = ModelConfig(
-        imu_channels=int(draw.integers(1, 26)),
-        emg_channels=int(draw.integers(1, 11)),
-        window=int(draw.integers(2, 24)),
-        hidden=heads * int(draw.integers(1, 34 // heads)),
-        layers=int(draw.choice([1, 1, 2])),
-        heads=heads,
-        norm=str(draw.choice(["layer", "none"])),  # type: ignore[arg-type]
-        head_hidden=int(draw.integers(1, 40)),
-    )
+    sizes = {
+        "imu_channels": int(draw.integers(1, 26)),
+        "emg_channels": int(draw.integers(1, 11)),
+        "window": int(draw.integers(2, 24)),
+        "hidden": heads * int(draw.integers(1, 34 // heads)),
+        "layers": int(draw.choice([1, 1, 2])),
+    }
+    norm = "none" if sizes["hidden"] == 1 else str(draw.choice(["layer", "none"]))
+    config = ModelConfig(**sizes, heads=heads, norm=norm, head_hidden=int(draw.integers(1, 40)))  # type: ignore[arg-type]
     return Checkpoint.random(config, seed=number)
 
 

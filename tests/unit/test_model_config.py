@@ -50,6 +50,7 @@ def test_json_both_ways() -> None:
         ({"layers": True}, "layers is True"),
         ({"window": 5000}, "window is 5000"),
         ({"heads": 5}, "5 heads do not divide 64 hidden units"),
+        ({"hidden": 1}, "layer norm over 1 hidden unit is a constant"),
         ({"norm": "batch"}, "norm is 'batch'; allowed: layer, none"),
         ({"rate_hz": 0}, "rate must be above 0"),
         ({"rate_hz": math.nan}, "rate_hz is nan"),

@@ -85,6 +85,10 @@ class ModelConfig:
             raise CheckpointError(
                 f"model config: {self.heads} heads do not divide {self.hidden} hidden units; choose heads that do"
             )
+        if self.norm == "layer" and self.hidden == 1:
+            raise CheckpointError(
+                "model config: layer norm over 1 hidden unit is a constant; choose hidden of at least 2, or norm none"
+            )
         object.__setattr__(self, "outputs", tuple(self.outputs))
         if not self.outputs or not all(isinstance(name, str) and name for name in self.outputs):
             raise CheckpointError(
