@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.sink_fixtures import OUTPUTS, moment, run_sink, until
 from toolkit.errors import ContractError, RecordingError, UsageError
-from toolkit.records import Channel
 from toolkit.runtime.moment import Moment, Sink, State
 from toolkit.runtime.sinks import open_sink
 from toolkit.runtime.sinks.delivery import QUEUE_LIMIT
 from toolkit.runtime.sinks.json_lines import moment_line, moment_of, read_moments
-
-OUTPUTS = (Channel("hip_flexion", "Nm/kg"), Channel("knee_extension", "Nm/kg"))
-
-
-def moment(sequence: int, state: State = State.OK) -> Moment:
-    reasons = () if state is State.OK else ("gap",)
-    return Moment(sequence, 5_000_000, 0.25, 9_000_000, 11_500_000, state, reasons, (sequence / 3, -0.1))
-
-
-def run_sink(sink: Sink, given: Callable[[Sink], object]) -> None:
-    async def run() -> None:
-        await sink.open()
-        outcome = given(sink)
-        if asyncio.iscoroutine(outcome):
-            await outcome
-        await sink.close()
-
-    asyncio.run(run())
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for another thread; the bound only ends a test that has failed."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        await asyncio.sleep(0.005)
 
 
 def test_a_line_says_what_docs_sinks_says() -> None:

@@ -34,6 +34,18 @@ SCHEMES: dict[str, Scheme] = {
         "ndjson:-  or  ndjson:FILE",
         "one JSON object a line, on standard output or appended to a file",
     ),
+    "udp": Scheme(
+        "toolkit.runtime.sinks.udp",
+        "UdpSink",
+        "udp://HOST:PORT",
+        "one binary frame a datagram, for controllers",
+    ),
+    "unix": Scheme(
+        "toolkit.runtime.sinks.unix_socket",
+        "UnixSocketSink",
+        "unix:///PATH[?format=ndjson|frames]",
+        "a socket that several programs on this machine can read",
+    ),
 }
 
 

@@ -1,0 +1,88 @@
+"""``udp://HOST:PORT``: each moment is one datagram with one frame (docs/SINKS.md). Broadcast and multicast addresses work."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+
+from toolkit.records import Channel
+from toolkit.runtime.moment import Moment
+from toolkit.runtime.sinks.delivery import DirectSink, one_line
+from toolkit.runtime.sinks.frame import MomentFrame, check_size, layout_of
+from toolkit.runtime.sinks.settings import SinkSettings
+
+#: A host's name that is not known yet (the network comes up after the daemon) is asked for again.
+_LOOK_UP_S = 5.0
+
+
+class UdpSink(DirectSink):
+    """Option: ``hops`` (1 to 255; 1), how many routers a multicast datagram may cross."""
+
+    def __init__(self, settings: SinkSettings, outputs: tuple[Channel, ...]) -> None:
+        settings.allow("hops")
+        super().__init__(settings.text)
+        self._address = settings.host_and_port(settings.rest, None)
+        self._hops = int(settings.number("hops", 1, 1, 255))
+        check_size(outputs, self.name)
+        self._layout = layout_of(outputs)
+        self._socket: socket.socket | None = None
+        self._looking: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """See Sink. An unknown host is trouble, not an error."""
+        if not await self._connect():
+            self._looking = asyncio.create_task(self._look())
+
+    def send(self, moment: Moment) -> bool:
+        """One datagram. The refusal of an earlier one ("nobody listens") is reported here and costs this one."""
+        if self._socket is None:
+            return False
+        try:
+            self._socket.send(bytes(MomentFrame.of(moment, self._layout)))
+        except BlockingIOError:
+            self.trouble = "the network takes no more; moments are dropped"
+            return False
+        except ConnectionRefusedError:
+            self.trouble = "nobody listens at this address; moments are sent all the same"
+            return False
+        self.trouble = None
+        return True
+
+    async def close(self) -> None:
+        """See Sink."""
+        if self._looking is not None:
+            self._looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._looking
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    async def _look(self) -> None:
+        while not await self._connect():
+            await asyncio.sleep(_LOOK_UP_S)
+
+    async def _connect(self) -> bool:
+        loop = asyncio.get_running_loop()
+        host, port = self._address
+        made: socket.socket | None = None
+        try:
+            family, kind, protocol, _, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM))[
+                0
+            ]
+            made = socket.socket(family, kind, protocol)
+            made.setblocking(False)
+            if family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, self._hops)
+            else:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+                made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, self._hops)
+            made.connect(address)
+        except OSError as error:
+            if made is not None:
+                made.close()
+            self.trouble = f"cannot reach {host}: {one_line(error)}; trying again"
+            return False
+        self._socket, self.trouble = made, None
+        return True
