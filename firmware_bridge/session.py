@@ -150,11 +150,13 @@ class SessionStep:
 class Session:
     """``wanted``: the streams to align, by name (the inputs of a contract); None: all that speak in the first half second.
 
-    A stream's name is its own if it is unique in the session, else ``NODE/STREAM``.
+    A stream's name is its own if it is unique in the session, else ``NODE/STREAM``. With ``by_hand`` nothing is aligned
+    until :meth:`align` says what.
     """
 
     settings: AlignmentSettings = field(default_factory=AlignmentSettings)
     wanted: Mapping[str, StreamSpec] | None = None
+    by_hand: bool = False
     receiver: Receiver = field(default_factory=Receiver)
     #: Packets whose samples could not be used: no descriptor yet (or another format), no time yet.
     undescribed: int = 0
@@ -173,7 +175,7 @@ class Session:
         if not isinstance(item, Chunk):
             return SessionStep((), (), self.aligner.rows() if self.aligner is not None else {})
         samples = [each for packet in received if (each := self._place(item.link, packet)) is not None]
-        if self.aligner is None:
+        if self.aligner is None and not self.by_hand:
             self._choose(item.arrival_ns)
         pushed: set[str] = set()
         if self.aligner is not None:
@@ -185,6 +187,14 @@ class Session:
                     pushed.add(name)
                     self.aligner.push(name, each.times_s, each.values, now_s)
         return SessionStep(tuple(received), tuple(samples), self._rows(pushed, item.arrival_ns))
+
+    def align(self, names: Mapping[tuple[NodeKey, int], str], specs: Mapping[str, StreamSpec]) -> None:
+        """Align these streams (node and stream number -> name -> form) from the next item on, from a new row 0.
+
+        What an earlier call aligned is forgotten, so that nobody has to fill the rows of a long silence.
+        """
+        self.names = dict(names)
+        self.aligner = Aligner(dict(specs), self.settings) if names else None
 
     def clock(self, key: NodeKey) -> LifeClock | None:
         """The clock of the node's present life."""
