@@ -63,6 +63,11 @@ def _function(program: Program, public: str, summary: str) -> str:
     )
 
 
+def _bits(port: Port) -> int:
+    """Bits of a quantized value, for code that is written for any model."""
+    return {"int8_t": 8, "int16_t": 16}[port.ctype]
+
+
 def header_text(
     contract: SensorContract,
     programs: list[Program],
@@ -109,6 +114,7 @@ def header_text(
             f"#define EDGETOOL_{upper}_STREAM_HZ {float_literal(item.stream.rate_hz)}",
             f"#define EDGETOOL_{upper}_SCALE {float_literal(float(port.affine.single))}",
             f"#define EDGETOOL_{upper}_ZERO_POINT ({port.affine.zero_point})",
+            f"#define EDGETOOL_{upper}_BITS {_bits(port)}",
             "",
         ]
     output = window.outputs[0]
@@ -117,6 +123,7 @@ def header_text(
         _strings("EDGETOOL_OUTPUT_NAMES", [channel.name for channel in contract.outputs]),
         f"#define EDGETOOL_OUTPUT_SCALE {float_literal(float(output.affine.single))}",
         f"#define EDGETOOL_OUTPUT_ZERO_POINT ({output.affine.zero_point})",
+        f"#define EDGETOOL_OUTPUT_BITS {_bits(output)}",
         "",
         _INTERFACE.format(shorts=arenas.shorts, bytes=arenas.bytes, total=state_bytes(arenas)),
         _function(window, "edgetool_window", "One window, from zero state."),

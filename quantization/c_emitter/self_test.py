@@ -125,15 +125,18 @@ HEADER = """\
 #include "edgetool_model.h"
 
 #ifdef __cplusplus
-extern "C" {
+extern "C" {{
 #endif
 
 /* Runs the golden vectors through the model. Returns 0 if every output is the expected one bit for bit, else 1 + the
  * number of the first vector that differs (windows first, then stream steps). Ends a running stream of `state`. */
 int edgetool_self_test(edgetool_state *state);
 
+/* How many vectors that are. */
+#define EDGETOOL_SELF_TEST_VECTORS {vectors}
+
 #ifdef __cplusplus
-}
+}}
 #endif
 
 #endif
@@ -175,7 +178,7 @@ def files(
     names = [pool.array(port.name, values) for port, values in zip(program.inputs, inputs)]
     arguments = ", ".join(f"&{n}[i * {p.count}]" for n, p in zip(names, program.inputs))
     output = pool.array("moments", np.stack(expected))
-    stream_text = ""
+    stream_text, vectors = "", count
     if stream is not None:
         samples = [
             values.reshape(-1, values.shape[-1])[: window.tensors[port.tensor].shape[1] + EXTRA_STEPS]
@@ -189,6 +192,7 @@ def files(
             expected=pool.array("step_moments", outputs),
             first=1 + count,
         )
+        vectors += len(outputs)
     source = _TEMPLATE.format(
         arrays=pool.text(),
         output=program.outputs[0].ctype,
@@ -199,6 +203,6 @@ def files(
     )
     return {
         "edgetool_self_test.c": source,
-        "edgetool_self_test.h": HEADER,
+        "edgetool_self_test.h": HEADER.format(vectors=vectors),
         "edgetool_self_test_main.c": MAIN,
     }

@@ -1,0 +1,356 @@
+/* Requests and replies of PROTOCOL.md section 9.
+ *
+ * A request is carried out once: the host's life and number of the last one are kept with its reply, and when the same request comes
+ * again (the host lost the reply) the reply is sent again and no state changes. */
+#include "target_node.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "edgetool_model.h"
+#include "edgetool_packets.h"
+#include "edgetool_self_test.h"
+#include "port.h"
+
+#ifndef FIRMWARE_BUILD
+#define FIRMWARE_BUILD "build not named"
+#endif
+
+#define ROW_VALUES (EDGETOOL_IMU_CHANNELS + EDGETOOL_EMG_CHANNELS)
+#define WINDOW_VALUES (EDGETOOL_WINDOW * ROW_VALUES)
+#define INPUT_BYTES (EDGETOOL_IMU_BITS / 8)
+#define MESSAGE_BYTES (ETF_REQUEST_HEADER_BYTES + 4u * WINDOW_VALUES)
+#define REPLY_BYTES 512u
+
+typedef char inputs_share_one_type[(EDGETOOL_IMU_BITS == EDGETOOL_EMG_BITS) ? 1 : -1];
+typedef char message_fits_the_protocol[(MESSAGE_BYTES <= ETF_MAX_MESSAGE_BYTES) ? 1 : -1];
+typedef char hash_is_a_sha256[(sizeof EDGETOOL_MODEL_HASH == 2u * ETF_HASH_BYTES + 1u) ? 1 : -1];
+typedef char outputs_fit_a_reply[(ETF_REPLY_HEADER_BYTES + 4u * EDGETOOL_OUTPUTS <= REPLY_BYTES) ? 1 : -1];
+
+#if EDGETOOL_IMU_BITS == 8
+typedef int8_t input_value;
+#define INPUT_FORMAT ETF_VALUE_INT8
+#define INPUT_FORMAT_BIT ETF_FORMAT_BIT_INT8
+#else
+typedef int16_t input_value;
+#define INPUT_FORMAT ETF_VALUE_INT16
+#define INPUT_FORMAT_BIT ETF_FORMAT_BIT_INT16
+#endif
+#if EDGETOOL_OUTPUT_BITS == 8
+typedef int8_t output_value;
+#define OUTPUT_FORMAT ETF_VALUE_INT8
+#else
+typedef int16_t output_value;
+#define OUTPUT_FORMAT ETF_VALUE_INT16
+#endif
+
+/* The whole request, aligned for the model: its header is 8 bytes, so that the values behind it are aligned too. */
+static union {
+    uint8_t bytes[MESSAGE_BYTES];
+    float alignment;
+} message;
+
+static edgetool_state model;
+static etf_receiver receiver;
+static etf_joiner joiner;
+static etf_sender sender;
+static uint8_t self_test_result;
+static uint8_t model_hash[ETF_HASH_BYTES];
+static uint8_t contract_hash[ETF_HASH_BYTES];
+
+/* The request carried out last, and its reply. */
+static struct {
+    bool any;
+    uint8_t boot;
+    uint32_t sequence;
+    uint8_t payload[REPLY_BYTES];
+    size_t size;
+} last;
+
+/* The message whose damage was reported last: its other parts are not reported again. */
+static struct {
+    bool any;
+    uint8_t boot;
+    uint32_t sequence;
+} reported;
+
+static uint8_t nibble(char digit) {
+    return (uint8_t)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+}
+
+static void from_hex(const char *text, uint8_t *hash) {
+    for (size_t place = 0; place < ETF_HASH_BYTES; ++place) {
+        hash[place] = (uint8_t)((nibble(text[2u * place]) << 4) | nibble(text[2u * place + 1u]));
+    }
+}
+
+static void write_frame(void *context, const uint8_t *wire, size_t size) {
+    (void)context;
+    port_write(wire, size);
+}
+
+static void send(const uint8_t *payload, size_t size) {
+    (void)etf_send(&sender, ETF_TYPE_REPLY, port_time_us(), payload, size);
+}
+
+static void put_identity(etf_writer *writer) {
+    const port_board *board = port_describe();
+    etf_identity identity;
+    memset(&identity, 0, sizeof identity);
+    identity.clock_hz = board->clock_hz;
+    identity.counter = board->counter;
+    identity.counter_step = board->counter_step;
+    identity.graphs = (uint8_t)(ETF_GRAPH_WINDOW | (EDGETOOL_HAS_STREAM ? ETF_GRAPH_STEP : 0u));
+    identity.self_test = self_test_result;
+    identity.formats = (uint8_t)(INPUT_FORMAT_BIT | ETF_FORMAT_BIT_FLOAT32);
+    identity.window = EDGETOOL_WINDOW;
+    identity.max_frame = ETF_MAX_FRAME_BYTES;
+    identity.max_message = MESSAGE_BYTES;
+    identity.streams = 2;
+    identity.channels[0] = EDGETOOL_IMU_CHANNELS;
+    identity.channels[1] = EDGETOOL_EMG_CHANNELS;
+    identity.outputs = EDGETOOL_OUTPUTS;
+    identity.output_format = OUTPUT_FORMAT;
+    memcpy(identity.contract_hash, contract_hash, ETF_HASH_BYTES);
+    memcpy(identity.model_hash, model_hash, ETF_HASH_BYTES);
+    identity.board = etf_text_of(board->board);
+    identity.core = etf_text_of(board->core);
+    identity.build = etf_text_of(FIRMWARE_BUILD);
+    etf_put_identity(writer, &identity);
+}
+
+/* Number of the first golden vector that fails, or -1; the model's stream is reset after it. */
+static int32_t run_self_test(void) {
+    const int result = edgetool_self_test(&model);
+    edgetool_reset(&model);
+    self_test_result = result == 0 ? ETF_SELF_TEST_PASSED : ETF_SELF_TEST_FAILED;
+    return (int32_t)result - 1;
+}
+
+static void put_self_test(etf_writer *writer) {
+    const int32_t failed = run_self_test();
+    if (failed < 0) {
+        etf_put_self_test(writer, EDGETOOL_SELF_TEST_VECTORS, 0, ETF_NO_FAILURE);
+    } else { /* it stops at the first that differs */
+        etf_put_self_test(writer, (uint16_t)(failed + 1), 1, (uint32_t)failed);
+    }
+}
+
+static bool all_finite(const uint8_t *values, size_t count) {
+    for (size_t place = 0; place < count; ++place) {
+        uint32_t bits;
+        memcpy(&bits, values + 4u * place, sizeof bits);
+        if ((bits & 0x7F800000u) == 0x7F800000u) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Runs the model on the values behind the request's header; the outputs go to *out. Ticks of the model alone. */
+static uint32_t run_float(bool window, const float *values, float *out) {
+    const float *emg = values + (window ? EDGETOOL_WINDOW : 1) * EDGETOOL_IMU_CHANNELS;
+    const uint32_t begun = port_ticks();
+    if (window) {
+        edgetool_window(&model, values, emg, out);
+    } else {
+#if EDGETOOL_HAS_STREAM
+        edgetool_step(&model, values, emg, out);
+#endif
+    }
+    return port_elapsed(begun, port_ticks());
+}
+
+static uint32_t run_quantized(bool window, const input_value *values, output_value *out) {
+    const input_value *emg = values + (window ? EDGETOOL_WINDOW : 1) * EDGETOOL_IMU_CHANNELS;
+    const uint32_t begun = port_ticks();
+    if (window) {
+        edgetool_window_quantized(&model, values, emg, out);
+    } else {
+#if EDGETOOL_HAS_STREAM
+        edgetool_step_quantized(&model, values, emg, out);
+#endif
+    }
+    return port_elapsed(begun, port_ticks());
+}
+
+static uint8_t infer(bool window, const etf_request *request, etf_reply *reply, uint8_t *outputs, size_t *size) {
+    const size_t count = window ? WINDOW_VALUES : ROW_VALUES;
+    if (!window && !EDGETOOL_HAS_STREAM) {
+        return ETF_ERROR_UNSUPPORTED;
+    }
+    if (request->format != INPUT_FORMAT && request->format != ETF_VALUE_FLOAT32) {
+        return ETF_ERROR_BAD_FORMAT;
+    }
+    if (request->body_size != count * (request->format == ETF_VALUE_FLOAT32 ? 4u : (size_t)INPUT_BYTES)) {
+        return ETF_ERROR_BAD_LENGTH;
+    }
+    const void *values = message.bytes + ETF_REQUEST_HEADER_BYTES;
+    if (request->format == ETF_VALUE_FLOAT32) {
+        float moments[EDGETOOL_OUTPUTS];
+        if (!all_finite(values, count)) {
+            return ETF_ERROR_NOT_FINITE;
+        }
+        reply->count = run_float(window, values, moments);
+        reply->format = ETF_VALUE_FLOAT32;
+        *size = sizeof moments;
+        memcpy(outputs, moments, sizeof moments);
+    } else {
+        output_value moments[EDGETOOL_OUTPUTS];
+        reply->count = run_quantized(window, values, moments);
+        reply->format = OUTPUT_FORMAT;
+        *size = sizeof moments;
+        memcpy(outputs, moments, sizeof moments);
+    }
+    if (window) {
+        edgetool_reset(&model);
+    }
+    return ETF_ERROR_NONE;
+}
+
+static bool is_other_model(const uint8_t *prefix) {
+    static const uint8_t any[ETF_MODEL_PREFIX_BYTES] = {0};
+    return memcmp(prefix, any, sizeof any) != 0 && memcmp(prefix, model_hash, sizeof any) != 0;
+}
+
+/* Carries out what the request asks; the reply's error, and its body through the writer. */
+static uint8_t carry_out(const etf_request *request, etf_reply *reply, uint8_t *values, size_t *values_size) {
+    const bool infers = request->operation == ETF_OPERATION_STEP || request->operation == ETF_OPERATION_WINDOW;
+    if (request->operation < ETF_OPERATION_IDENTIFY || request->operation > ETF_OPERATION_TENSOR) {
+        return ETF_ERROR_UNKNOWN_OPERATION;
+    }
+    if (is_other_model(request->model)) {
+        return ETF_ERROR_OTHER_MODEL;
+    }
+    if (infers) {
+        return infer(request->operation == ETF_OPERATION_WINDOW, request, reply, values, values_size);
+    }
+    if (request->operation == ETF_OPERATION_TENSOR) {
+        return ETF_ERROR_UNSUPPORTED; /* the model's arenas are reused from op to op: no tensor outlives the inference */
+    }
+    if (request->format != ETF_VALUE_NONE) {
+        return ETF_ERROR_BAD_FORMAT;
+    }
+    if (request->body_size != 0) {
+        return ETF_ERROR_BAD_LENGTH;
+    }
+    if (request->operation == ETF_OPERATION_RESET) {
+        const uint32_t begun = port_ticks();
+        edgetool_reset(&model);
+        reply->count = port_elapsed(begun, port_ticks());
+    }
+    return ETF_ERROR_NONE;
+}
+
+static void put_body(etf_writer *writer, uint8_t operation, const uint8_t *values, size_t values_size) {
+    switch (operation) {
+    case ETF_OPERATION_IDENTIFY:
+        put_identity(writer);
+        break;
+    case ETF_OPERATION_SELF_TEST:
+        put_self_test(writer);
+        break;
+    case ETF_OPERATION_STACK:
+        etf_put_stack(writer, port_stack_size(), port_stack_high_water());
+        break;
+    default:
+        etf_put_bytes(writer, values, values_size);
+        break;
+    }
+}
+
+static void answer(const etf_request *request, uint8_t boot, uint32_t sequence) {
+    uint8_t values[4u * EDGETOOL_OUTPUTS];
+    size_t values_size = 0;
+    etf_reply reply = {request->operation, ETF_ERROR_NONE, ETF_VALUE_NONE, boot, sequence, 0};
+    etf_writer writer;
+    reply.error = carry_out(request, &reply, values, &values_size);
+    last.any = true;
+    last.boot = boot;
+    last.sequence = sequence;
+    etf_writer_begin(&writer, last.payload, sizeof last.payload);
+    etf_put_reply(&writer, &reply);
+    if (reply.error == ETF_ERROR_NONE) {
+        put_body(&writer, request->operation, values, values_size);
+    }
+    last.size = writer.size;
+    send(last.payload, last.size);
+}
+
+/* A request that could not be read; it does not count as carried out. Once a message, not once a part. */
+static void refuse(uint8_t error, uint8_t operation, uint8_t boot, uint32_t sequence) {
+    if (reported.any && reported.boot == boot && reported.sequence == sequence) {
+        return;
+    }
+    reported.any = true;
+    reported.boot = boot;
+    reported.sequence = sequence;
+    const etf_reply reply = {operation, error, ETF_VALUE_NONE, boot, sequence, 0};
+    uint8_t payload[ETF_REPLY_HEADER_BYTES];
+    etf_writer writer;
+    etf_writer_begin(&writer, payload, sizeof payload);
+    etf_put_reply(&writer, &reply);
+    send(payload, writer.size);
+}
+
+static void take_message(const etf_frame *whole) {
+    etf_request request;
+    if (last.any && last.boot == whole->boot && last.sequence == whole->sequence) {
+        send(last.payload, last.size);
+        return;
+    }
+    if (whole->payload_size > sizeof message.bytes) {
+        refuse(ETF_ERROR_TOO_LARGE, ETF_OPERATION_IDENTIFY, whole->boot, whole->sequence);
+        return;
+    }
+    if (whole->payload != message.bytes) {
+        memcpy(message.bytes, whole->payload, whole->payload_size);
+    }
+    if (etf_read_request(message.bytes, whole->payload_size, &request) != ETF_OK) {
+        refuse(ETF_ERROR_BAD_LENGTH, ETF_OPERATION_IDENTIFY, whole->boot, whole->sequence);
+        return;
+    }
+    answer(&request, whole->boot, whole->sequence);
+}
+
+void target_node_take(uint8_t byte) {
+    etf_frame frame;
+    etf_frame whole;
+    if (etf_receive(&receiver, byte, &frame) != ETF_OK || frame.type != ETF_TYPE_REQUEST) {
+        return; /* what is damaged has no sender to answer to: the host will ask again */
+    }
+    switch (etf_join(&joiner, &frame, &whole)) {
+    case ETF_OK:
+        reported.any = false; /* the same number damaged again is news */
+        take_message(&whole);
+        break;
+    case ETF_MORE:
+        if (frame.part == 0) {
+            reported.any = false;
+        }
+        break;
+    case ETF_TOO_LARGE:
+        refuse(ETF_ERROR_TOO_LARGE, ETF_OPERATION_IDENTIFY, frame.boot, frame.sequence - frame.part);
+        break;
+    default:
+        refuse(ETF_ERROR_BAD_FRAGMENT, ETF_OPERATION_IDENTIFY, frame.boot, frame.sequence - frame.part);
+        break;
+    }
+}
+
+void target_node_start(void) {
+    etf_writer writer;
+    const etf_reply reply = {ETF_OPERATION_IDENTIFY, ETF_ERROR_NONE, ETF_VALUE_NONE, 0, ETF_UNASKED_SEQUENCE, 0};
+    from_hex(EDGETOOL_MODEL_HASH, model_hash);
+    from_hex(EDGETOOL_CONTRACT_HASH, contract_hash);
+    etf_receiver_reset(&receiver);
+    etf_joiner_reset(&joiner, message.bytes, sizeof message.bytes);
+    sender.boot = port_boot();
+    sender.max_frame = ETF_MAX_FRAME_BYTES;
+    sender.write = write_frame;
+    (void)run_self_test();
+    etf_writer_begin(&writer, last.payload, sizeof last.payload);
+    etf_put_reply(&writer, &reply);
+    put_identity(&writer);
+    send(last.payload, writer.size);
+}
