@@ -9,6 +9,8 @@ int main(void) {
         const int byte = port_read();
         if (byte >= 0) {
             target_node_take((uint8_t)byte);
+        } else {
+            port_wait();
         }
     }
 }

@@ -27,6 +27,9 @@ uint8_t port_boot(void);
 int port_read(void);
 #define PORT_RING_BYTES 1024u
 
+/* Returns when a byte may have come; the core may sleep until then. */
+void port_wait(void);
+
 /* Sends all bytes; returns when the UART has taken the last. */
 void port_write(const uint8_t *bytes, size_t size);
 

@@ -30,6 +30,9 @@ int port_read(void) {
     return byte;
 }
 
+void port_wait(void) {
+}
+
 void port_write(const uint8_t *bytes, size_t size) {
     while (size > 0) {
         const ssize_t done = write(STDOUT_FILENO, bytes, size);
