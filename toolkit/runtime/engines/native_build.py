@@ -27,7 +27,12 @@ _KERNELS = Path(__file__).parents[3] / "quantization" / "kernels"
 _HOST_KERNELS = {
     "et_lstm_step": ("kernels/et_lstm.c", "kernels/et_lstm_host.c"),
     "et_mixed_matmul_s16": ("kernels/et_mixed_matmul_s16.c", "kernels/et_mixed_matmul_host.c"),
+    "et_dense_s16": ("kernels/et_dense_s16.c", "kernels/et_dense_host.c"),
+    "et_add_s16": ("kernels/et_add_s16.c", "kernels/et_add_host.c"),
+    "et_multiply_s16": ("kernels/et_multiply_s16.c", "kernels/et_multiply_host.c"),
+    "et_quantize_s8": ("kernels/et_convert.c", "kernels/et_convert_host.c"),
 }
+_HOST_HEADERS = ("kernels/et_host.h", "kernels/et_host_dot.h")
 #: -ffp-contract=off: quantizing an input is one multiplication and one addition, two roundings, as in the reference.
 _OPTIONS = ("-std=c99", "-O3", "-fPIC", "-ffp-contract=off", "-fvisibility=default")
 #: For this processor; the first that the compiler takes. The bits are the same with each.
@@ -62,9 +67,9 @@ def sources(bundle: Bundle, graphs: list[GraphFile]) -> dict[str, bytes]:
         for name, content in generated.items()
         if name.endswith((".c", ".h")) and "self_test" not in name and "edgetool_filters" not in name
     }
-    for portable, host in _HOST_KERNELS.values():
-        if portable in files:
-            files[host] = (_KERNELS.parent / host).read_bytes()
+    wanted = [host for portable, host in _HOST_KERNELS.values() if portable in files]
+    for file in (*wanted, *_HOST_HEADERS):
+        files[file] = (_KERNELS.parent / file).read_bytes()
     files["native_glue.c"] = Path(__file__).with_name("native_glue.c").read_bytes()
     return files
 
