@@ -97,6 +97,10 @@ class Pace:
         self.every = max(2, math.ceil(window_cost_s / (self._ROOM * self._period_s)))
         self._restart(window_cost_s)
 
+    def rule_out(self) -> None:
+        """Nothing is ever too slow: the source waits for the engine."""
+        self._period_s = math.inf
+
     def relax(self) -> None:
         """Every row again."""
         self.every = 1
@@ -208,6 +212,7 @@ class Estimator:
         self.costs_s: list[float] = []
         self._rings: dict[str, Features] = {}
         self._row = 0
+        self._begun = False
         self._reset()
 
     @property
@@ -219,6 +224,11 @@ class Estimator:
         """Estimates of the grid rows that ``batch`` completes, in order."""
         if batch.restart:
             self._reset()
+            self._begun = True
+        if (
+            not self._begun
+        ):  # put in place in mid-stream: which rows of two inputs belong together is not known
+            return []
         for name, rows in batch.inputs.items():
             self._inputs[name].push(rows)
         count = min(len(each.features) for each in self._inputs.values())
@@ -242,7 +252,7 @@ class Estimator:
         if other.contract.hash != self.contract.hash:
             return False
         self._inputs, self._window, self._rings = other._inputs, other._window, other._rings
-        self._row = other._row
+        self._row, self._begun = other._row, other._begun
         if self.stream:
             self.engine.reset()
             self._replay()

@@ -125,6 +125,8 @@ class Intake:
         self.missing: tuple[str, ...] = tuple(name for each in self.inputs.values() for name in each.streams)
         self.links: dict[int, LinkChange] = {}
         self.newest_ns: int | None = None
+        #: What the newest item was decoded to.
+        self.step = SessionStep((), (), {})
         #: How often rows began anew, the first time included.
         self.restarts = 0
         self._streams: dict[str, list[_Stream]] = {}
@@ -146,7 +148,7 @@ class Intake:
         """The rows that ``item`` settles, or None if there are none."""
         if isinstance(item, LinkChange):
             self.links[item.link] = item
-        step = self.session.take(item)
+        step = self.step = self.session.take(item)
         if isinstance(item, Snapshot) or any(isinstance(r.packet, Descriptor) for r in step.received):
             self._learn()
         if not isinstance(item, Chunk):

@@ -36,6 +36,10 @@ class Publisher:
         self._seconds = dict.fromkeys(State, 0.0)
         self.first_usable_ns: int | None = None
 
+    def begin(self, started_ns: int) -> None:
+        """The clock of the arrival times is another one, and this is now. Only before the first moment."""
+        self._started_ns = self._said_ns = self._since_ns = self._seen_ns = started_ns
+
     def publish(self, estimates: Iterable[Estimate], now_ns: int) -> None:
         """Publish estimates, in order."""
         for estimate in estimates:
