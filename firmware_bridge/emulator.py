@@ -86,9 +86,7 @@ class Emulator:
 
     def _start(self, control: Path) -> None:
         self._process = subprocess.Popen(
-            [PROGRAM, "-M", self.image.board.machine, "-display", "none", "-icount", "shift=0"]
-            + ["-chardev", "pty,id=uart", "-serial", "chardev:uart", "-monitor", "none"]
-            + ["-qmp", f"unix:{control},server=on,wait=off", "-kernel", str(self.image.elf)],
+            [PROGRAM, *self._options(control)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -101,6 +99,12 @@ class Emulator:
                 self.url = str(device["filename"]).removeprefix("pty:")
         if not self.url:
             raise LinkError(f"{self.version} opened no pseudo-terminal for the UART")
+
+    def _options(self, control: Path) -> list[str]:
+        machine = ["-M", self.image.board.machine, "-kernel", str(self.image.elf), "-icount", "shift=0"]
+        uart = ["-chardev", "pty,id=uart", "-serial", "chardev:uart"]
+        rest = ["-display", "none", "-monitor", "none", "-qmp", f"unix:{control},server=on,wait=off"]
+        return machine + uart + rest
 
     def _connect(self, control: Path) -> socket.socket:
         assert self._process is not None and self._process.stderr is not None

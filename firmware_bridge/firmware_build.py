@@ -48,20 +48,37 @@ _M4 = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 _M7 = ("-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv5-sp-d16")
 _M33 = ("-mcpu=cortex-m33", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv5-sp-d16")
 _M55 = ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard")
-_K = 1024
 
-# fmt: off
+#: Memory of the MPS boards that an image may use.
+_MPS_BYTES = 512 * 1024
+
+
+def _mps(name: str, target: str, flags: tuple[str, ...], code: int, ram: int, clock_hz: int) -> Board:
+    port = name.replace("-", "_")
+    return Board(name, target, port, name, flags, code, _MPS_BYTES, ram, _MPS_BYTES, clock_hz)
+
+
 BOARDS: dict[str, Board] = {
     board.name: board
     for board in (
-        Board("mps2-an386", "cortex-m4", "mps2_an386", "mps2-an386", _M4, 0x0, 512 * _K, 0x20000000, 512 * _K, 25_000_000),
-        Board("mps2-an500", "cortex-m7", "mps2_an500", "mps2-an500", _M7, 0x0, 512 * _K, 0x20000000, 512 * _K, 25_000_000),
-        Board("mps2-an505", "cortex-m33", "mps2_an505", "mps2-an505", _M33, 0x10000000, 512 * _K, 0x38000000, 512 * _K, 20_000_000),
-        Board("mps3-an547", "cortex-m55", "mps3_an547", "mps3-an547", _M55, 0x10000000, 512 * _K, 0x30000000, 512 * _K, 32_000_000),
-        Board("stm32f405", "cortex-m4", "stm32f405", "netduinoplus2", _M4, 0x08000000, 1024 * _K, 0x20000000, 128 * _K, 168_000_000),
+        _mps("mps2-an386", "cortex-m4", _M4, 0x0, 0x20000000, 25_000_000),
+        _mps("mps2-an500", "cortex-m7", _M7, 0x0, 0x20000000, 25_000_000),
+        _mps("mps2-an505", "cortex-m33", _M33, 0x10000000, 0x38000000, 20_000_000),
+        _mps("mps3-an547", "cortex-m55", _M55, 0x10000000, 0x30000000, 32_000_000),
+        Board(
+            name="stm32f405",
+            target="cortex-m4",
+            port="stm32f405",
+            machine="netduinoplus2",
+            flags=_M4,
+            code_origin=0x08000000,
+            code_bytes=1024 * 1024,
+            ram_origin=0x20000000,
+            ram_bytes=128 * 1024,
+            clock_hz=168_000_000,
+        ),
     )
 }
-# fmt: on
 
 
 @dataclass(frozen=True)
