@@ -1,12 +1,13 @@
 #!/bin/sh
 # Installs the Debian packages that some tests need: the Arm compiler and QEMU, clang with its sanitizers,
-# Chromium for the report, dbus for BLE without a radio. Without them those tests are skipped, and say so.
+# Chromium for the report, dbus for BLE without a radio, mosquitto for MQTT. Without them those tests are skipped, and say so.
 set -u
 missing=""
 for pair in arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm clang:clang \
   chromium:chromium dbus-daemon:dbus gcc:gcc cmake:cmake; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
+[ -x /usr/sbin/mosquitto ] || command -v mosquitto >/dev/null 2>&1 || missing="$missing mosquitto"
 [ -d /usr/lib/arm-none-eabi ] || missing="$missing libnewlib-arm-none-eabi"
 ls -d /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.asan-* >/dev/null 2>&1 || missing="$missing libclang-rt-14-dev"
 [ -z "$missing" ] && exit 0

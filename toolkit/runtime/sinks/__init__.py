@@ -46,6 +46,18 @@ SCHEMES: dict[str, Scheme] = {
         "unix:///PATH[?format=ndjson|frames]",
         "a socket that several programs on this machine can read",
     ),
+    "mqtt": Scheme(
+        "toolkit.runtime.sinks.mqtt",
+        "MqttSink",
+        "mqtt://[USER@]HOST[:PORT]/TOPIC",
+        "one JSON object a message, to an MQTT broker",
+    ),
+    "mqtts": Scheme(
+        "toolkit.runtime.sinks.mqtt",
+        "MqttSink",
+        "mqtts://[USER@]HOST[:PORT]/TOPIC",
+        "the same over TLS",
+    ),
 }
 
 

@@ -108,4 +108,4 @@ class SinkSettings:
 
 def without_password(url: str) -> str:
     """``url`` with ``user:password@`` as ``user:***@``: what may stand in errors and logs."""
-    return re.sub(r"(//[^/@:]*):[^@]*@", r"\1:***@", url)
+    return re.sub(r"(//[^/@:\[]*):(?!\d{1,5}/).*@", r"\1:***@", url, flags=re.DOTALL)
