@@ -36,6 +36,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "recover": ("toolkit.commands.recover", "what is whole in a cut or damaged recording"),
         "export": ("toolkit.commands.export", "a recording as CSV, Parquet, OpenSim .sto or XDF"),
     },
+    "Run": {
+        "run": ("toolkit.commands.run", "the daemon: sensors in, joint moments out, live"),
+    },
     "Learn": {
         "train": ("toolkit.commands.train", "train a Cross-LSTM on recordings"),
         "data": ("toolkit.commands.data", "list, export or plot recordings"),

@@ -11,10 +11,11 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Item, LinkChange, Source
-from toolkit.errors import EdgetoolError
+from toolkit.errors import EdgetoolError, MissingDependencyError
 from toolkit.runtime.daemon_status import Counters, snapshot
 from toolkit.runtime.estimator import Estimate, Estimator
 from toolkit.runtime.intake import Intake
@@ -31,6 +32,9 @@ from toolkit.runtime.sinks import open_sink
 from toolkit.runtime.source_keeper import SourceKeeper
 from toolkit.runtime.states import MISMATCH
 from toolkit.runtime.status import DaemonStatus
+
+if TYPE_CHECKING:
+    from toolkit.runtime.server.app import DashboardServer
 
 #: How often it is looked whether moments have stopped coming.
 _TICK_S = 0.02
@@ -71,6 +75,7 @@ class Daemon:
         self._said: tuple[State, tuple[str, ...]] | None = None
         self._said_s = -float("inf")
         self._reloading: asyncio.Task[bool] | None = None
+        self.server: DashboardServer | None = None
 
     async def run(self, seconds: float | None = None) -> None:
         """Work until :meth:`stop`, the end of all sources, or for ``seconds``.
@@ -83,6 +88,7 @@ class Daemon:
         await self._open_sinks()
         try:
             self._assemble()
+            await self._serve()
             self.worker.start()
             gc.collect()
             gc.freeze()  # what is there now stays: a collection need not look at it
@@ -91,6 +97,8 @@ class Daemon:
             await self._work(seconds)
             await self._drain()
         finally:
+            if self.server is not None:
+                await self.server.stop()
             await asyncio.gather(*(sink.close() for sink in self.sinks), return_exceptions=True)
             if self.recorder is not None:
                 self.recorder.close(self.intake.session.receiver.ledger())
@@ -179,6 +187,20 @@ class Daemon:
         # A replay waits for the model, so there is no such thing as an engine that is too slow.
         clock = still if self._foreign else time.perf_counter
         return Estimator(model.bundle.contract, model.engine, self.settings.rules, clock)
+
+    async def _serve(self) -> None:
+        if self.settings.server is None:
+            return
+        try:
+            from toolkit.runtime.server.app import DashboardServer
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"[server] needs a package that cannot be imported ({error}): pip install 'edgetool[pi]', or leave out [server]"
+            ) from None
+        server = DashboardServer(self, self.settings.server)
+        await server.start()
+        self.server = server
+        self.journal.info("dashboard", url=server.url)
 
     async def _open_sinks(self) -> None:
         outputs = self.model.bundle.contract.outputs

@@ -1,0 +1,64 @@
+"""Where in a TOML file a value stands, so that an error can name its line."""
+
+from __future__ import annotations
+
+import re
+
+#: ``[table]`` or ``[[array]]`` at the head of a line; a key with its equals sign.
+_HEADER = re.compile(r"\s*(\[{1,2})\s*([^\[\]]+?)\s*\]{1,2}\s*(#.*)?$")
+_KEY = re.compile(
+    r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*="""
+)
+_PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
+
+Path = tuple[str | int, ...]
+
+
+class Lines:
+    """Lines (from 1) of tables and keys, for text that tomllib has taken. Tables of an array are numbered: ``("sinks", 0)``."""
+
+    def __init__(self, text: str) -> None:
+        self._lines: dict[Path, int] = {}
+        arrays: dict[Path, int] = {}
+        table: Path = ()
+        quote = ""
+        for number, line in enumerate(text.splitlines(), 1):
+            inside, quote = quote, _open_quote(line, quote)
+            if inside:  # in the midst of a text of several lines
+                continue
+            header, key = _HEADER.match(line), _KEY.match(line)
+            if header is not None:
+                table = _parts(header[2])
+                if header[1] == "[[":
+                    arrays[table] = arrays.get(table, -1) + 1
+                    table = (*table, arrays[table])
+                self._lines.setdefault(table, number)
+            elif key is not None:
+                self._lines.setdefault((*table, *_parts(key[1])), number)
+
+    def of(self, path: Path) -> int:
+        """The line of the value at ``path``, or of the nearest table or key that holds it; 1 for the file."""
+        while path:
+            if path in self._lines:
+                return self._lines[path]
+            path = path[:-1]
+        return 1
+
+
+def _parts(text: str) -> Path:
+    return tuple(part.strip("\"'") for part in _PART.findall(text))
+
+
+def _open_quote(line: str, quote: str) -> str:
+    """The triple quote that is open at the end of ``line``, if ``quote`` was at its beginning."""
+    at = 0
+    while True:
+        if quote:
+            end = line.find(quote, at)
+            if end < 0:
+                return quote
+            at, quote = end + 3, ""
+        begins = [(line.find(mark, at), mark) for mark in ('"""', "'''") if line.find(mark, at) >= 0]
+        if not begins:
+            return ""
+        at, quote = min(begins)[0] + 3, min(begins)[1]
