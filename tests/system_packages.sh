@@ -4,12 +4,14 @@
 set -u
 missing=""
 for pair in arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm clang:clang \
-  chromium:chromium dbus-daemon:dbus gcc:gcc cmake:cmake; do
+  chromium:chromium dbus-daemon:dbus gcc:gcc cmake:cmake aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
+  qemu-aarch64-static:qemu-user-static debootstrap:debootstrap; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -x /usr/sbin/mosquitto ] || command -v mosquitto >/dev/null 2>&1 || missing="$missing mosquitto"
 [ -d /usr/lib/arm-none-eabi ] || missing="$missing libnewlib-arm-none-eabi"
 ls -d /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.asan-* >/dev/null 2>&1 || missing="$missing libclang-rt-14-dev"
+[ -d /usr/aarch64-linux-gnu/include ] || missing="$missing libc6-dev-arm64-cross"
 [ -z "$missing" ] && exit 0
 run=""
 [ "$(id -u)" = 0 ] || run="sudo -n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -258,95 +257,3 @@ def test_the_library_is_compiled_once(bundles: dict[str, Bundle], monkeypatch: p
     assert before
     engine_of(bundles["small"], "native", "int8")
     assert {p: p.stat().st_mtime_ns for p in cache_folder().iterdir()} == before
-
-
-KERNELS = Path(__file__).parents[2] / "quantization" / "kernels"
-#: Options that choose each variant of the host kernel, with the processor feature it needs to run.
-VARIANTS = {
-    "plain": (["-DET_HOST_PLAIN"], None),
-    "avx2": (["-mavx2"], "avx2"),
-    "vnni": (["-mavx512f", "-mavx512vnni"], "avx512_vnni"),
-}
-COMPARE = r"""
-#include "et_lstm.h"
-#include <stdio.h>
-#include <string.h>
-void et_lstm_step_portable(const et_lstm_numbers *, const et_lstm_weights *, const int8_t *, const int8_t *, int16_t *,
-                           int8_t *);
-static uint32_t seed = 12345u;
-static int32_t draw(int32_t low, int32_t high) {
-    seed = seed * 1664525u + 1013904223u;
-    return low + (int32_t)((seed >> 8) % (uint32_t)(high - low + 1));
-}
-static const int32_t sizes[][2] = {{1, 1}, {3, 15}, {4, 16}, {24, 64}, {9, 64}, {65, 70}, {31, 130}, {512, 17}};
-static et_lstm_weights layers[8];
-static int8_t input[8][4 * 130 * 512], recurrent[8][4 * 130 * 130];
-static int32_t input_bias[8][520], recurrent_bias[8][520];
-int main(void) {
-    for (int l = 0; l < 8; ++l) {
-        const int32_t n = sizes[l][0], h = sizes[l][1];
-        for (int32_t i = 0; i < 4 * h * n; ++i) input[l][i] = (int8_t)draw(-128, 127);
-        for (int32_t i = 0; i < 4 * h * h; ++i) recurrent[l][i] = (int8_t)draw(-128, 127);
-        for (int32_t i = 0; i < 4 * h; ++i) {
-            input_bias[l][i] = draw(-30000, 30000);
-            recurrent_bias[l][i] = draw(-30000, 30000);
-        }
-        const et_lstm_weights made = {n, h, input[l], recurrent[l], input_bias[l], recurrent_bias[l]};
-        layers[l] = made;
-        for (int trial = 0; trial < 40; ++trial) {
-            et_lstm_numbers numbers;
-            for (int g = 0; g < 4; ++g) {
-                numbers.input[g].multiplier = draw(0, 1) ? INT32_MAX : (1 << 30) + draw(0, 1 << 23);
-                numbers.input[g].shift = draw(-10, 2);
-                numbers.recurrent[g].multiplier = (1 << 30) + draw(0, 1 << 23);
-                numbers.recurrent[g].shift = draw(-10, 2);
-            }
-            numbers.forget_cell.multiplier = 1 << 30;
-            numbers.forget_cell.shift = -14;
-            numbers.input_cell.multiplier = 1 << 30;
-            numbers.input_cell.shift = draw(-24, -10);
-            numbers.hidden.multiplier = (1 << 30) + draw(0, 1 << 23);
-            numbers.hidden.shift = draw(-23, -20);
-            numbers.cell_shift = draw(-3, 4);
-            numbers.cell_clip = draw(0, 1) ? draw(1, 32767) : 0;
-            numbers.input_zero_point = 0;
-            numbers.hidden_zero_point = draw(-128, 127);
-            int8_t x[512], before[130], a[130 + 1], b[130 + 1];
-            int16_t ca[130 + 1], cb[130 + 1];
-            for (int32_t i = 0; i < n; ++i) x[i] = (int8_t)draw(-128, 127);
-            for (int32_t i = 0; i < h; ++i) before[i] = (int8_t)draw(-128, 127);
-            for (int32_t i = 0; i <= h; ++i) ca[i] = cb[i] = (int16_t)draw(-32768, 32767);
-            a[h] = b[h] = 77;
-            et_lstm_step(&numbers, &layers[l], x, before, ca, a);
-            et_lstm_step_portable(&numbers, &layers[l], x, before, cb, b);
-            if (memcmp(a, b, (size_t)h + 1) || memcmp(ca, cb, 2 * ((size_t)h + 1))) {
-                printf("layer %d trial %d differs\n", l, trial);
-                return 1;
-            }
-        }
-    }
-    puts("equal");
-    return 0;
-}
-"""
-
-
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_host_kernel_equals_the_portable_one(variant: str, compiler: str, tmp_path: Path) -> None:
-    """All scales and shifts at random, extreme values included, sizes around the vectors'; and nothing beyond the arrays."""
-    options, feature = VARIANTS[variant]
-    if shutil.which(compiler) is None:
-        pytest.skip(f"no {compiler}: this kernel was NOT tested with it")
-    if feature is not None and feature not in Path("/proc/cpuinfo").read_text().split():
-        pytest.skip(f"this processor has no {feature}: the kernel for it was NOT tested")
-    (tmp_path / "compare.c").write_text(COMPARE)
-    strict = ["-std=c99", "-O3", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", f"-I{KERNELS}"]
-    base = [compiler, *strict, *options]
-    portable = ["-Det_lstm_step=et_lstm_step_portable", "-c", str(KERNELS / "et_lstm.c"), "-o", "portable.o"]
-    rest = [str(KERNELS / name) for name in ("et_lstm_host.c", "et_activation.c")]
-    for arguments in (portable, ["compare.c", *rest, "portable.o", "-o", "compare"]):
-        done = subprocess.run([*base, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    said = subprocess.run([tmp_path / "compare"], capture_output=True, text=True, check=False).stdout
-    assert said == "equal\n"

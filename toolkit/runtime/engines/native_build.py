@@ -24,7 +24,7 @@ from toolkit.files import write_bytes
 
 _KERNELS = Path(__file__).parents[3] / "quantization" / "kernels"
 #: Function -> (its portable kernel, the one for hosts that takes its name and calls the other for what it does not do).
-_HOST_KERNELS = {
+HOST_KERNELS = {
     "et_lstm_step": ("kernels/et_lstm.c", "kernels/et_lstm_host.c"),
     "et_mixed_matmul_s16": ("kernels/et_mixed_matmul_s16.c", "kernels/et_mixed_matmul_host.c"),
     "et_dense_s16": ("kernels/et_dense_s16.c", "kernels/et_dense_host.c"),
@@ -67,7 +67,7 @@ def sources(bundle: Bundle, graphs: list[GraphFile]) -> dict[str, bytes]:
         for name, content in generated.items()
         if name.endswith((".c", ".h")) and "self_test" not in name and "edgetool_filters" not in name
     }
-    wanted = [host for portable, host in _HOST_KERNELS.values() if portable in files]
+    wanted = [host for portable, host in HOST_KERNELS.values() if portable in files]
     for file in (*wanted, *_HOST_HEADERS):
         files[file] = (_KERNELS.parent / file).read_bytes()
     files["native_glue.c"] = Path(__file__).with_name("native_glue.c").read_bytes()
@@ -129,7 +129,7 @@ def _compiled(files: Mapping[str, bytes], program: str) -> bytes:
 
 def _link(folder: Path, names: list[str], program: str) -> bytes:
     said = ""
-    replaced = {name: pair[0] for name, pair in _HOST_KERNELS.items() if pair[0] in names}
+    replaced = {name: pair[0] for name, pair in HOST_KERNELS.items() if pair[0] in names}
     rest = [name for name in names if name.endswith(".c") and name not in replaced.values()]
     for tuning in _TUNINGS:
         base = [program, *_OPTIONS, *tuning]
