@@ -58,6 +58,18 @@ SCHEMES: dict[str, Scheme] = {
         "mqtts://[USER@]HOST[:PORT]/TOPIC",
         "the same over TLS",
     ),
+    "lsl": Scheme(
+        "toolkit.runtime.sinks.lsl",
+        "LslSink",
+        "lsl://NAME",
+        "an outlet of the Lab Streaming Layer",
+    ),
+    "recording": Scheme(
+        "toolkit.runtime.sinks.recording",
+        "RecordingSink",
+        "recording:FOLDER",
+        "a new NDJSON file at each start, beside the recording of the sensors",
+    ),
 }
 
 

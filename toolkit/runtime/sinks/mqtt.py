@@ -51,9 +51,9 @@ class MqttSink(QueuedSink):
         if not self._tls and {"ca", "cert", "key"} & set(settings.options):
             raise UsageError(f"sink {self.name!r}: ca, cert and key are for mqtts://, which this is not")
         self._client_id = settings.words("client_id") or ""
-        self._hear, self._tell = socket.socketpair()
-        for end in (self._hear, self._tell):
-            end.setblocking(False)
+        #: Ends the thread's wait for the network: read here, written there.
+        self._hear: socket.socket | None = None
+        self._tell: socket.socket | None = None
         self._client: Client | None = None
         self._sent: deque[MQTTMessageInfo] = deque()
         self._answer: Any = None
@@ -76,18 +76,23 @@ class MqttSink(QueuedSink):
             client.username_pw_set(self._user, password)
         if self._tls:
             client.tls_set_context(_tls_context(self._settings))
+        self._hear, self._tell = socket.socketpair()
+        for end in (self._hear, self._tell):
+            end.setblocking(False)
         self._client = client
 
     async def close(self) -> None:
         """See Sink."""
         await super().close()
-        self._hear.close()
-        self._tell.close()
+        for end in (self._hear, self._tell):
+            if end is not None:
+                end.close()
 
     def wake(self) -> None:
         """Ends the thread's wait for the network."""
-        with suppress(OSError):  # full: it is awake already
-            self._tell.send(b"\0")
+        if self._tell is not None:
+            with suppress(OSError):  # full: it is awake already
+                self._tell.send(b"\0")
 
     def work(self) -> None:
         """Connect, send, and connect again, until the end."""
@@ -157,7 +162,7 @@ class MqttSink(QueuedSink):
     def _turn(self, client: Client, longest_s: float) -> bool:
         """Wait for the network or a moment, and let paho work; whether there still is a connection."""
         connection = client.socket()
-        if connection is None:
+        if connection is None or self._hear is None:
             return False
         poller = select.poll()
         poller.register(connection, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
