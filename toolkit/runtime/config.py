@@ -6,6 +6,7 @@ is checked where they are used, and what is said there is said with the line as 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -105,7 +106,10 @@ class _Reader:
         try:
             self.values: dict[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{path}: not TOML: {error}; mend it there") from None
+            found = re.search(r" \(at line (\d+)", str(error))
+            what = str(error)[: found.start()] if found is not None else str(error)
+            line = found[1] if found is not None else str(len(text.splitlines()))
+            raise InputError(f"{path}:{line}: not TOML: {what}; mend it there") from None
         self._lines = Lines(text)
 
     def wrong(self, where: tuple[str | int, ...], what: str) -> InputError:
