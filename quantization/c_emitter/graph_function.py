@@ -10,7 +10,8 @@ import numpy as np
 
 from quantization.c_emitter import lstm
 from quantization.c_emitter.context import Context
-from quantization.c_emitter.operations import LOWERINGS, Lowering, copy_view, element_type
+from quantization.c_emitter.lowering import Lowering
+from quantization.c_emitter.operations import LOWERINGS, copy_view, element_type
 from quantization.c_emitter.plan import (
     LSTM_STATES,
     Block,

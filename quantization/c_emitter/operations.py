@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.c_emitter import lstm
-from quantization.c_emitter.context import Context
+from quantization.c_emitter.elementwise import fast_product, fast_sum
 from quantization.c_emitter.layout import dense_stream, folded_bias
+from quantization.c_emitter.lowering import Axes, Lowering
 from quantization.c_emitter.plan import View, size
 from quantization.c_emitter.text import ctype, scale
 from quantization.integer_reference import softmax
@@ -28,55 +26,7 @@ from quantization.integer_reference.parameters import (
     matmul_multiplier,
     ratio_multiplier,
 )
-from quantization.ir import ABSENT, Graph, Op
-from toolkit.errors import ModelFileError
-
-Axes = tuple[tuple[int, int], ...]
-
-
-@dataclass
-class Lowering:
-    """One op being turned into C. ``pointer`` gives the C expression of a tensor's first element, ``view`` its layout."""
-
-    context: Context
-    graph: Graph
-    op: Op
-    pointer: Callable[[int], str]
-    view: Callable[[int], View]
-
-    def affine(self, index: int) -> Affine:
-        """Quantization of a tensor."""
-        return lstm.affine(self.graph, index)
-
-    def bits(self, index: int) -> int:
-        """8 or 16."""
-        tensor = self.graph.tensors[index]
-        if tensor.dtype not in (np.dtype(np.int8), np.dtype(np.int16)):
-            raise self.refuse(f"tensor {tensor.name!r} is {tensor.dtype}; only int8 and int16 become C")
-        return 8 * tensor.dtype.itemsize
-
-    def same_bits(self, *indices: int) -> int:
-        """The one width of several tensors."""
-        widths = {self.bits(index) for index in indices}
-        if len(widths) != 1:
-            raise self.refuse("its tensors mix int8 and int16")
-        return widths.pop()
-
-    def refuse(self, reason: str) -> ModelFileError:
-        """The error for an op that has no C."""
-        name = self.graph.tensors[self.op.outputs[0]].name
-        return ModelFileError(f"{self.op.kind} {name!r} cannot become C: {reason}")
-
-    def constant(self, index: int) -> NDArray[Any]:
-        """Data of a constant tensor."""
-        data = self.graph.tensors[index].data
-        if data is None:
-            raise self.refuse(f"tensor {self.graph.tensors[index].name!r} must be constant")
-        return data
-
-    def shape(self, index: int) -> tuple[int, ...]:
-        """Shape of a tensor."""
-        return self.graph.tensors[index].shape
+from quantization.ir import ABSENT, Graph
 
 
 def _fully_connected(low: Lowering) -> list[str]:
@@ -263,6 +213,8 @@ def _additive(low: Lowering, kernel: str, left_shift: int, numerator: float, den
 
 def _add(low: Lowering) -> list[str]:
     a, b, output = (low.affine(i) for i in (*low.op.inputs[:2], low.op.outputs[0]))
+    if (fast := fast_sum(low)) is not None:
+        return fast
     left_shift = 15 if output.bits == 16 else 20
     twice = 2.0 * float(max(a.single, b.single))
     return _additive(low, "et_add", left_shift, twice, (1 << left_shift) * float(output.single))
@@ -280,6 +232,8 @@ def _multiply(low: Lowering) -> list[str]:
     op = low.op
     bits = low.same_bits(*op.inputs[:2], op.outputs[0])
     a, b, output = (low.affine(i) for i in (*op.inputs[:2], op.outputs[0]))
+    if (fast := fast_product(low)) is not None:
+        return fast
     least, most = activation_range(str(op.options.get("fused_activation_function", "NONE")), output)
     fields = [
         _broadcast_axes(low, op.inputs[0], op.inputs[1], low.shape(op.outputs[0])),

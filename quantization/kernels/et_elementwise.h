@@ -39,6 +39,29 @@ typedef struct {
 void et_multiply_s8(const et_multiply *op, const int8_t *a, const int8_t *b, int8_t *y);
 void et_multiply_s16(const et_multiply *op, const int16_t *a, const int16_t *b, int16_t *y);
 
+/* et_add_s16 for operands of one shape, or a minor operand of one element, where major has the larger scale, so that it
+ * counts as major << 14; no limits but int16's. Sums are carried twice, so that the upper word of the product with the
+ * multiplier is the specified first rounding and its addend the half of the second; shifts are 1 to 30.
+ * minor_factor is 2 for major + minor and -2 for major - minor. Of one scale, minor is multiplied by -2^31, shifted by 1
+ * and minor_factor has the other sign. */
+typedef struct {
+    int32_t count;
+    int32_t minor_step; /* 1, or 0 for one element */
+    int32_t minor_multiplier, minor_half, minor_shift, minor_factor;
+    int32_t multiplier, half, shift;
+} et_sum;
+
+void et_sum_s16(const et_sum *op, const int16_t *major, const int16_t *minor, int16_t *y);
+
+/* et_multiply_s16 for operands of one shape, or b of one element; zero points 0, no limits but int16's, shift 1 to 30. */
+typedef struct {
+    int32_t count;
+    int32_t b_step; /* 1, or 0 for one element */
+    int32_t multiplier, half, shift;
+} et_product;
+
+void et_product_s16(const et_product *op, const int16_t *a, const int16_t *b, int16_t *y);
+
 /* y = the smaller of a and b, which have one quantization. */
 void et_minimum_s8(const et_axes *axes, const int8_t *a, const int8_t *b, int8_t *y);
 void et_minimum_s16(const et_axes *axes, const int16_t *a, const int16_t *b, int16_t *y);

@@ -52,6 +52,28 @@ ET_INLINE ET_UNUSED int32_t et_upper_multiply(int32_t a, int32_t b) {
 #endif
 }
 
+/* c + (a * b + 2^31) / 2^32, rounded down; the sum must fit 32 bits. */
+ET_INLINE ET_UNUSED int32_t et_upper_multiply_add(int32_t a, int32_t b, int32_t c) {
+#if defined(__ARM_FEATURE_DSP)
+    int32_t result;
+    __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+    return result;
+#else
+    return c + et_upper_multiply(a, b);
+#endif
+}
+
+/* value limited to int16. */
+ET_INLINE ET_UNUSED int32_t et_limit_s16(int32_t value) {
+#if defined(__ARM_FEATURE_DSP)
+    int32_t result;
+    __asm__("ssat %0, #16, %1" : "=r"(result) : "r"(value));
+    return result;
+#else
+    return et_clamp(value, INT16_MIN, INT16_MAX);
+#endif
+}
+
 /* et_high_multiply for b >= 0. On Arm it is one SMMLAR and a mask: 2 b wraps to 2 b - 2^32 from 2^30 on, which takes
  * a off the upper word, so that a is added again. */
 ET_INLINE ET_UNUSED int32_t et_scale_multiply(int32_t a, int32_t b) {

@@ -1,7 +1,33 @@
 #include "et_elementwise.h"
 
+#if defined(__ARM_FEATURE_MVE)
+#include <arm_mve.h>
+#elif defined(__ARM_FEATURE_DSP)
+#include <string.h>
+
+#include "et_dsp.h"
+#endif
+
 void et_widen(int32_t count, const int8_t *x, int16_t *y) {
-    for (int32_t i = 0; i < count; ++i) {
-        y[i] = x[i];
+#if defined(__ARM_FEATURE_MVE)
+    for (; count >= 8; count -= 8) {
+        vstrhq_s16(y, vldrbq_s16(x));
+        x += 8;
+        y += 8;
+    }
+#elif defined(__ARM_FEATURE_DSP)
+    for (; count >= 4; count -= 4) {
+        int32_t four;
+        memcpy(&four, x, 4);
+        const int32_t even = et_dsp_even_bytes(four);
+        const int32_t odd = et_dsp_odd_bytes(four);
+        const int32_t pair[2] = {et_dsp_pack_bottoms(even, odd), et_dsp_pack_tops(odd, even)};
+        memcpy(y, pair, sizeof pair);
+        x += 4;
+        y += 4;
+    }
+#endif
+    for (; count > 0; --count) {
+        *y++ = *x++;
     }
 }
