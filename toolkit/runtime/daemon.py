@@ -71,7 +71,7 @@ class Daemon:
         self._subscribers: set[asyncio.Queue[Moment]] = set()
         self._failure: BaseException | None = None
         self._newest_ns = self._newest_seen_ns = 0
-        self._foreign = False
+        self._foreign = self._hurried = False
         self._said: tuple[State, tuple[str, ...]] | None = None
         self._said_s = -float("inf")
         self._reloading: asyncio.Task[bool] | None = None
@@ -122,9 +122,11 @@ class Daemon:
         self._subscribers.discard(queue)
 
     def now_ns(self) -> int:
-        """Now, on the clock of the arrival times. A replay's clock goes on from its newest item."""
+        """Now, on the clock of the arrival times. A replay's clock goes on from its newest item, or jumps from one to the next."""
         if not self._foreign:
             return time.monotonic_ns()
+        if self._hurried:
+            return self._newest_ns
         return self._newest_ns + time.monotonic_ns() - self._newest_seen_ns
 
     @property
@@ -253,7 +255,7 @@ class Daemon:
     def _links_changed(self) -> None:
         origin_ns = self.keeper.origin_ns
         if origin_ns is not None and not self._foreign:
-            self._foreign = True
+            self._foreign, self._hurried = True, self.keeper.hurried
             self._newest_ns, self._newest_seen_ns = origin_ns, time.monotonic_ns()
             self.publisher.begin(origin_ns)
             self.worker.estimator.pace.rule_out()
@@ -265,7 +267,11 @@ class Daemon:
         self.counters.estimate_ns = time.monotonic_ns()
         for cost_s in costs_s:
             self.counters.engine_time.add(cost_s * 1e3)
-        self.publisher.publish(estimates, self.now_ns())
+        now_ns = self.now_ns()
+        if self._hurried:
+            now_ns = estimates[-1].arrival_ns
+            self.publisher.catch_up(now_ns, self._trouble)
+        self.publisher.publish(estimates, now_ns)
         if self.counters.first_usable_ns is None and self.publisher.first_usable_ns is not None:
             self.counters.first_usable_ns = self.counters.estimate_ns
 
@@ -284,12 +290,16 @@ class Daemon:
 
     async def _tick(self) -> None:
         while True:
-            trouble = self.intake.trouble
-            self.publisher.tick(self.now_ns(), (State.INVALID, MISMATCH) if trouble is not None else None)
+            if not self._hurried:
+                self.publisher.tick(self.now_ns(), self._trouble)
             if self.recorder is not None:
                 self.recorder.tick(time.monotonic_ns())
             self._tell()
             await asyncio.sleep(_TICK_S)
+
+    @property
+    def _trouble(self) -> tuple[State, str] | None:
+        return (State.INVALID, MISMATCH) if self.intake.trouble is not None else None
 
     def _tell(self) -> None:
         """Log a change of state, at most once a second: on a bad link states flicker."""
@@ -340,5 +350,7 @@ class Daemon:
         if not await asyncio.to_thread(self.worker.stop):
             self.journal.error("model thread does not end")
         await asyncio.sleep(0)  # deliveries that the thread has asked for come first
+        if self._hurried:
+            self.publisher.catch_up(self.now_ns(), self._trouble)
         newest = self.publisher.newest
         self.journal.info("stopped", moments=newest.sequence + 1 if newest is not None else 0)

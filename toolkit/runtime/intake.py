@@ -133,8 +133,7 @@ class Intake:
         self._by_place: dict[Place, _Stream] = {}
         self._known: dict[NodeKey, Descriptor] = {}
         self._next: dict[str, int] = {}
-        self._restart = False
-        self._aligned = False
+        self._restart = True
 
     def streams(self) -> list[tuple[str, str, NodeKey, StreamWatch]]:
         """Input, name, node and watch of every stream that the model uses, in order."""
@@ -157,22 +156,23 @@ class Intake:
         self._look(step, item.arrival_ns)
         if not self._streams:
             return None
-        if self._silent(item.arrival_ns):
+        if not self._restart and self._silent(item.arrival_ns):
             self.realign()
             return None
         return self._batch(step, item.arrival_ns)
 
     def realign(self) -> None:
         """Give up the rows so far: the next begin at row 0 when every stream has come again."""
-        if not self._aligned and self._restart:
-            return
-        self._aligned, self._restart = False, True
-        self.session.align({}, {})
-        for streams in self._streams.values():
-            for each in streams:
-                each.watch.forget()
-                each.values, each.findings, each.source_s = [], [], []
-                each.measured_s = -np.inf
+        names, specs = {}, {}
+        for each in self._by_place.values():
+            names[each.place] = each.name
+            specs[each.name] = each.watch.descriptor.spec
+            each.watch.forget()
+            each.values, each.findings, each.source_s = [], [], []
+            each.measured_s = -np.inf
+        self.session.align(names, specs)
+        self._next = dict.fromkeys(self._streams, 0)
+        self._restart = True
 
     def _learn(self) -> None:
         """Nodes repeat their descriptors; only another one changes something."""
@@ -181,7 +181,7 @@ class Intake:
             self._choose()
 
     def _look(self, step: SessionStep, arrival_ns: int) -> None:
-        """Watch the samples of this step, and align as soon as every stream speaks."""
+        """Watch the samples of this step."""
         if not step.samples:
             return
         boots = {(r.node, id(r.packet)): r.boot for r in step.received}
@@ -190,8 +190,6 @@ class Intake:
             if stream is not None:
                 boot = boots[(samples.key.node, id(samples.data))]
                 stream.watch.take(samples, boot, arrival_ns)
-        if self._streams and not self._aligned and not self._silent(arrival_ns):
-            self._align()
 
     def _silent(self, arrival_ns: int) -> bool:
         """Whether a stream has said nothing for too long."""
@@ -199,16 +197,6 @@ class Intake:
         return any(
             each.watch.heard_ns is None or each.watch.heard_ns < limit_ns for each in self._by_place.values()
         )
-
-    def _align(self) -> None:
-        names, specs = {}, {}
-        for each in self._by_place.values():
-            names[each.place] = each.name
-            specs[each.name] = each.watch.descriptor.spec
-        self.session.align(names, specs)
-        self._next = dict.fromkeys(self._streams, 0)
-        self._aligned, self._restart = True, True
-        self.restarts += 1
 
     def _batch(self, step: SessionStep, arrival_ns: int) -> Batch | None:
         aligner = self.session.aligner
@@ -225,6 +213,7 @@ class Intake:
         if not inputs:
             return None
         restart, self._restart = self._restart, False
+        self.restarts += restart
         return Batch(arrival_ns, restart, inputs, self.error_s)
 
     @property
@@ -261,7 +250,7 @@ class Intake:
         self.trouble = None
         if self._same(found):
             return
-        self._drop()
+        self._streams, self._by_place = {}, {}
         for name, places in found.items():
             names = self.inputs[name].streams
             self._streams[name] = [
@@ -269,11 +258,11 @@ class Intake:
                 for text, (place, descriptor) in zip(names, places)
             ]
             self._by_place.update((each.place, each) for each in self._streams[name])
+        self.realign()
 
     def _drop(self) -> None:
-        if self._streams:
-            self.realign()
         self._streams, self._by_place = {}, {}
+        self.realign()
 
     def _same(self, found: Mapping[str, list[tuple[Place, StreamDescriptor]]]) -> bool:
         have = {n: [(s.place, s.watch.descriptor) for s in streams] for n, streams in self._streams.items()}

@@ -66,6 +66,14 @@ class Publisher:
             return
         self._out(self._silence(now_ns, since_ns, trouble))
 
+    def catch_up(self, now_ns: int, trouble: tuple[State, str] | None = None) -> None:
+        """All ticks up to ``now_ns`` at once, for a clock that jumps from item to item."""
+        step_ns = round(1e9 / self.rules.stale_hz)
+        at_ns = self._said_ns + step_ns
+        while at_ns < now_ns:
+            self.tick(at_ns, trouble)
+            at_ns += step_ns
+
     def seconds(self, now_ns: int) -> dict[State, float]:
         """How long each state has lasted in all."""
         result = dict(self._seconds)

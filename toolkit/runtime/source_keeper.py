@@ -71,6 +71,13 @@ class SourceKeeper:
         known = [origin for origin in origins if origin is not None]
         return min(known) if len(known) == len(origins) else None
 
+    @property
+    def hurried(self) -> bool:
+        """Whether all sources go as fast as they can: then there is no now, only the times of the items."""
+        return self.origin_ns is not None and all(
+            each.source is not None and each.source.url.options.get("speed") == "max" for each in self._kept
+        )
+
     async def __aiter__(self) -> AsyncIterator[Item]:
         self._tasks = [asyncio.create_task(self._keep(each)) for each in self._kept]
         try:

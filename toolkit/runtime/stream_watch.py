@@ -127,7 +127,7 @@ class StreamWatch:
         start_s = float(samples.times_s[0])
         if self._boot is None or boot != self._boot:
             if self._boot is not None:
-                self._note(self._newest_s, start_s, Finding.REBOOT)
+                self._note(*self._between(start_s), Finding.REBOOT)
             self._boot, self._next = boot, (first + count) % _TURN
             return True
         ahead = (first - self._next + _TURN // 2) % _TURN - _TURN // 2
@@ -135,10 +135,13 @@ class StreamWatch:
             self._fill(first, count)
             return False
         if ahead:
-            span = _Span(self._newest_s, start_s, Finding.GAP, (boot, self._next, first))
-            self._add(span)
+            self._add(_Span(*self._between(start_s), Finding.GAP, (boot, self._next, first)))
         self._next = (first + count) % _TURN
         return True
+
+    def _between(self, start_s: float) -> tuple[float, float]:
+        """From the newest sample to the next, which another life's clock may place before it: rows up to there are gone."""
+        return min(self._newest_s, start_s), max(self._newest_s, start_s)
 
     def _fill(self, first: int, count: int) -> None:
         """A late packet: if it closes a whole noted loss, there was none. (Half of one stays noted: safe, and rare.)"""
