@@ -10,6 +10,7 @@ import numpy as np
 
 from quantization.c_emitter import lstm
 from quantization.c_emitter.context import Context
+from quantization.c_emitter.dense import read_narrow
 from quantization.c_emitter.lowering import Lowering
 from quantization.c_emitter.operations import LOWERINGS, copy_view, element_type
 from quantization.c_emitter.plan import (
@@ -122,6 +123,8 @@ class GraphFunction:
         self, context: Context, graph: Graph, links: tuple[StateLink, ...], *, carried: bool
     ) -> None:
         self.context, self.graph, self.links, self.carried = context, graph, links, carried
+        widenings = {op.outputs[0]: op.inputs[0] for op in graph.ops if self._only_widens(op)}
+        self.graph = graph = read_narrow(graph, context, widenings)
         state_inputs = {link.before for link in links}
         state_outputs = {link.after for link in links}
         inputs = [i for i in graph.inputs if i not in state_inputs]

@@ -134,13 +134,28 @@ def mve_stream(weights: LstmWeights) -> NDArray[np.int8]:
     return np.ascontiguousarray(np.concatenate(parts, axis=-1)).reshape(-1)
 
 
-def dense_stream(matrix: NDArray[np.int8]) -> NDArray[np.int32]:
-    """The words of ``et_dense_rows.S``: per four units and four columns, columns (0, 1) and (2, 3) of two paired rows."""
+def dense_dsp_stream(matrix: NDArray[np.int8], bias: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The words of ``et_dense_dsp.S``: per four units their paired biases, then per four columns the paired rows."""
     units, depth = matrix.shape
     padded = np.pad(matrix.astype(np.int64), ((0, -units % 4), (0, 0)))
     rows = padded.reshape(-1, 2, 2, depth)  # group, pair, row of the pair, column
     lanes = rows[:, :, 0] + 256 * rows[:, :, 1]
     pairs = (lanes & 0xFFFF).reshape(len(rows), 2, depth // 4, 2, 2)
     words = pairs[..., 0] | pairs[..., 1] << 16
-    ordered = np.ascontiguousarray(words.transpose(0, 2, 1, 3))  # group, block, pair, half
-    return ordered.reshape(-1).astype(np.uint32).view(np.int32)
+    ordered = words.transpose(0, 2, 1, 3).reshape(len(rows), -1)  # group, block, pair, half
+    low, high = np.moveaxis(np.pad(bias, (0, -units % 4)).reshape(-1, 2, 2), -1, 0)
+    both = low + 256 * high
+    biases = np.stack([both, both >> 32, low], axis=-1).reshape(len(rows), 6)
+    stream = np.concatenate([biases, ordered], axis=1).reshape(-1)
+    return (stream & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+
+
+def dense_mve_stream(matrix: NDArray[np.int8], bias: NDArray[np.int64], columns: int) -> NDArray[np.int32]:
+    """The words of ``et_dense_mve.S``: per four units their biases, then per ``columns`` columns four pieces of rows."""
+    units, depth = matrix.shape
+    groups = blocks(units)
+    padded = np.pad(matrix, ((0, 4 * groups - units), (0, -depth % columns)))
+    rows = padded.reshape(groups, 4, -1, columns).transpose(0, 2, 1, 3)
+    weights = np.ascontiguousarray(rows).reshape(groups, -1).view("<i4")
+    biases = np.pad(bias.astype("<i4"), (0, 4 * groups - units)).reshape(groups, 4)
+    return np.concatenate([biases, weights], axis=1).reshape(-1)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from quantization.c_emitter.dense import fully_connected, upper_factor
 from quantization.c_emitter.elementwise import fast_product, fast_sum
-from quantization.c_emitter.layout import dense_stream, folded_bias
 from quantization.c_emitter.lowering import Axes, Lowering
 from quantization.c_emitter.plan import View, size
 from quantization.c_emitter.text import ctype, scale
@@ -26,91 +26,7 @@ from quantization.integer_reference.parameters import (
     matmul_multiplier,
     ratio_multiplier,
 )
-from quantization.ir import ABSENT, Graph
-
-
-def _fully_connected(low: Lowering) -> list[str]:
-    op, pool = low.op, low.context.pool
-    bits = low.same_bits(op.inputs[0], op.outputs[0])
-    weights, values, output = (low.affine(i) for i in (op.inputs[1], op.inputs[0], op.outputs[0]))
-    matrix = low.constant(op.inputs[1])
-    if matrix.dtype != np.int8 or weights.zero_point != 0:
-        raise low.refuse("its weights must be symmetric int8")
-    bias = None
-    if len(op.inputs) > 2 and op.inputs[2] != ABSENT:
-        bias = low.constant(op.inputs[2])
-    units, depth = matrix.shape
-    rows = size(low.graph, op.inputs[0]) // depth
-    multipliers, shifts = (np.atleast_1d(v) for v in matmul_multiplier(values, weights, float(output.single)))
-    least, most = activation_range(str(op.options.get("fused_activation_function", "NONE")), output)
-    limits = [str(int(multipliers.size > 1)), str(least), str(most)]
-    pairs = list(zip(multipliers.tolist(), shifts.tolist()))
-    x, y = low.pointer(op.inputs[0]), low.pointer(op.outputs[0])
-    if bits == 8:
-        folded = folded_bias(matrix, None if bias is None else bias.astype(np.int32), values.zero_point)
-        scales = pool.scales("scales", pairs)
-        fields = [
-            str(rows),
-            str(depth),
-            str(units),
-            pool.array("weights", matrix),
-            pool.array("bias", folded),
-        ]
-        fields += [scales, limits[0], str(output.zero_point), *limits[1:]]
-        low.context.use("et_fully_connected_s8.c", header="et_fully_connected.h")
-        layer = pool.struct("dense", "et_fully_connected", fields)
-        return [f"et_fully_connected_s8(&{layer}, {x}, {y});"]
-    wide = np.zeros(units, np.int64) if bias is None else bias.astype(np.int64)
-    factors = [upper_factor(pair) for pair in pairs]
-    reach = int((np.abs(matrix.astype(np.int64)).sum(axis=1) * 32768 + np.abs(wide)).max())
-    if reach < 2**31 and None not in factors:
-        return _dense(
-            low, matrix, wide.astype(np.int32), factors, [str(rows), str(depth), str(units)], limits
-        )
-    low.context.notes.append(
-        f"FULLY_CONNECTED {low.graph.tensors[op.outputs[0]].name!r} has 64-bit sums: they can reach {reach}"
-    )
-    fields = [str(rows), str(depth), str(units), pool.array("weights", matrix), pool.array("bias", wide)]
-    layer = pool.struct("dense", "et_fully_connected_wide", [*fields, pool.scales("scales", pairs), *limits])
-    low.context.use("et_fully_connected_s16.c", header="et_fully_connected.h")
-    return [f"et_fully_connected_s16(&{layer}, {x}, {y});"]
-
-
-def upper_factor(pair: tuple[int, int]) -> int | None:
-    """The factor whose product's upper word is TFLM's 16-bit multiplier with one rounding; None if it has none.
-
-    (v * reduced + 2^(total - 1)) >> total is (v * factor + 2^31) >> 32 with factor = reduced << (32 - total).
-    """
-    multiplier, shift = pair
-    reduced = (multiplier + (1 << 15)) >> 16 if multiplier < 0x7FFF0000 else 0x7FFF
-    total = 15 - shift
-    factor = reduced << (32 - total) if 1 <= total <= 32 else 2**31
-    return factor if factor < 2**31 else None
-
-
-def _dense(
-    low: Lowering,
-    matrix: NDArray[np.int8],
-    bias: NDArray[np.int32],
-    factors: list[int | None],
-    shape: list[str],
-    limits: list[str],
-) -> list[str]:
-    """FULLY_CONNECTED on int16 with 32-bit sums, on DSP cores with paired rows."""
-    pool = low.context.pool
-    kernel = "et_dense_s16"
-    weights = ""
-    if low.context.dsp and matrix.shape[1] % 8 == 0 and int(matrix.min()) >= -127:
-        kernel = "et_dense_s16_paired"
-        stream = pool.array("dense_stream", dense_stream(matrix))
-        weights = f"(const int8_t *){stream}"
-        low.context.use(f"{kernel}.c", "et_dense_rows.S", header="et_dense.h")
-    else:
-        weights = pool.array("weights", matrix)
-        low.context.use(f"{kernel}.c", header="et_dense.h")
-    packed = pool.array("factors", np.array(factors, np.int32))
-    layer = pool.struct("dense", "et_dense", [*shape, weights, pool.array("bias", bias), packed, *limits])
-    return [f"{kernel}(&{layer}, {low.pointer(low.op.inputs[0])}, {low.pointer(low.op.outputs[0])});"]
+from quantization.ir import Graph
 
 
 def _matrix_strides(view: View, transposed: bool) -> tuple[Axes, tuple[int, int], tuple[int, int]]:
@@ -402,7 +318,7 @@ LOWERINGS: dict[str, Callable[[Lowering], list[str]]] = {
     "ADD": _add,
     "BATCH_MATMUL": _batch_matmul,
     "CONCATENATION": _concatenation,
-    "FULLY_CONNECTED": _fully_connected,
+    "FULLY_CONNECTED": fully_connected,
     "MEAN": _mean,
     "MINIMUM": _minimum,
     "MUL": _multiply,

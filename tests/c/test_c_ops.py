@@ -71,6 +71,26 @@ def dense(draw: Draw, n: int, dtype: Any) -> Graph:
     return build.build((x,), (y,))
 
 
+def rows_of_dense(draw: Draw, n: int, *, widened: bool = False) -> Graph:
+    """int16 layers with 32-bit sums, as assembly has them: depth n and 8 n in turn, one or two rows, ReLU or none."""
+    build = GraphBuilder("rows")
+    depth, rows, units = n * int(draw.choice([1, 8])), int(draw.integers(1, 3)), int(draw.integers(1, 10))
+    one = Quantization.per_tensor(0.01)
+    x = fed = build.add("x", (rows, depth), np.int8 if widened else np.int16, one)
+    if widened:
+        x = build.add("x16", (rows, depth), np.int16, one)
+        build.op("QUANTIZE", (fed,), (x,))
+    scales = draw.uniform(0.001, 0.02, units if draw.integers(2) else 1).astype(np.float32)
+    kind = Quantization(scales, np.zeros(len(scales), np.int64))
+    weights = build.constant("w", np.maximum(values(draw, (units, depth), np.int8), -127), kind)
+    bias = draw.integers(-(2**24), 2**24, units)
+    b = build.constant("b", bias.astype(np.int64), Quantization.per_tensor(0.001))
+    y = build.add("y", (rows, units), np.int16, affine(draw, np.int16, 0.05, 2.0))
+    options = {"fused_activation_function": "RELU"} if draw.integers(2) else {}
+    build.op("FULLY_CONNECTED", (x, weights, b), (y,), **options)
+    return build.build((fed,), (y,))
+
+
 def product(draw: Draw, n: int, dtype: Any, *, widened: bool = False) -> Graph:
     """[heads, rows, n] times [heads, n, columns], either operand transposed or not."""
     build = GraphBuilder("product")
@@ -131,6 +151,8 @@ CASES: dict[str, Callable[[Draw, int], Graph]] = {
     },
     "FULLY_CONNECTED int8": lambda d, n: dense(d, n, np.int8),
     "FULLY_CONNECTED int16": lambda d, n: dense(d, n, np.int16),
+    "FULLY_CONNECTED int16, 32-bit sums": lambda d, n: rows_of_dense(d, n),
+    "FULLY_CONNECTED int16 by widened int8": lambda d, n: rows_of_dense(d, n, widened=True),
     "BATCH_MATMUL int8": lambda d, n: product(d, n, np.int8),
     "BATCH_MATMUL int16": lambda d, n: product(d, n, np.int16),
     "BATCH_MATMUL int16 by int8": lambda d, n: product(d, n, np.int16, widened=True),
