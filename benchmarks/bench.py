@@ -66,7 +66,8 @@ def bench(
     report = Report(
         bundle=_about(loaded),
         data=evaluation,
-        runs=runs,
+        runs=tuple(run for run in runs if run.measured.rows is None),
+        devices=tuple(run for run in runs if run.measured.rows is not None),
         skipped=skipped,
         budgets=check(runs, max_rmse_increase, max_p99_us),
         machine=machine.describe(),

@@ -25,7 +25,8 @@ class Measured:
     ``how`` tells how the numbers were obtained. ``figures`` are a target's further figures for the JSON
     (say instructions, flash, stack), each with its own label there. ``judged_latency`` is False where the time is
     not that of a deployment (TFLM on a workstation), so that no time budget is held against it. ``converter``
-    is whose graph it is: a peer's is there to compare with.
+    is whose graph it is: a peer's is there to compare with. ``rows`` are the windows that were run where a target takes
+    only a part of them (None: all); ``estimates`` has their number of rows.
     """
 
     target: str
@@ -40,6 +41,7 @@ class Measured:
     judged_latency: bool = True
     converter: str = "edgetool"
     figures: Mapping[str, Any] = field(default_factory=dict)
+    rows: NDArray[np.int64] | None = None
 
     @property
     def is_baseline(self) -> bool:
@@ -102,7 +104,10 @@ class Budgets:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything a bench found. ``runs`` begins with the float baseline; ``command`` repeats the bench."""
+    """Everything a bench found. ``runs`` begins with the float baseline; ``command`` repeats the bench.
+
+    ``devices`` are the rows of targets that ran a part of the windows, each judged on the rows it ran.
+    """
 
     bundle: Mapping[str, Any]
     data: Evaluation
@@ -113,6 +118,7 @@ class Report:
     threads: int
     seed: int
     command: str
+    devices: tuple[Run, ...] = ()
 
     @property
     def baseline(self) -> Run:

@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks import report_devices
 from benchmarks.accuracy import Interval
 from benchmarks.budgets import deployed
 from benchmarks.report import Report, Run
+from benchmarks.report_text import number, signed
 
 #: What each kind of data is called wherever a person reads it.
 KIND_NAMES = {
@@ -29,6 +31,8 @@ def show(report: Report, console: Console | None = None) -> None:
     console.print(_accuracy_table(report))
     console.print(_latency_table(report))
     console.print(_joint_table(report))
+    if report.devices:
+        report_devices.show(report, console)
     for line in _notes(report):
         console.print(line, style="dim")
     for one in report.budgets.broken:
@@ -167,16 +171,6 @@ def _pair(own: float, other: float) -> str:
 def short_joint(name: str) -> str:
     """``knee_extension_moment`` as "knee extension"."""
     return name.removesuffix("_moment").replace("_", " ")
-
-
-def number(value: float, digits: int) -> str:
-    """With a fixed number of digits; "-" for what cannot be computed."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
-
-
-def signed(value: float) -> str:
-    """Two digits with a sign; "-" for what cannot be computed."""
-    return f"{value:+.2f}" if math.isfinite(value) else "-"
 
 
 def interval(value: Interval | None, digits: int) -> str:

@@ -8,10 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from benchmarks import report_plots
+from benchmarks import report_devices, report_plots
 from benchmarks.budgets import deployed
 from benchmarks.report import Report, Run
-from benchmarks.report_console import KIND_NAMES, interval, number, row_name, short_joint, signed
+from benchmarks.report_console import KIND_NAMES, interval, row_name, short_joint
+from benchmarks.report_text import number, signed
 from toolkit import __version__
 from toolkit.files import write_bytes
 
@@ -47,6 +48,7 @@ def page(report: Report) -> str:
         increases=_figures(report_plots.increase_by_task(report, rows)),
         latency_note=_latency_note(report),
         latency=_figures(report_plots.latencies(report)),
+        devices=_devices(report),
         how=_how(report),
         command=_text(report.command),
         footer=f"edgetool {__version__}. The same figures for machines: <code>edgetool bench --json FILE</code>.",
@@ -170,6 +172,23 @@ def _more(report: Report) -> str:
     return _table(head, rows)
 
 
+def _devices(report: Report) -> str:
+    """The section of devices, or nothing."""
+    if not report.devices:
+        return ""
+    accuracy = _table(
+        report_devices.ACCURACY_HEAD, [[_text(c) for c in r] for r in report_devices.accuracy_rows(report)]
+    )
+    memory = _table(
+        report_devices.MEMORY_HEAD, [[_text(c) for c in r] for r in report_devices.memory_rows(report)]
+    )
+    notes = " ".join(report_devices.notes(report))
+    return (
+        f'<section id="devices"><h2>On devices</h2><p class="soft">{_text(notes)}</p>'
+        f'<div class="wide">{accuracy}</div><div class="wide">{memory}</div></section>'
+    )
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of cells that are HTML already."""
     heading = "".join(f"<th>{name}</th>" for name in head)
@@ -283,7 +302,7 @@ def _how(report: Report) -> str:
             f"{report.machine['processor']}, {report.machine['architecture']}, Python {report.machine['python']}",
         ),
     ]
-    for run in report.runs:
+    for run in (*report.runs, *report.devices):
         measured = run.measured
         label = measured.latency.label if measured.latency else "not timed"
         entries.append(

@@ -22,7 +22,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "data": _data(report.data),
         "machine": dict(report.machine),
         "settings": {"threads": report.threads, "seed": report.seed},
-        "runs": [_run(run) for run in report.runs],
+        "runs": [_run(run) for run in (*report.runs, *report.devices)],
         "skipped": [vars(one) for one in report.skipped],
         "budgets": {
             "max_rmse_increase_pct": report.budgets.max_rmse_increase_pct,

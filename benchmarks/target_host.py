@@ -42,11 +42,24 @@ class _Row:
 def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
     """Accuracy of each engine on all windows, then latency with the engines taking turns."""
     rows, skipped = _load(job, target)
+    return _judge_rows(job, target, rows), skipped
+
+
+def judge_float(job: Job) -> list[Measured]:
+    """The float rows that every other row is compared with: the baseline, and the float stream if there is one."""
+    rows = [_Row(BASELINE, None, load(BASELINE, job.checkpoint, None, job.threads))]
+    for graph in job.graphs:
+        if (graph.graph, graph.scheme) == ("stream", "float32"):
+            rows.append(_Row("litert", graph, load("litert", job.checkpoint, graph, job.threads)))
+    return _judge_rows(job, "host", rows)
+
+
+def _judge_rows(job: Job, target: str, rows: list[_Row]) -> list[Measured]:
     estimates = [_estimate(job, row) for row in rows]
     job.progress("latency", 0, 1)
     times = measure({row.name: row.loaded.single_call(job.data) for row in rows})
     job.progress("latency", 1, 1)
-    measured = [
+    return [
         Measured(
             target=target,
             engine=row.engine,
@@ -62,7 +75,6 @@ def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
         )
         for row, moments in zip(rows, estimates)
     ]
-    return measured, skipped
 
 
 def _load(job: Job, target: str) -> tuple[list[_Row], list[Skipped]]:

@@ -44,14 +44,19 @@ class Judge(Protocol):
 #: Kind of target (the text before any colon) -> module with ``judge``.
 TARGETS: dict[str, str] = {
     "host": "benchmarks.target_host",
+    "qemu": "benchmarks.target_qemu",
+    "serial": "benchmarks.target_serial",
 }
+
+#: How targets are written.
+EXAMPLES = ("host", "qemu:cortex-m4", "serial:/dev/ttyACM0")
 
 
 def judge_for(target: str) -> Judge:
     """The ``judge`` function for a target; UsageError names the kinds there are."""
     kind = target.partition(":")[0]
-    if kind not in TARGETS or (kind == "host" and target != "host"):
-        raise UsageError(f"target {target!r} is not known; allowed: {', '.join(TARGETS)}")
+    if kind not in TARGETS or (kind == "host") != (":" not in target):
+        raise UsageError(f"target {target!r} is not known; allowed: {', '.join(EXAMPLES)}")
     judge: Judge = importlib.import_module(TARGETS[kind]).judge
     return judge
 
@@ -59,7 +64,7 @@ def judge_for(target: str) -> Judge:
 def require_known(targets: Sequence[str]) -> None:
     """UsageError for an unknown, missing or repeated target, before any work is done."""
     if not targets:
-        raise UsageError(f"no target is given; allowed: {', '.join(TARGETS)}")
+        raise UsageError(f"no target is given; allowed: {', '.join(EXAMPLES)}")
     for place, target in enumerate(targets):
         judge_for(target)
         if target in targets[:place]:

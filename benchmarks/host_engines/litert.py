@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.engines import CannotRunError, HostEngine, Size, Tick
 from benchmarks.evaluation import Evaluation
 from benchmarks.host_engines.window_graph import WindowFormat, require_window_graph
-from benchmarks.native_output import native_stderr
+from quantization.native_output import native_stderr
 from quantization.engines import GraphFile
 from quantization.stored_numbers import TensorFormat, decode, encode
 from toolkit.errors import ModelFileError

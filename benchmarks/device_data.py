@@ -1,0 +1,192 @@
+"""What a device is fed in a bench: a stated part of the host's windows, in the model's own integers, and what must come back.
+
+A window takes a second on a slow link, so a device runs some of the windows and the first seconds of every recording. The
+float model is judged on the same rows, so that increase and error compare like with like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.targets import Job
+from quantization.engines import GraphFile
+from quantization.integer_reference import Interpreter
+from quantization.ir import Graph
+from quantization.stored_numbers import TensorFormat, decode, encode
+from quantization.tflite_file import read
+from toolkit.errors import UsageError
+
+#: Windows a device runs, spread evenly over the host's; and recordings, spread evenly, with their first steps from reset.
+WINDOWS = 200
+STEPS = 700
+RECORDINGS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class WindowData:
+    """``rows`` of the evaluation; integer ``inputs`` (n, T, channels) of each stream, ``expected`` (n, outputs)."""
+
+    rows: NDArray[np.int64]
+    inputs: tuple[NDArray[Any], ...]
+    expected: NDArray[Any]
+    output: TensorFormat
+
+
+@dataclass(frozen=True, eq=False)
+class StreamData:
+    """Runs from reset: ``inputs`` and ``expected`` by run, (steps, channels) and (steps, outputs).
+
+    ``recordings`` are those of the runs. ``rows`` are the evaluation's windows that end within them; ``place`` (n, 2) their
+    run and step.
+    """
+
+    recordings: tuple[int, ...]
+
+    rows: NDArray[np.int64]
+    place: NDArray[np.int64]
+    inputs: tuple[tuple[NDArray[Any], ...], ...]
+    expected: tuple[NDArray[Any], ...]
+    output: TensorFormat
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceData:
+    """Both graphs' data; ``stream`` is None if the bundle has no int8 stream graph."""
+
+    window: WindowData
+    stream: StreamData | None
+    window_graph: Graph
+    stream_graph: Graph | None
+
+
+_KEPT: list[tuple[int, DeviceData]] = []
+
+
+def device_data(job: Job) -> DeviceData:
+    """The data of a job, computed once for all its devices; UsageError for a bundle without int8 graphs."""
+    if _KEPT and _KEPT[0][0] == id(job):
+        return _KEPT[0][1]
+    graphs = {graph.graph: graph for graph in job.graphs if graph.scheme == "int8"}
+    if "window" not in graphs:
+        raise UsageError(
+            "a device runs the int8 graphs, and this bundle has none: convert it with --scheme int8"
+        )
+    window_graph = read(graphs["window"].content, graphs["window"].file)
+    window = _window_data(job, window_graph)
+    stream, stream_graph = None, None
+    if "stream" in graphs:
+        stream_graph = read(graphs["stream"].content, graphs["stream"].file)
+        stream = _stream_data(job, graphs["stream"], stream_graph)
+    data = DeviceData(window, stream, window_graph, stream_graph)
+    _KEPT[:] = [(id(job), data)]
+    return data
+
+
+def moments(values: NDArray[Any], form: TensorFormat) -> NDArray[np.float32]:
+    """Nm/kg of a device's integers."""
+    return decode(values, form)
+
+
+def _window_data(job: Job, graph: Graph) -> WindowData:
+    count = min(WINDOWS, len(job.data.windows))
+    rows = np.unique(np.linspace(0, len(job.data.windows) - 1, count).astype(np.int64))
+    inputs = tuple(
+        encode(job.data.windows.inputs[form.name][rows], form) for form in _formats(graph, _streams(job))
+    )
+    interpreter, output = Interpreter(graph), _output(graph)
+    expected = []
+    for number in range(len(rows)):
+        job.progress("reference windows", number + 1, len(rows))
+        interpreter.reset()
+        interpreter.run([values[number : number + 1] for values in inputs])
+        expected.append(interpreter.tensor_at(graph.outputs[0]).reshape(-1).copy())
+    return WindowData(rows, inputs, np.stack(expected), output)
+
+
+def _stream_data(job: Job, file: GraphFile, graph: Graph) -> StreamData:
+    assert file.state is not None
+    formats = _formats(graph, _streams(job))
+    output = _output(graph)
+    inputs, expected, rows, places = [], [], [], []
+    chosen = _recordings(job)
+    for number, recording in enumerate(chosen):
+        job.progress("reference steps", number, len(chosen))
+        sequence = job.data.sequences[recording].inputs
+        mine = np.flatnonzero((job.data.windows.recording == recording) & (job.data.sequence_row < STEPS))
+        steps = int(job.data.sequence_row[mine].max()) + 1
+        samples = tuple(encode(sequence[form.name][:steps], form) for form in formats)
+        inputs.append(samples)
+        expected.append(_reference_steps(graph, file.state["carried"], formats, samples))
+        rows.append(mine)
+        places.append(np.stack([np.full(len(mine), number), job.data.sequence_row[mine]], axis=1))
+    job.progress("reference steps", len(chosen), len(chosen))
+    return StreamData(
+        recordings=chosen,
+        rows=np.concatenate(rows),
+        place=np.concatenate(places),
+        inputs=tuple(inputs),
+        expected=tuple(expected),
+        output=output,
+    )
+
+
+def _recordings(job: Job) -> tuple[int, ...]:
+    """Recordings with windows among their first steps, at most RECORDINGS, spread evenly."""
+    early = np.unique(job.data.windows.recording[job.data.sequence_row < STEPS])
+    if not len(early):
+        raise UsageError(f"no window of the test part ends within the first {STEPS} steps of a recording")
+    places = np.unique(np.linspace(0, len(early) - 1, min(RECORDINGS, len(early))).astype(int))
+    return tuple(int(early[place]) for place in places)
+
+
+def _reference_steps(
+    graph: Graph,
+    carried: Sequence[Any],
+    formats: Sequence[TensorFormat],
+    samples: Sequence[NDArray[Any]],
+) -> NDArray[Any]:
+    """Outputs (steps, outputs) of the integer reference from reset."""
+    interpreter = Interpreter(graph)
+    state = {
+        c["input"]: np.full(graph.tensor(c["input"]).shape, int(c["initial"]), graph.tensor(c["input"]).dtype)
+        for c in carried
+    }
+    outputs = []
+    for step in range(len(samples[0])):
+        feed = dict(state)
+        for form, values in zip(formats, samples):
+            feed[form.name] = values[step].reshape(form.shape)
+        interpreter.run(feed)
+        state = {c["input"]: interpreter.tensor(c["output"]) for c in carried}
+        outputs.append(interpreter.tensor_at(graph.outputs[0]).reshape(-1).copy())
+    return np.stack(outputs)
+
+
+def _streams(job: Job) -> tuple[str, ...]:
+    return tuple(item.stream.name for item in job.data.contract.inputs)
+
+
+def _formats(graph: Graph, streams: Sequence[str]) -> list[TensorFormat]:
+    return [_format(graph, graph.index(name)) for name in streams]
+
+
+def _output(graph: Graph) -> TensorFormat:
+    return _format(graph, graph.outputs[0])
+
+
+def _format(graph: Graph, place: int) -> TensorFormat:
+    tensor = graph.tensors[place]
+    quantization = tensor.quantization
+    if quantization is None:
+        raise UsageError(
+            f"tensor {tensor.name!r} of the int8 graph is {tensor.dtype}; a device takes and gives integers: "
+            "convert with --engine native"
+        )
+    return TensorFormat(
+        tensor.name, tensor.shape, tensor.dtype, float(quantization.scale[0]), int(quantization.zero_point[0])
+    )

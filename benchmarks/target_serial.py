@@ -1,0 +1,44 @@
+"""``serial:/dev/ttyACM0``: a board that runs this bundle's firmware. Cycles and times are measured on it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from benchmarks.report import Measured, Skipped
+from benchmarks.target_device import Board, judge_link, require_int8
+from benchmarks.target_qemu import write_c
+from benchmarks.targets import Job
+from firmware_bridge.firmware_build import header_facts
+from firmware_bridge.target_link import TargetLink, open_port
+from quantization.bundle import Bundle
+from toolkit import __version__
+from toolkit.errors import UsageError
+
+HOW = "generated C in the firmware image on the board itself; cycles by its own counter, windows sent over its UART"
+
+
+def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
+    """Ask the board who it is, feed it, compare. ContractError if it does not run this bundle's model."""
+    port = target.partition(":")[2]
+    if not port:
+        raise UsageError(f"target {target!r} names no port; say for instance serial:/dev/ttyACM0")
+    model_bytes = require_int8(job)
+    with TargetLink(open_port(port), target) as link:
+        board = Board(
+            target=target,
+            label="measured",
+            how=HOW,
+            version=f"edgetool {__version__}",
+            model_bytes=model_bytes,
+            model_hash=model_hash(job.bundle),
+            contract_hash=job.checkpoint.contract.hash,
+        )
+        return judge_link(job, board, link), []
+
+
+def model_hash(bundle: Path) -> str:
+    """The hash that the generated C of a bundle carries, whatever the core."""
+    with tempfile.TemporaryDirectory(prefix="edgetool-bench-") as folder:
+        write_c(Bundle.load(bundle), "c99", Path(folder))
+        return header_facts(Path(folder) / "c")["MODEL_HASH"]
