@@ -39,6 +39,12 @@ SCHEMES: dict[str, Scheme] = {
         "ble://ADDRESS|NAME|any[?notify=start|acquire&silence_s=1.5]",
         "a BLE node with the service of PROTOCOL.md",
     ),
+    "lsl": Scheme(
+        "firmware_bridge.sources.lsl",
+        "LslSource",
+        "lsl://NAME[?type=EMG&unit=uV&as=emg]",
+        "a stream of the Lab Streaming Layer (extra lsl)",
+    ),
     "sim": Scheme(
         "firmware_bridge.sources.simulated",
         "SimulatedSource",

@@ -20,18 +20,21 @@ from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import VirtualNode
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Chunk
+from tests.integration.lsl_outlet import Outlet
 from tests.integration.test_simulator_faults import small_programme
 from toolkit.errors import EdgetoolError, LinkError, UsageError
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "recording_v1.etl"
 DATA = "synthetic:people=1,seconds=2,tasks=level"
-KINDS = ["replay", "sim", "serial", "ble"]
+KINDS = ["replay", "sim", "serial", "ble", "lsl"]
 #: URLs of the same scheme that lead to nothing.
 ABSENT = {
     "replay": "replay:///nowhere/x.etl",
     "sim": "sim:///nowhere/x.npz",
     "serial": "serial:///nowhere/port",
     "ble": "ble://nobody?scan_s=0.3",
+    "lsl": "lsl://nobody?resolve_s=0.3",
+    "brainflow": "brainflow://cyton?serial_port=/nowhere/port",
 }
 
 
@@ -58,6 +61,13 @@ async def world(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Asy
             yield "ble://small?scan_s=2"
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+    elif kind == "lsl":
+        pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
+        with Outlet("edgetool contract"):
+            yield "lsl://edgetool contract?as=imu"
+    elif kind == "brainflow":
+        pytest.importorskip("brainflow", reason="brainflow (extra brainflow) is not installed")
+        yield "brainflow://synthetic?silence_s=3"
     else:
         yield f"replay://{GOLDEN}?speed=max" if kind == "replay" else f"sim://{DATA}"
 
