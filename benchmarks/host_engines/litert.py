@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from benchmarks.engines import CannotRunError, HostEngine, Size, Tick
 from benchmarks.evaluation import Evaluation
 from benchmarks.host_engines.window_graph import WindowFormat, require_window_graph
-from quantization.native_output import native_stderr
 from quantization.engines import GraphFile
+from quantization.native_output import native_stderr
 from quantization.stored_numbers import TensorFormat, decode, encode
 from toolkit.errors import ModelFileError
 from toolkit.model.checkpoint import Checkpoint
