@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import toolkit.data
-from quantization import engines, execute, search
+from quantization import engines, execute, search, tflm_emitter
 from quantization.bundle import Bundle, new_bundle, write_bundle
 from quantization.c_emitter import bundle_files
 from quantization.engines import GraphFile, Scheme
@@ -65,7 +65,8 @@ def convert(
     tasks alike. ``options`` are the engine's own. The same input gives the same bytes. ``max_rmse_increase`` (percent)
     lets the native engine search the cheapest recipe that holds it on the validation part, and the manifest says what was
     tried. ``key_map`` is a TOML that says which tensor of a foreign PyTorch file is which (docs/MODEL.md). ``target``
-    (``c99``, ``cortex-m4``, ...) adds C source in ``c/``, made for ``prefer`` (``speed`` or ``size``; docs/KERNELS.md).
+    (``c99``, ``cortex-m4``, ...) adds C source in ``c/``, made for ``prefer`` (``speed`` or ``size``; docs/KERNELS.md), and
+    ``tflm/`` for projects that ship TensorFlow Lite Micro (docs/TARGETS.md).
 
     Raises CheckpointError, RecordingError or ContractError for input that does not fit, UsageError for an unknown
     engine, scheme or option, OutputError if ``out`` cannot be written, ConversionError if the engine fails.
@@ -117,6 +118,9 @@ def convert(
             tell(f"writing C source for {target}", 2, 3)
             windows = {stream: vectors[stream] for stream in STREAMS}
             extra, about["c"] = bundle_files.source_files(graphs, model.contract, windows, target, prefer)
+            window = next(g for g in graphs if (g.graph, g.scheme) == ("window", "int8"))
+            tflm, about["tflm"] = tflm_emitter.tflm_files(window, vectors)
+            extra |= tflm
         write_bundle(folder, model, graphs, vectors, about=about, extra=extra)
     return Bundle.load(out)
 
