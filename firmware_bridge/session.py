@@ -45,6 +45,8 @@ class LifeClock:
         self.error_s = float("inf")
         #: Whether a sync reply has come. Until then the bar rests on the assumption that the fastest frame took at most 30 ms.
         self.synced = False
+        #: Stream -> next sample number and time of the newest sample.
+        self._newest: dict[int, tuple[int, float]] = {}
         self._anchors: dict[
             int, tuple[int, int]
         ] = {}  # stream -> (next sample number, count of the newest sample)
@@ -63,6 +65,7 @@ class LifeClock:
         if event is TickEvent.REBOOT:
             self._map, self._drawn_s = ClockMap(), -np.inf
             self._anchors.clear()
+            self._newest.clear()
             self.synced = False
         if isinstance(received.packet, SyncReply):
             reply = received.packet
@@ -93,6 +96,25 @@ class LifeClock:
         if self._drawn_s == -np.inf:
             self._draw(count, received.arrival_ns * 1e-9)
         return HostTime(self._base.time_s + (count - self._count) * self._slope, self.error_s)
+
+    def spread(self, data: Data, newest_s: float, rate_hz: float) -> NDArray[np.float64]:
+        """Times of a packet's samples, the newest at ``newest_s``; evenly from the packet before, if it continues that one.
+
+        So a line that is drawn anew bends the times within a packet a little, instead of tearing a gap between two packets
+        of which nothing is missing. Both ends have their error bar, and so has what lies between.
+        """
+        before = self._newest.get(data.stream)
+        after = (data.first + data.samples) % _TURN
+        length_s = data.samples / rate_hz
+        ahead = before is None or (after - before[0] + _TURN // 2) % _TURN >= _TURN // 2
+        if ahead:
+            self._newest[data.stream] = (after, newest_s)
+        if before is not None and before[0] == data.first:
+            step_s = newest_s - before[1]
+            if 0.5 * length_s < step_s < 1.5 * length_s:
+                share: NDArray[np.float64] = np.linspace(0.0, 1.0, data.samples + 1)[1:]
+                return before[1] + step_s * share
+        return newest_s - np.arange(data.samples - 1, -1, -1) / rate_hz
 
     def _draw(self, count: int, arrival_s: float) -> None:
         self._base = self._map.map(count)
@@ -237,7 +259,7 @@ class Session:
             self.untimed += 1
             return None
         self._packet_s = max(self._packet_s, data.samples / stream.rate_hz)
-        times_s = newest.time_s - np.arange(data.samples - 1, -1, -1) / stream.rate_hz
+        times_s = clock.spread(data, newest.time_s, stream.rate_hz)
         return TimedSamples(key, stream, data, times_s, newest.error_s, stream.physical(data.values()))
 
     def _choose(self, arrival_ns: int) -> None:

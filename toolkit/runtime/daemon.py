@@ -122,7 +122,7 @@ class Daemon:
         self._subscribers.discard(queue)
 
     def now_ns(self) -> int:
-        """Now, on the clock of the arrival times. A replay's clock goes on from its newest item, or jumps from one to the next."""
+        """Now, on the clock of the arrival times. A replay goes on from its newest item, or jumps from one to the next."""
         if not self._foreign:
             return time.monotonic_ns()
         if self._hurried:
