@@ -3,61 +3,48 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from quantization import golden, native_engine
-from quantization.bundle import Bundle, new_bundle, write_bundle
+from quantization.bundle import Bundle
 from quantization.integer_reference import Interpreter
-from quantization.metadata import embed_contract
 from quantization.tflite_file import read
-from tests.native_models import SMALL, TWO_HEADS, windows
+from tests.engine_models import MODELS, make_bundle
 from toolkit.errors import InputError, MissingDependencyError, ModelFileError, UsageError
-from toolkit.model.checkpoint import Checkpoint
-from toolkit.model.config import STREAMS, ModelConfig
+from toolkit.model.config import STREAMS
 from toolkit.runtime.engines import ENGINES, open_engine
 from toolkit.runtime.engines.interface import Engine, Rows, probe
 from toolkit.runtime.engines.native_build import cache_folder
 
-#: Hidden sizes that leave the last vector part empty (8), fill blocks and begin another (70), and two layers with two heads.
-MODELS = {
-    "small": SMALL,
-    "two-heads": TWO_HEADS,
-    "wide": ModelConfig(7, 2, window=6, hidden=70, head_hidden=5),
-}
-RUNS = [("litert", "int8"), ("litert", "float32"), ("tflite-runtime", "int8"), ("native", "int8")]
-
-
-def make_bundle(folder: Path, config: ModelConfig) -> Bundle:
-    checkpoint = Checkpoint.random(config, seed=3)
-    data = windows(checkpoint, 24)
-    built = native_engine.build(checkpoint, data, scheme="int8")
-    graphs = [replace(g, content=embed_contract(g.content, checkpoint.contract)) for g in built]
-    vectors = golden.to_bytes({s: data.inputs[s][:4] for s in STREAMS})
-    with new_bundle(folder) as partial:
-        write_bundle(
-            partial, checkpoint, graphs, golden.read(vectors, "drawn"), about={"data": {"source": "drawn"}}
-        )
-    return Bundle.load(folder)
+#: Only what is installed: tflite-runtime needs numpy 1, and tests/integration/test_tflite_runtime.py runs this file beside it.
+WITH_TFLITE_RUNTIME = importlib.util.find_spec("tflite_runtime") is not None
+RUNS = [
+    ("litert", "int8"),
+    ("litert", "float32"),
+    ("native", "int8"),
+    *([("tflite-runtime", "float32")] if WITH_TFLITE_RUNTIME else []),
+]
 
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Bundle]]:
     folder = tmp_path_factory.mktemp("runtime")
+    made = os.environ.get("EDGETOOL_TEST_BUNDLES")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGETOOL_CACHE", str(folder / "cache"))
-        yield {name: make_bundle(folder / name, config) for name, config in MODELS.items()}
+        yield {
+            name: Bundle.load(Path(made) / name) if made else make_bundle(folder / name, config)
+            for name, config in MODELS.items()
+        }
 
 
 def engine_of(bundle: Bundle, name: str, scheme: str) -> Engine:
-    if name == "tflite-runtime" and importlib.util.find_spec("tflite_runtime") is None:
-        pytest.skip("tflite-runtime is not installed (it ends at Python 3.11 and numpy 1): NOT run on it")
-    if name == "native" and shutil.which("cc") is None:
+    if name == "native" and shutil.which(os.environ.get("CC", "cc")) is None:
         pytest.skip("no C compiler: engine native did NOT run")
     return open_engine(bundle, name, scheme)
 
@@ -136,7 +123,8 @@ def test_a_saved_state_goes_on_in_another_instance(run: tuple[str, str], bundles
 
 
 def test_state_of_another_model_or_cut_short_is_refused(engine: Engine, bundles: dict[str, Bundle]) -> None:
-    other = open_engine(bundles["two-heads"], engine.name)
+    scheme = "float32" if engine.name == "tflite-runtime" else "int8"
+    other = open_engine(bundles["two-heads"], engine.name, scheme)
     with pytest.raises(InputError, match="does not belong to this model"):
         engine.restore(other.save())
     with pytest.raises(InputError, match="bytes and this model's"):
@@ -193,6 +181,15 @@ def test_native_has_the_bits_of_the_integer_reference(model: str, bundles: dict[
             output.scale[0]
         )
         np.testing.assert_array_equal(engine.window(inputs), expected.ravel())
+
+
+def test_tflite_runtime_says_what_to_do_for_int8(bundles: dict[str, Bundle]) -> None:
+    error, message = MissingDependencyError, "pip install tflite-runtime"
+    if WITH_TFLITE_RUNTIME:
+        error, message = ModelFileError, "use scheme float32 or engine native"
+    for bundle in bundles.values():
+        with pytest.raises(error, match=message):
+            open_engine(bundle, "tflite-runtime", "int8")
 
 
 class Forgetful:
