@@ -22,7 +22,8 @@ def load(bundle: Bundle, scheme: Scheme) -> Engine:
         from tflite_runtime.interpreter import Interpreter
     except ImportError as error:
         raise MissingDependencyError(
-            f"engine tflite-runtime needs tflite-runtime, which cannot be imported ({error}): pip install tflite-runtime 'numpy<2'"
+            f"engine tflite-runtime needs tflite-runtime, which cannot be imported ({error}): "
+            "pip install tflite-runtime 'numpy<2'"
         ) from None
 
     def make(graph: GraphFile) -> Any:
