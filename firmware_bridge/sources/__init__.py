@@ -45,6 +45,12 @@ SCHEMES: dict[str, Scheme] = {
         "lsl://NAME[?type=EMG&unit=uV&as=emg]",
         "a stream of the Lab Streaming Layer (extra lsl)",
     ),
+    "brainflow": Scheme(
+        "firmware_bridge.sources.brainflow",
+        "BrainFlowSource",
+        "brainflow://BOARD[?serial_port=/dev/ttyUSB0&streams=imu,emg]",
+        "a board that BrainFlow reaches (extra brainflow)",
+    ),
     "sim": Scheme(
         "firmware_bridge.sources.simulated",
         "SimulatedSource",

@@ -22,11 +22,11 @@ from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Chunk
 from tests.integration.lsl_outlet import Outlet
 from tests.integration.test_simulator_faults import small_programme
-from toolkit.errors import EdgetoolError, LinkError, UsageError
+from toolkit.errors import EdgetoolError, LinkError, MissingDependencyError, UsageError
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "recording_v1.etl"
 DATA = "synthetic:people=1,seconds=2,tasks=level"
-KINDS = ["replay", "sim", "serial", "ble", "lsl"]
+KINDS = ["replay", "sim", "serial", "ble", "lsl", "brainflow"]
 #: URLs of the same scheme that lead to nothing.
 ABSENT = {
     "replay": "replay:///nowhere/x.etl",
@@ -36,6 +36,16 @@ ABSENT = {
     "lsl": "lsl://nobody?resolve_s=0.3",
     "brainflow": "brainflow://cyton?serial_port=/nowhere/port",
 }
+
+
+def need_brainflow() -> None:
+    """Its wheel holds no library for Linux on arm."""
+    from firmware_bridge.sources.brainflow import _shim
+
+    try:
+        _shim()
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
 
 
 @asynccontextmanager
@@ -66,7 +76,7 @@ async def world(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Asy
         with Outlet("edgetool contract"):
             yield "lsl://edgetool contract?as=imu"
     elif kind == "brainflow":
-        pytest.importorskip("brainflow", reason="brainflow (extra brainflow) is not installed")
+        need_brainflow()
         yield "brainflow://synthetic?silence_s=3"
     else:
         yield f"replay://{GOLDEN}?speed=max" if kind == "replay" else f"sim://{DATA}"
