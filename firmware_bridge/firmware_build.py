@@ -268,7 +268,7 @@ def _run(command: Sequence[str], folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines()
-        first = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
+        first = next((line for line in lines if "error:" in line), lines[-1] if lines else "no message")
         raise InputError(f"building the target image failed in {command[0]}: {first}")
     return done.stdout
 

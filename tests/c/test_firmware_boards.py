@@ -1,0 +1,141 @@
+"""The firmware image on every emulated board: who it says it is, its bits, its memory, and what a reset does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from c_harness import require, write
+from test_c_models import drawn_windows, emission, shipped
+
+from firmware_bridge.emulator import Emulator
+from firmware_bridge.firmware_build import BOARDS, Image, build, header_facts, require_board
+from firmware_bridge.protocol_table import CounterKind, SelfTest, ValueFormat
+from firmware_bridge.target_link import TargetLink, TargetResetError, counted, open_port, seconds
+from firmware_bridge.target_packets import Identity
+from quantization.integer_reference import Interpreter
+from toolkit.errors import InputError, LinkError, MissingDependencyError, UsageError
+
+
+@pytest.fixture(scope="module", params=BOARDS)
+def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Image:
+    require("arm-none-eabi-gcc", "qemu-system-arm", "make")
+    board = BOARDS[request.param]
+    folder = tmp_path_factory.mktemp(board.name)
+    checkpoint, windows, _, _ = shipped()
+    write(emission(checkpoint, board.target, windows), folder / "c")  # type: ignore[arg-type]
+    return build(folder / "c", board, folder / "image.elf")
+
+
+@pytest.fixture
+def emulator(image: Image) -> Iterator[Emulator]:
+    with Emulator(image) as running:
+        yield running
+
+
+def session(emulator: Emulator) -> tuple[TargetLink, Identity]:
+    link = TargetLink(open_port(emulator.url), emulator.image.board.name)
+    identity = link.identify()
+    link.require(identity, emulator.image.model_hash, emulator.image.contract_hash)
+    return link, identity
+
+
+def test_identity_bits_and_counts(emulator: Emulator) -> None:
+    image = emulator.image
+    link, identity = session(emulator)
+    with link:
+        assert (identity.board, identity.core) == (image.board.name, image.board.target)
+        assert identity.self_test == SelfTest.PASSED
+        assert (identity.counter, identity.clock_hz) == (CounterKind.INSTRUCTIONS, image.board.clock_hz)
+        # One instruction is 1 ns of virtual time: a tick of the clock is 1e9 / clock instructions.
+        assert identity.counter_step == pytest.approx(1e9 / image.board.clock_hz, rel=1e-6)
+        assert (identity.window, identity.channels, identity.outputs) == (64, (24, 9), 3)
+        _, _, window, _ = shipped()
+        draw = np.random.default_rng(11)
+        inputs = [draw.integers(-128, 128, (64, n)).astype(np.int8) for n in (24, 9)]
+        reference = Interpreter(window)
+        reference.run([values[None] for values in inputs])
+        expected = reference.tensor_at(window.outputs[0]).reshape(-1)
+        answer = link.window(ValueFormat.INT8, inputs)
+        assert (answer.values == expected).all()
+        # The two LSTM layers alone are 2.6 M products, and no core does more than 16 an instruction.
+        instructions = counted(answer.ticks, identity)
+        assert instructions is not None and 165_000 < instructions < 5_000_000
+        assert seconds(answer.ticks, identity) is None, "instructions are no time"
+        for row in range(64):
+            last = link.step(ValueFormat.INT8, [values[row] for values in inputs])
+        assert (last.values == expected).all()
+        test = link.self_test()
+        assert (test.run, test.failed, test.first_failed) == (2 + 64 + 4, 0, None)
+        stack = link.stack()
+        assert 300 < stack.high_water < 4096 < stack.size
+
+
+def test_a_reset_in_the_middle_is_an_error_and_a_new_session_works(emulator: Emulator) -> None:
+    link, _ = session(emulator)
+    with link:
+        zero = [np.zeros(24, np.int8), np.zeros(9, np.int8)]
+        first = link.step(ValueFormat.INT8, zero).values
+        link.step(ValueFormat.INT8, zero)
+        emulator.reset()
+        with pytest.raises(TargetResetError, match="was reset in the middle of the run"):
+            link.step(ValueFormat.INT8, zero)
+        link.identify()
+        assert (link.step(ValueFormat.INT8, zero).values == first).all()
+
+
+def test_sizes_fit_together(image: Image) -> None:
+    board = image.board
+    assert image.library_flash_bytes < image.flash_bytes < board.code_bytes
+    assert image.library_ram_bytes == 0, "the library has no memory of its own"
+    assert image.state_bytes < image.ram_bytes < board.ram_bytes
+
+
+def test_the_same_inputs_give_the_same_image(tmp_path: Path) -> None:
+    require("arm-none-eabi-gcc", "make")
+    checkpoint, windows, _, _ = shipped()
+    board = BOARDS["stm32f405"]
+    contents = []
+    for place in ("one", "another folder"):
+        folder = tmp_path / place
+        write(emission(checkpoint, "cortex-m4", windows), folder / "c")
+        contents.append(build(folder / "c", board, folder / "image.elf").elf.read_bytes())
+    assert contents[0] == contents[1]
+    assert str(tmp_path).encode() not in contents[0]
+
+
+def test_a_board_that_hangs_or_dies_is_an_error(tmp_path: Path) -> None:
+    require("arm-none-eabi-gcc", "qemu-system-arm", "make")
+    checkpoint, windows, _, _ = shipped()
+    write(emission(checkpoint, "cortex-m4", windows), tmp_path / "c")
+    built = build(tmp_path / "c", BOARDS["mps2-an386"], tmp_path / "image.elf")
+    with Emulator(built) as emulator:
+        link = TargetLink(open_port(emulator.url), "qemu", timeout_s=3.0, attempts=2)
+        with link:
+            link.identify()
+            emulator.stop()
+            with pytest.raises(LinkError, match=r"did not answer reset in 2 attempts of 3 s"):
+                link.reset()
+            emulator.resume()
+            link.reset()
+            emulator.kill()
+            with pytest.raises(LinkError, match=r"unplugged|takes no bytes|did not answer"):
+                link.reset()
+
+
+def test_what_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="'arduino' is not known; allowed: mps2-an386"):
+        require_board("arduino")
+    with pytest.raises(InputError, match="edgetool convert --target"):
+        header_facts(tmp_path)
+    checkpoint, _, _, _ = shipped()
+    folder = write(emission(checkpoint, "c99", drawn_windows(checkpoint.config, 2, 0)), tmp_path / "c")
+    with pytest.raises(InputError, match="holds C for c99 and board mps2-an386 is a cortex-m4"):
+        build(folder, BOARDS["mps2-an386"], tmp_path / "x.elf")
+    write(emission(checkpoint, "cortex-m4", drawn_windows(checkpoint.config, 2, 0)), folder)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingDependencyError, match="apt install gcc-arm-none-eabi"):
+        build(folder, BOARDS["mps2-an386"], tmp_path / "x.elf")
+    assert not (tmp_path / "x.elf").exists()
