@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.c_emitter.dense import fully_connected, upper_factor
+from quantization.c_emitter.dense import fully_connected
 from quantization.c_emitter.elementwise import fast_product, fast_sum
-from quantization.c_emitter.lowering import Axes, Lowering
+from quantization.c_emitter.lowering import Lowering
 from quantization.c_emitter.plan import View, size
+from quantization.c_emitter.products import batch_matmul
 from quantization.c_emitter.text import ctype, scale
 from quantization.integer_reference import softmax
 from quantization.integer_reference.fixed_point import (
@@ -23,65 +24,9 @@ from quantization.integer_reference.normalisation import mean_multiplier
 from quantization.integer_reference.parameters import (
     Affine,
     activation_range,
-    matmul_multiplier,
     ratio_multiplier,
 )
 from quantization.ir import Graph
-
-
-def _matrix_strides(view: View, transposed: bool) -> tuple[Axes, tuple[int, int], tuple[int, int]]:
-    """Leading axes, then (count, stride) of the last two as the product reads them."""
-    axes = view.axes if len(view.axes) >= 2 else ((1, 0), *view.axes)
-    rows, columns = axes[-2], axes[-1]
-    return axes[:-2], *((columns, rows) if transposed else (rows, columns))
-
-
-def _batch_matmul(low: Lowering) -> list[str]:
-    op = low.op
-    bits = low.same_bits(*op.inputs[:2], op.outputs[0])
-    a, b, output = (low.affine(i) for i in (*op.inputs[:2], op.outputs[0]))
-    left, rows, inner = _matrix_strides(low.view(op.inputs[0]), bool(op.options.get("adj_x")))
-    right, depth, columns = _matrix_strides(low.view(op.inputs[1]), bool(op.options.get("adj_y")))
-    multiplier, shift = matmul_multiplier(a, b, float(output.single))
-    fields = [
-        str(rows[0]),
-        str(inner[0]),
-        str(columns[0]),
-        *(str(axis[1]) for axis in (rows, inner, depth, columns)),
-    ]
-    if bits == 8:
-        fields += [str(a.zero_point), str(b.zero_point)]
-    elif a.zero_point or b.zero_point or output.zero_point:
-        raise low.refuse("int16 tensors must have zero point 0")
-    else:
-        fields += ["0", "0"]
-    fields += [scale((int(multiplier), int(shift))), str(output.zero_point)]
-    narrow = low.graph.tensors[low.view(op.inputs[1]).root].dtype == np.int8
-    if bits == 16 and narrow:
-        factor = upper_factor((int(multiplier), int(shift))) or 0
-        kernel = "et_mixed_matmul_s16"
-        if low.context.dsp:
-            low.context.use("et_mixed_dsp.S", header="et_batch_matmul.h")
-        product = low.context.pool.struct("product", "et_mixed_matmul", [*fields[:7], str(factor), fields[9]])
-    else:
-        kernel = f"et_batch_matmul_s{bits}"
-        product = low.context.pool.struct("product", "et_batch_matmul", fields)
-    low.context.use(f"{kernel}.c", header="et_batch_matmul.h")
-    batch = np.broadcast_shapes(tuple(c for c, _ in left), tuple(c for c, _ in right))
-    calls = []
-    for place, index in enumerate(np.ndindex(batch)):
-        offsets = (_batch_offset(left, index), _batch_offset(right, index), place * rows[0] * columns[0])
-        pointers = [
-            low.pointer(i) + (f" + {o}" if o else "")
-            for i, o in zip((*op.inputs[:2], op.outputs[0]), offsets)
-        ]
-        calls.append(f"{kernel}(&{product}, {', '.join(pointers)});")
-    return calls
-
-
-def _batch_offset(axes: Axes, index: tuple[int, ...]) -> int:
-    own = index[len(index) - len(axes) :]
-    return sum(i * stride for i, (count, stride) in zip(own, axes) if count > 1)
 
 
 def _broadcast_axes(low: Lowering, first: int, second: int, result: tuple[int, ...]) -> str:
@@ -316,7 +261,7 @@ def _lstm(low: Lowering) -> list[str]:
 
 LOWERINGS: dict[str, Callable[[Lowering], list[str]]] = {
     "ADD": _add,
-    "BATCH_MATMUL": _batch_matmul,
+    "BATCH_MATMUL": batch_matmul,
     "CONCATENATION": _concatenation,
     "FULLY_CONNECTED": fully_connected,
     "MEAN": _mean,

@@ -76,10 +76,9 @@ def rows_of_dense(draw: Draw, n: int, *, widened: bool = False) -> Graph:
     build = GraphBuilder("rows")
     depth, rows, units = n * int(draw.choice([1, 8])), int(draw.integers(1, 3)), int(draw.integers(1, 10))
     one = Quantization.per_tensor(0.01)
-    x = fed = build.add("x", (rows, depth), np.int8 if widened else np.int16, one)
-    if widened:
-        x = build.add("x16", (rows, depth), np.int16, one)
-        build.op("QUANTIZE", (fed,), (x,))
+    fed = build.add("x", (rows, depth), np.int8 if widened else np.int16, one)
+    x = build.add("x16", (rows, depth), np.int16, one)
+    build.op("QUANTIZE" if widened else "MINIMUM", (fed,) if widened else (fed, fed), (x,))
     scales = draw.uniform(0.001, 0.02, units if draw.integers(2) else 1).astype(np.float32)
     kind = Quantization(scales, np.zeros(len(scales), np.int64))
     weights = build.constant("w", np.maximum(values(draw, (units, depth), np.int8), -127), kind)
@@ -110,6 +109,26 @@ def product(draw: Draw, n: int, dtype: Any, *, widened: bool = False) -> Graph:
     y = build.add("y", (heads, rows, columns), dtype, affine(draw, dtype, 0.05, 2.0))
     build.op("BATCH_MATMUL", (a, b), (y,), adj_x=flips[0], adj_y=flips[1])
     return build.build((a, fed), (y,))
+
+
+def mixed(draw: Draw, n: int, *, transposed: bool) -> Graph:
+    """int16 by widened int8 as the assembly has them: operands in the state, 1 to 3 times 8 rows or columns of 4 n."""
+    build = GraphBuilder("mixed")
+    heads, rows = int(draw.integers(1, 3)), int(draw.integers(1, 3))
+    depth, columns = (4 * n, 16 * int(draw.integers(1, 4))) if not transposed else (8 * n, 4 * n)
+    shapes = (heads, rows, depth), (heads, columns, depth) if transposed else (heads, depth, columns)
+    one = Quantization.per_tensor(0.01)
+    fed = [build.add(name, shape, t, one) for name, shape, t in zip("ab", shapes, (np.int16, np.int8))]
+    kept = [
+        build.add(f"{name}_kept", shape, t, one) for name, shape, t in zip("ab", shapes, (np.int16, np.int8))
+    ]
+    for source, target in zip(fed, kept):
+        build.op("MINIMUM", (source, source), (target,))
+    wide = build.add("b16", shapes[1], np.int16, one)
+    build.op("QUANTIZE", (kept[1],), (wide,))
+    y = build.add("y", (heads, rows, columns), np.int16, affine(draw, np.int16, 0.05, 2.0))
+    build.op("BATCH_MATMUL", (kept[0], wide), (y,), adj_y=transposed)
+    return build.build(tuple(fed), (y,))
 
 
 def softmax(draw: Draw, n: int, source: Any, target: Any) -> Graph:
@@ -156,6 +175,8 @@ CASES: dict[str, Callable[[Draw, int], Graph]] = {
     "BATCH_MATMUL int8": lambda d, n: product(d, n, np.int8),
     "BATCH_MATMUL int16": lambda d, n: product(d, n, np.int16),
     "BATCH_MATMUL int16 by int8": lambda d, n: product(d, n, np.int16, widened=True),
+    "BATCH_MATMUL int16 by rows of int8": lambda d, n: mixed(d, n, transposed=True),
+    "BATCH_MATMUL int16 by columns of int8": lambda d, n: mixed(d, n, transposed=False),
     "SOFTMAX int8": lambda d, n: softmax(d, n, np.int8, np.int8),
     "SOFTMAX int8 to int16": lambda d, n: softmax(d, n, np.int8, np.int16),
     "SOFTMAX int16": lambda d, n: softmax(d, n, np.int16, np.int16),
@@ -267,6 +288,11 @@ def test_ops_on_board(target: Target, tmp_path: Path) -> None:
     """All ops at all lengths in one image: the DSP and Helium forms of the kernels against the reference."""
     require("arm-none-eabi-gcc", "qemu-system-arm")
     context, programs, made, names = all_operations(target)
+    helium = target == "cortex-m55"
+    for kernel in ("et_dense_mve_s16", "et_dense_mve_s8") if helium else ("et_dense_dsp",):
+        assert any(f"{kernel}(" in program.text for program in programs), kernel
+    for kernel in ("et_mixed_rows", "et_mixed_columns", "et_sum_s16", "et_product_s16"):
+        assert any(f"{kernel}(" in program.text for program in programs), kernel
     arrays, calls = Pool("data_"), []
     for number, (program, graph) in enumerate(zip(programs, made)):
         draw = np.random.default_rng(number)
