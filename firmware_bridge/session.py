@@ -112,8 +112,9 @@ class LifeClock:
         if before is not None and before[0] == data.first:
             step_s = newest_s - before[1]
             if 0.5 * length_s < step_s < 1.5 * length_s:
-                share: NDArray[np.float64] = np.linspace(0.0, 1.0, data.samples + 1)[1:]
-                return before[1] + step_s * share
+                share: NDArray[np.float64] = np.arange(1.0, data.samples + 1.0)
+                share *= step_s / data.samples
+                return before[1] + share
         return newest_s - np.arange(data.samples - 1, -1, -1) / rate_hz
 
     def _draw(self, count: int, arrival_s: float) -> None:

@@ -71,7 +71,7 @@ class Daemon:
         self._subscribers: set[asyncio.Queue[Moment]] = set()
         self._failure: BaseException | None = None
         self._newest_ns = self._newest_seen_ns = 0
-        self._foreign = self._hurried = False
+        self._foreign = self._hurried = self._links_new = False
         self._said: tuple[State, tuple[str, ...]] | None = None
         self._said_s = -float("inf")
         self._reloading: asyncio.Task[bool] | None = None
@@ -232,8 +232,7 @@ class Daemon:
         async for item in self.keeper:
             self._saw(item)
             batch = self.intake.take(item)
-            if self.recorder is not None:
-                self.recorder.take(item, self.intake.step, time.monotonic_ns())
+            self._record(item)
             if self.intake.step.samples:
                 self.counters.sample_ns = time.monotonic_ns()
             if batch is None:
@@ -243,7 +242,21 @@ class Daemon:
             if not self.worker.put(batch):
                 self.journal.warning("queue full", dropped=self.worker.dropped)
                 self.intake.realign()
+            await asyncio.sleep(
+                0
+            )  # moments that are ready go out before the next of a burst of packets is decoded
         self.journal.info("sources ended")
+
+    def _record(self, item: Item) -> None:
+        """A file has its links at its head: with new ones a new file begins, when the first item after them has come."""
+        if self.recorder is None:
+            return
+        if self._links_new:
+            self._links_new = False
+            origin_ns = self.keeper.origin_ns
+            start_ns = item.arrival_ns if origin_ns is None else origin_ns
+            self.recorder.start(self.keeper.links, start_ns, self.intake.session.receiver.ledger())
+        self.recorder.take(item, self.intake.step, time.monotonic_ns())
 
     def _saw(self, item: Item) -> None:
         if item.arrival_ns >= self._newest_ns:
@@ -259,9 +272,7 @@ class Daemon:
             self._newest_ns, self._newest_seen_ns = origin_ns, time.monotonic_ns()
             self.publisher.begin(origin_ns)
             self.worker.estimator.pace.rule_out()
-        if self.recorder is not None:
-            start_ns = time.monotonic_ns() if origin_ns is None else origin_ns
-            self.recorder.start(self.keeper.links, start_ns, self.intake.session.receiver.ledger())
+        self._links_new = True
 
     def _publish(self, estimates: Sequence[Estimate], costs_s: Sequence[float]) -> None:
         self.counters.estimate_ns = time.monotonic_ns()

@@ -1,0 +1,240 @@
+"""The daemon under eight nodes, and beside it a plain loop: ``python -m benchmarks.daemon_load --seconds 600``.
+
+Eight virtual nodes (benchmarks.daemon_nodes) on eight pseudo-terminals, in a process of their own, feed first the daemon
+as users start it, ``edgetool run CONFIG``, then the loop that a user would write (benchmarks.daemon_plain_loop), for the same
+time. Counted from outside: processor time and resident memory as the kernel says, ages as the moments themselves say, losses
+from the ledger.
+All runs on this machine, so the nodes and whatever else is busy here take part of its cores: ages suffer from that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks.daemon_nodes import NODES, inputs
+from quantization.bundle import Bundle
+from toolkit.files import write_json
+from toolkit.runtime.demo import demo_bundle
+from toolkit.runtime.engines import open_engine
+
+_TICK_HZ = os.sysconf("SC_CLK_TCK")
+_PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
+#: Memory is called flat if its mean over the last quarter is at most this much above that over the second.
+_FLAT_MB = 2.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """One program under the load. Ages in ms, last byte in to moment out; memory in MB."""
+
+    program: str
+    seconds: float
+    moments: int
+    usable: int
+    frames_sent: int
+    frames_lost: int
+    deadlines_missed: int
+    age_p50_ms: float
+    age_p99_ms: float
+    age_worst_ms: float
+    first_moment_s: float
+    core_percent: float
+    resident_mb: float
+    growth_mb: float
+
+
+class _Process:
+    """A program under watch: processor time and memory once a second, from /proc."""
+
+    def __init__(self, arguments: Sequence[str], seconds: float, out: Path) -> None:
+        self.began = time.monotonic()
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with (out.parent / f"{out.name}.log").open("w") as log:
+            self.process = subprocess.Popen(arguments, env=environment, stdout=log, stderr=log)
+        self.first_s: float | None = None
+        self.memory: list[float] = []
+        self.cpu: list[tuple[float, float]] = []
+        while self.process.poll() is None and time.monotonic() - self.began < seconds + 30:
+            self._look(out)
+            time.sleep(0.02 if self.first_s is None else 1.0)
+        if self.process.wait(30) != 0:
+            raise SystemExit(f"{' '.join(arguments)} ended with {self.process.returncode}; see {out}.log")
+
+    def _look(self, out: Path) -> None:
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except (OSError, IndexError):
+            return
+        now_s = time.monotonic() - self.began
+        self.memory.append(int(fields[21]) * _PAGE_KB / 1024)
+        self.cpu.append((now_s, (int(fields[11]) + int(fields[12])) / _TICK_HZ))
+        if self.first_s is None and out.exists() and b'"moments":{' in out.read_bytes():
+            self.first_s = now_s
+
+    @property
+    def core_percent(self) -> float:
+        """Share of one core, start-up left out: between the first moment and the end."""
+        steady = [entry for entry in self.cpu if self.first_s is not None and entry[0] > self.first_s + 1]
+        (from_s, from_cpu), (to_s, to_cpu) = steady[0], steady[-1]
+        return 100 * (to_cpu - from_cpu) / (to_s - from_s)
+
+    @property
+    def growth_mb(self) -> float:
+        """Mean of the last quarter less that of the second quarter."""
+        first_s = self.first_s or 0.0
+        steady = np.array([mb for (at_s, _), mb in zip(self.cpu, self.memory) if at_s > first_s + 1])
+        quarter = len(steady) // 4
+        return float(steady[-quarter:].mean() - steady[quarter : 2 * quarter].mean())
+
+
+@contextmanager
+def _eight_nodes(folder: Path, seconds: float) -> Iterator[None]:
+    command = [sys.executable, "-m", "benchmarks.daemon_nodes", str(folder), "--seconds", str(seconds + 20)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _config(folder: Path, bundle: Path, engine: str) -> Path:
+    urls = [f"serial://{folder / name}" for name in NODES]
+    text = f'[model]\nbundle = "{bundle}"\nengine = "{engine}"\n[sources]\nurls = {json.dumps(urls)}\n'
+    for name, streams in inputs().items():
+        text += f"[inputs.{name}]\nfrom = {json.dumps(streams)}\n"
+    text += f'[[sinks]]\nurl = "ndjson:{folder / "daemon.ndjson"}"\n[server]\nport = 0\n'
+    path = folder / "run.toml"
+    path.write_text(text)
+    return path
+
+
+def _ages(out: Path) -> tuple[int, np.ndarray[Any, np.dtype[np.float64]]]:
+    """How many moments there were, and the ages of those with values."""
+    count, ages = 0, []
+    with out.open() as lines:
+        for line in lines:
+            moment = json.loads(line)
+            count += 1
+            if moment["moments"]:
+                ages.append(moment["age_ms"])
+    return count, np.array(ages)
+
+
+def daemon(seconds: float, engine: str, bundle: Path) -> Load:
+    """``edgetool run`` for ``seconds``."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config, status_file = _config(folder, bundle, engine), folder / "status.json"
+        command = [
+            str(Path(sys.executable).parent / "edgetool"),
+            "run",
+            str(config),
+            "--seconds",
+            str(seconds),
+        ]
+        with _eight_nodes(folder, seconds):
+            process = _Process([*command, "--json", str(status_file)], seconds, folder / "daemon.ndjson")
+        status = json.loads(status_file.read_text())
+        ledgers = [node["ledger"] for node in status["nodes"]]
+        return _load(
+            f"edgetool run, {engine}",
+            seconds,
+            folder / "daemon.ndjson",
+            process,
+            sum(ledger["sent"] for ledger in ledgers),
+            sum(ledger["sent"] - ledger["delivered"] for ledger in ledgers) + status["queue_dropped"],
+        )
+
+
+def plain(seconds: float, bundle: Path) -> Load:
+    """The plain loop for ``seconds``."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        out, counts = folder / "plain.ndjson", folder / "counts.json"
+        command = [sys.executable, "-m", "benchmarks.daemon_plain_loop", str(folder), str(bundle)]
+        with _eight_nodes(folder, seconds):
+            process = _Process([*command, str(out), str(counts), str(seconds)], seconds, out)
+        counted = json.loads(counts.read_text())
+        return _load("plain loop", seconds, out, process, counted["sent"], counted["lost"])
+
+
+def _load(program: str, seconds: float, out: Path, process: _Process, sent: int, lost: int) -> Load:
+    moments, ages = _ages(out)
+    median, p99, worst = (float(v) for v in np.percentile(ages, [50, 99, 100]))
+    assert process.first_s is not None
+    late = int((ages > 10.0).sum())
+    return Load(
+        program,
+        seconds,
+        moments,
+        len(ages),
+        sent,
+        lost,
+        late,
+        median,
+        p99,
+        worst,
+        process.first_s,
+        process.core_percent,
+        max(process.memory),
+        process.growth_mb,
+    )
+
+
+def table(loads: Sequence[Load]) -> str:
+    """Rows of at most 80 columns, targets beside the daemon's figures."""
+    rows = [
+        ("frames lost", "0", [f"{x.frames_lost} of {x.frames_sent}" for x in loads]),
+        ("moments", "", [str(x.moments) for x in loads]),
+        ("of them usable", "", [str(x.usable) for x in loads]),
+        ("older than a period (10 ms)", "0", [str(x.deadlines_missed) for x in loads]),
+        ("age p50, ms", "", [f"{x.age_p50_ms:.2f}" for x in loads]),
+        ("age p99, ms", "5", [f"{x.age_p99_ms:.2f}" for x in loads]),
+        ("age worst, ms", "", [f"{x.age_worst_ms:.1f}" for x in loads]),
+        ("start to first moment, s", "3", [f"{x.first_moment_s:.2f}" for x in loads]),
+        ("processor, % of a core", "30", [f"{x.core_percent:.1f}" for x in loads]),
+        ("resident memory, MB", "120", [f"{x.resident_mb:.0f}" for x in loads]),
+        (f"growth, MB (flat: {_FLAT_MB:g})", f"{_FLAT_MB:g}", [f"{x.growth_mb:+.1f}" for x in loads]),
+    ]
+    lines = [f"{'':<28}{'at most':>8}" + "".join(f"{x.program:>22}" for x in loads)]
+    lines += [
+        f"{name:<28}{bound:>8}" + "".join(f"{value:>22}" for value in values) for name, bound, values in rows
+    ]
+    return "\n".join(lines)
+
+
+@click.command()
+@click.option("--seconds", default=60.0, help="For each program.")
+@click.option("--engine", default="native")
+@click.option("--json", type=click.Path(path_type=Path), metavar="FILE")
+def main(seconds: float, engine: str, json: Path | None) -> None:
+    """Measure the daemon and the plain loop, one after the other."""
+    bundle = demo_bundle()
+    open_engine(Bundle.load(bundle), engine)  # compiles the native engine if need be, as an installation does
+    before = os.getloadavg()[0]
+    loads = [daemon(seconds, engine, bundle), plain(seconds, bundle)]
+    click.echo(table(loads))
+    click.echo(
+        f"{seconds:g} s each; synthetic gait over pseudo-terminals; {os.cpu_count()} cores; load average before: {before:.1f}"
+    )
+    if json is not None:
+        write_json(json, [asdict(load) for load in loads])
+
+
+if __name__ == "__main__":
+    main()
