@@ -77,17 +77,21 @@ def _accuracy(run: Run) -> list[str]:
         f"{exact['differing']:,} of {exact['compared']:,}",
         f"{signed(scores.rmse_increase_pct)} %",
         f"{number(scores.error_vs_float_pct, 2)} %",
-        f"{count['median']:,}" if count else "-",
+        _counted(count["median"]) if count else "-",
         f"{share:.0f} %" if share is not None else "-",
         _time(run),
     ]
 
 
+def _counted(count: int) -> str:
+    return f"{count / 1e6:.2f} M" if count >= 1e6 else f"{count / 1e3:.1f} k"
+
+
 def _time(run: Run) -> str:
     latency, estimate = run.measured.latency, run.measured.figures.get("time_us")
     if latency is not None:
-        return f"{latency.p50_us / 1000:.2f} ms"
-    return f"{estimate['value'] / 1000:.2f} ms" if estimate else "-"
+        return f"{latency.p50_us / 1000:.3g} ms"
+    return f"{estimate['value'] / 1000:.3g} ms" if estimate else "-"
 
 
 def _memory(target: str, figures: Mapping[str, Any]) -> list[str]:
