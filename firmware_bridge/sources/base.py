@@ -115,6 +115,11 @@ class Source(ABC):
         return False
 
     @property
+    def facts(self) -> Mapping[str, float]:
+        """What the transport tells of itself, while open: ``att_mtu`` in bytes. What cannot be read is not there."""
+        return {}
+
+    @property
     def origin_ns(self) -> int | None:
         """Where arrival times begin if that is another clock than this machine's now (a replay); valid once open."""
         return None

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, ClassVar
 
 from firmware_bridge.sources.base import Chunk, Item, LinkChange, Source, SourceUrl
 from toolkit.errors import LinkError, UsageError
@@ -22,11 +22,17 @@ WRITE = "ed6e0003-8c5a-4b0e-9d3f-7a41c2b65e10"
 #: Notifications that wait for the consumer: 8 s at 500 a second.
 _QUEUE = 4_096
 _LONGEST_BACKOFF_S = 2.0
+#: What a characteristic says when nobody knows the MTU (BlueZ before 5.62): that of the smallest.
+_SMALLEST_WRITE = 20
 
 
 class BleSource(Source):
     """Options: ``notify`` (``start``: StartNotify, the default; ``acquire``: AcquireNotify's socket), ``scan_s`` (5),
     ``silence_s`` (1.5; a node that streams sends at least that often), ``backoff_s`` (0.1, doubled up to 2 s)."""
+
+    #: bleak's public ``backend=`` of client and scanner; None: the platform's. The simulator puts a radio of its own here.
+    client_backend: ClassVar[Any] = None
+    scanner_backend: ClassVar[Any] = None
 
     def __init__(self, url: SourceUrl) -> None:
         super().__init__(url)
@@ -42,6 +48,7 @@ class BleSource(Source):
         self._client: Any = None
         self._broken = asyncio.Event()
         self._heard_s = 0.0
+        self._att_mtu: int | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -54,6 +61,11 @@ class BleSource(Source):
     def writable(self) -> bool:
         """Always."""
         return True
+
+    @property
+    def facts(self) -> Mapping[str, float]:
+        """The negotiated MTU of the newest connection, if the platform tells it. None tells the connection interval."""
+        return {} if self._att_mtu is None else {"att_mtu": self._att_mtu}
 
     async def open(self) -> None:
         """Find and connect the node; LinkError if it is not seen within ``scan_s`` or does not offer the service."""
@@ -95,7 +107,12 @@ class BleSource(Source):
         self._broken = broken = asyncio.Event()
         try:
             device = await self._find()
-            client = BleakClient(device, disconnected_callback=lambda _: broken.set(), timeout=self._scan_s)
+            client = BleakClient(
+                device,
+                disconnected_callback=lambda _: broken.set(),
+                timeout=self._scan_s,
+                backend=self.client_backend,
+            )
             try:
                 await client.connect()
                 bluez: Any = {"use_start_notify": self._start_notify}
@@ -109,6 +126,9 @@ class BleSource(Source):
             Exception
         ) as error:  # bleak passes on what the platform raises: D-Bus errors, OSError, EOFError, TimeoutError
             raise LinkError(f"cannot connect to {self.url.address} over BLE: {one_line(error)}") from None
+        characteristic = client.services.get_characteristic(NOTIFY)
+        size = characteristic.max_write_without_response_size if characteristic is not None else 0
+        self._att_mtu = size + 3 if size > _SMALLEST_WRITE else None
         self._client, self._heard_s = client, time.monotonic()
 
     async def _find(self) -> Any:
@@ -125,7 +145,9 @@ class BleSource(Source):
                 (seen.local_name or "").lower(),
             )
 
-        device = await BleakScanner.find_device_by_filter(fits, timeout=self._scan_s)
+        device = await BleakScanner.find_device_by_filter(
+            fits, timeout=self._scan_s, backend=self.scanner_backend
+        )
         if device is None:
             raise LinkError(
                 f"no BLE node {self.url.address!r} was seen within {self._scan_s:g} s; is it on, near, and not connected "

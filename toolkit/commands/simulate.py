@@ -32,6 +32,12 @@ import click
 @click.option(
     "--fault", "faults", multiple=True, metavar="NAME=VALUE", help="See docs/BRIDGE.md; may be repeated."
 )
+@click.option(
+    "--speed",
+    default=1.0,
+    type=click.FloatRange(0.01, 100),
+    help="Play N times as fast, as sensors of N times the rate.",
+)
 @click.option("--seed", default=0, type=click.IntRange(min=0), help="Seed of the faults.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after this long.")
 def command(
@@ -41,6 +47,7 @@ def command(
     nodes: int,
     emg_bits: str,
     faults: tuple[str, ...],
+    speed: float,
     seed: int,
     seconds: float | None,
 ) -> None:
@@ -64,7 +71,7 @@ def command(
         raise click.UsageError("give either --serial PATH or --ble")
     size = ble_node.MAX_FRAME if ble else MAX_FRAME_BYTES
     parsed = Faults.parse(dict(_pair(text) for text in faults))
-    played = programmes(data, nodes, int(emg_bits))
+    played = [each.faster(speed) for each in programmes(data, nodes, int(emg_bits))]
     links = [
         VirtualLink(VirtualNode(programme, index, parsed, seed, max_frame=size, streaming=False), index)
         for index, programme in enumerate(played)
