@@ -162,8 +162,9 @@ def build_process(c_folder: Path, out: Path, *, sanitize: bool = False) -> Path:
                 *_firmware_sources(),
                 "firmware/ports/posix.c",
                 *_LIBRARY,
-            ]
-            + ["-o", "image"],
+                "-o",
+                "image",
+            ],
             folder,
         )
         write_bytes(out, (folder / "image").read_bytes())

@@ -110,7 +110,10 @@ class TargetLink:
         return Identity.from_bytes(_reply(received).body)
 
     def require(self, identity: Identity, model_hash: str, contract_hash: str) -> None:
-        """ContractError, both sides named, unless the target runs this model under this contract. Later requests name the model."""
+        """ContractError, both sides named, unless the target runs this model under this contract.
+
+        Later requests name the model, so that a board flashed in between refuses them.
+        """
         for what, wanted, there in (
             ("sensor contract", contract_hash, identity.contract_hash.hex()),
             ("model", model_hash, identity.model_hash.hex()),
