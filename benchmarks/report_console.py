@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks import report_devices
+from benchmarks import report_devices, report_pi
 from benchmarks.accuracy import Interval
 from benchmarks.budgets import deployed
 from benchmarks.report import Report, Run
@@ -137,8 +137,10 @@ def _notes(report: Report) -> Sequence[str]:
     over = report.baseline.accuracy.overall.rmse_interval
     if over is not None:
         lines.append(f"Intervals: bootstrap over {over.units} {over.over}, seed {report.seed}.")
+    lines += report_pi.notes(report)
     for one in report.skipped:
-        lines.append(f"not run: {one.engine} {one.scheme} {one.graph}: {one.reason}")
+        where = "" if one.target == "host" else f" on {one.target}"
+        lines.append(f"not run{where}: {one.engine} {one.scheme} {one.graph}: {one.reason}")
     lines.append(f"again: {report.command}")
     return lines
 
@@ -159,9 +161,9 @@ def row_name(run: Run) -> str:
     """What a table calls a row; the host and the window graph go without saying."""
     measured = run.measured
     graph = "" if measured.graph == "window" else f" {measured.graph}"
-    where = "" if measured.target == "host" else f"{measured.target} "
+    where = "" if measured.target == "host" else f"\n  on {measured.target.partition('?')[0]}"
     peer = "" if measured.converter == "edgetool" else f"\n  by {measured.converter}"
-    return f"{where}{measured.engine} {measured.scheme}{graph}{peer}"
+    return f"{measured.engine} {measured.scheme}{graph}{where}{peer}"
 
 
 def _pair(own: float, other: float) -> str:

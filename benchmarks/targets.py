@@ -46,16 +46,20 @@ TARGETS: dict[str, str] = {
     "host": "benchmarks.target_host",
     "qemu": "benchmarks.target_qemu",
     "serial": "benchmarks.target_serial",
+    "pi-emulated": "benchmarks.target_pi",
+    "ssh": "benchmarks.target_pi",
 }
+#: Kinds that are named without a colon.
+_BARE = ("host", "pi-emulated")
 
 #: How targets are written.
-EXAMPLES = ("host", "qemu:cortex-m4", "serial:/dev/ttyACM0")
+EXAMPLES = ("host", "qemu:cortex-m4", "serial:/dev/ttyACM0", "pi-emulated", "ssh://pi@raspberrypi")
 
 
 def judge_for(target: str) -> Judge:
     """The ``judge`` function for a target; UsageError names the kinds there are."""
     kind = target.partition(":")[0]
-    if kind not in TARGETS or (kind == "host") != (":" not in target):
+    if kind not in TARGETS or (kind in _BARE) != (":" not in target):
         raise UsageError(f"target {target!r} is not known; allowed: {', '.join(EXAMPLES)}")
     judge: Judge = importlib.import_module(TARGETS[kind]).judge
     return judge
