@@ -85,7 +85,7 @@ def fully_connected(low: Lowering) -> list[str]:
     shape = [str(rows), str(depth), str(units)]
     limits = [str(int(len(layer.scales) > 1)), str(layer.low), str(layer.high)]
     # Words of x must be aligned to 4 bytes for the DSP extension, as tensors in the state are.
-    aligned = low.context.helium or x.startswith("&state->")
+    aligned = low.context.helium or (x.startswith("&state->") and "place" not in x)
     if low.bits(op.outputs[0]) == 16 and aligned and has_assembly(low.context, layer):
         return _assembly(low, layer, rows)
     if low.same_bits(op.inputs[0], op.outputs[0]) == 8:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from quantization.c_emitter import filters, project, self_test
 from quantization.c_emitter.context import Context, Prefer, Target
-from quantization.c_emitter.graph_function import Arenas, Port, Program, StateLink, lower_graph
+from quantization.c_emitter.graph_function import Arenas, Port, Program, lower_graph
 from quantization.c_emitter.header import header_text
 from quantization.c_emitter.narrow_rings import narrow_rings
+from quantization.c_emitter.rings import StateLink
 from quantization.c_emitter.text import float_literal
 from quantization.ir import Graph
 from toolkit.errors import ModelFileError
@@ -174,7 +175,6 @@ def _entry_points(program: Program, public: str) -> str:
     ]
     lines = [
         f"void {public}_quantized({', '.join(quantized_parameters)}) {{",
-        *(["    ++state->steps;"] if program.name == "run_step" else []),
         f"    {program.name}(state, {', '.join(names)});",
         "}",
         "",

@@ -23,6 +23,7 @@ from quantization.c_emitter.plan import (
     size,
     view_results,
 )
+from quantization.c_emitter.rings import Ring, StateLink, circular_rows
 from quantization.c_emitter.text import ctype
 from quantization.integer_reference.parameters import Affine
 from quantization.ir import ABSENT, Graph, Op
@@ -67,25 +68,6 @@ class Program:
     arenas: Arenas
     reset: list[str] = field(default_factory=list)
     input_offsets: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class StateLink:
-    """Carried state of a stream graph: what output ``after`` holds is input ``before`` of the next run."""
-
-    before: int
-    after: int
-    start: int = 0
-
-
-@dataclass(frozen=True)
-class Ring:
-    """A link whose state is all but the first ``start`` elements of ``memory``, which joins it with new rows."""
-
-    memory: int
-    link: StateLink
-    joining: Op
-    start: int
 
 
 def _producer(graph: Graph, index: int) -> Op | None:
@@ -140,6 +122,7 @@ class GraphFunction:
         self.copies: dict[int, View] = {}
         self.kept: dict[int, int] = {}
         self.rings = {ring.memory: ring for link in links if (ring := self._ring(link)) is not None}
+        self.circular = circular_rows(graph, self.rings.values(), self.order, self.outputs)
         self.narrow = self._narrowed()
         self.blocks: dict[int, Block] = {}
         self.lines: list[str] = []
@@ -352,6 +335,10 @@ class GraphFunction:
             return self.inputs[root] + (f" + {offset}" if offset else "")
         arena = _ARENAS[self._dtype(root)]
         start = self.kept[root] if root in self.kept else self.blocks[root].offset
+        ring = self.rings.get(root)
+        if self.circular and ring is not None and offset >= (last := (self.circular - 1) * ring.start) > 0:
+            # The new row, which lies where the oldest one was; other views are of all rows.
+            return f"&state->{arena}[{start + offset - last} + {ring.start} * place]"
         return f"&state->{arena}[{start + offset}]"
 
     # Ops -----------------------------------------------------------------------------------------
@@ -412,17 +399,21 @@ class GraphFunction:
         for part in ring.joining.inputs:
             count = size(self.graph, part)
             if part not in self.views or self.views[part].root != ring.memory:
-                lines.append(
-                    f"memcpy({self.pointer(ring.memory)} + {start}, {self.pointer(part)}, {count * unit});"
-                )
+                target = f"{self.pointer(ring.memory)} + {start}"
+                if self.circular:
+                    target = f"{self.pointer(ring.memory)} + {ring.start} * place"
+                lines.append(f"memcpy({target}, {self.pointer(part)}, {count * unit});")
             start += count
         return lines
 
     def _carry(self, link: StateLink) -> None:
-        """What the end of a run hands to the next: nothing to do for a ring, whose rows move when that begins."""
+        """What the end of a run hands to the next: nothing for a ring, whose rows move when that begins, or stay."""
         tensor = self.graph.tensors[link.before]
+        count = size(self.graph, link.before)
         ring = next((ring for ring in self.rings.values() if ring.link == link), None)
-        if ring is None:
+        if ring is not None and self.circular:
+            target, count = self.pointer(ring.memory), size(self.graph, ring.memory)
+        elif ring is None:
             target = self.pointer(link.before)
             self.lines.append(f"memcpy({target}, {self.pointer(link.after)}, {tensor.size_bytes});")
         else:
@@ -432,7 +423,6 @@ class GraphFunction:
             self.lines.insert(
                 0, f"et_move_down((int8_t *){self.pointer(ring.memory)}, {distance}, {tensor.size_bytes});"
             )
-        count = size(self.graph, link.before)
         if tensor.dtype == np.int8:
             self.reset.append(f"memset({target}, {link.start}, {count});")
         else:
@@ -462,6 +452,12 @@ class GraphFunction:
             self.lines += self._lower_op(self.graph.ops[place])
         for link in self.links:
             self._carry(link)
+        if self.circular:
+            following = f"place == {self.circular - 1} ? 0 : place + 1"
+            self.lines[:0] = [
+                "const int32_t place = state->place; /* of the oldest row, which the new one replaces */",
+                f"state->place = {following};",
+            ]
         inputs, outputs = self._ports(self.inputs), self._ports(self.outputs)
         parameters = [
             "edgetool_state *state",

@@ -11,7 +11,7 @@ _INTERFACE = """\
 /* Memory of one instance. Its content is private; several instances may run at the same time. The window functions use
  * the same memory as the stream and end it: call edgetool_reset before the next step. */
 typedef struct {{
-    uint32_t steps; /* since the reset; also aligns what follows to 4 bytes */
+    int32_t place; /* of the next row in the memory of earlier ones; also aligns what follows to 4 bytes */
     int16_t shorts[{shorts}];
     int8_t bytes[{bytes}];
 }} edgetool_state;
@@ -24,7 +24,7 @@ void edgetool_reset(edgetool_state *state);
 
 
 def state_bytes(arenas: Arenas) -> int:
-    """sizeof(edgetool_state): the counter, the int16 part, the int8 part, and padding to four bytes."""
+    """sizeof(edgetool_state): the place, the int16 part, the int8 part, and padding to four bytes."""
     total = 4 + 2 * arenas.shorts + arenas.bytes
     return total + -total % 4
 

@@ -117,7 +117,8 @@ def _aligned(low: Lowering, layout: Layout, offsets: list[tuple[int, int, int]])
     if low.context.helium:
         return True
     a, b = low.op.inputs[:2]
-    own = all(low.pointer(index).startswith("&state->") for index in (a, b))
+    pointers = [low.pointer(index) for index in (a, b)]
+    own = all(pointer.startswith("&state->") and "place" not in pointer for pointer in pointers)
     places = [
         low.view(a).offset + x + i * layout.rows[1] for x, _, _ in offsets for i in range(layout.rows[0])
     ]
