@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,12 +16,15 @@ from toolkit.errors import LinkError
 #: What waits for the consumer: at 921,600 baud about 10 s of reads.
 _QUEUE = 4_096
 _READ_BYTES = 65_536
+#: Where udev links each USB adapter by vendor, product and serial number.
+BY_ID = Path("/dev/serial/by-id")
 
 
 class SerialSource(Source):
     """Options: ``baud`` (921600), ``reconnect_s`` (a lost port is tried again so often, 0.2), ``low_latency`` (1).
 
-    A USB adapter that comes back under another name is found by its serial number.
+    A USB adapter that comes back under another name is found by its identity, and another one under its old name is not
+    taken for it.
     """
 
     def __init__(self, url: SourceUrl) -> None:
@@ -131,7 +135,10 @@ class SerialSource(Source):
         while not self._closed:
             await asyncio.sleep(self._retry_s)
             if self._identity is not None:
-                self._path = path_of(self._identity) or self._path
+                path = path_of(self._identity)
+                if path is None:
+                    continue  # whatever has taken its old name is another device
+                self._path = path
             with contextlib.suppress(LinkError):
                 self._connect()
                 self._put(LinkChange(0, time.monotonic_ns(), True, f"{self._path} is back"))
@@ -139,12 +146,22 @@ class SerialSource(Source):
 
 
 def identity_of(path: str) -> str | None:
-    """What names a USB adapter whatever port it gets: vendor, product and serial number; None if it has no serial number."""
-    return next((name for device, name in _identities() if device == path), None)
+    """What names an adapter whatever port it gets; None if nothing does (no USB, or no serial number).
+
+    On Linux the link in /dev/serial/by-id that udev makes for it; elsewhere vendor, product and serial number.
+    """
+    real = os.path.realpath(path)
+    links = sorted(BY_ID.iterdir()) if BY_ID.is_dir() else []
+    link = next((link for link in links if os.path.realpath(link) == real), None)
+    if link is not None:
+        return str(link)
+    return next((name for device, name in _identities() if os.path.realpath(device) == real), None)
 
 
 def path_of(identity: str) -> str | None:
-    """Where the adapter of that identity is now."""
+    """Where the adapter of that identity is now; None while it is not there."""
+    if identity.startswith("/"):
+        return os.path.realpath(identity) if Path(identity).exists() else None
     return next((device for device, name in _identities() if name == identity), None)
 
 
