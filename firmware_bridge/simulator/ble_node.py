@@ -29,17 +29,22 @@ async def serve(
 ) -> None:
     """Advertise and play ``links`` on the bus until ``clock`` (s, from 0) passes ``seconds``; ``ready`` is called once seen.
 
-    The fault ``silent_s`` leaves the host to notice by itself, ``link_loss_s`` hangs up.
+    The fault ``silent_s`` kills the notifications without a word, and only a new connection brings them back;
+    ``link_loss_s`` hangs up.
     """
     bluez = FakeBluez()
     await bluez.start(bus_address)
     devices = [_device(link, index, clock) for index, link in enumerate(links)]
-    for device in devices:
+    silent = [link.node.faults.silent_s or float("inf") for link in links]
+    for link, device in zip(links, devices, strict=True):
+        link.silent_for_s = 0.0
         bluez.add(device)
     ready()
     try:
         while (now_s := clock()) < seconds:
-            for link, device in zip(links, devices, strict=True):
+            for index, (link, device) in enumerate(zip(links, devices, strict=True)):
+                if now_s >= silent[index]:
+                    device.silenced, silent[index] = True, float("inf")
                 for item in link.advance(now_s):
                     if isinstance(item, Chunk):
                         bluez.send(device, item.data)
@@ -52,6 +57,12 @@ async def serve(
 
 def _device(link: VirtualLink, index: int, clock: Callable[[], float]) -> FakeDevice:
     name = link.node.programme.descriptor.name
-    return FakeDevice(
+    device = FakeDevice(
         address_of(index), name, SERVICE, NOTIFY, WRITE, lambda data: link.node.hear(data, clock())
     )
+
+    def connected(now: bool) -> None:
+        device.silenced = device.silenced and not now
+
+    device.on_connected = connected
+    return device

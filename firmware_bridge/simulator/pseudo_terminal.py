@@ -44,6 +44,11 @@ class PseudoTerminal:
         self._ours = self._theirs = -1
         self.path.unlink(missing_ok=True)
 
+    @property
+    def handle(self) -> int:
+        """The node's end, for a process that plays the node itself; it does not block."""
+        return self._ours
+
     def read(self) -> bytes:
         """What the host has sent."""
         with contextlib.suppress(BlockingIOError):

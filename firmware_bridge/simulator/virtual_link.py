@@ -12,7 +12,7 @@ from firmware_bridge.sources.base import Chunk, Item, LinkChange
 
 #: What the fastest frame takes.
 BASE_DELAY_S = 0.001
-#: How long a silent link stays silent where nothing notices (a BLE host reconnects; the others have nothing to reconnect).
+#: How long a silent link stays silent where a host has nothing to reconnect. Over BLE it lasts until the host connects anew.
 SILENT_FOR_S = 2.0
 
 
@@ -25,6 +25,8 @@ class VirtualLink:
     origin_ns: int = 0
     #: What the node sent, if ``keep_sent``: the truth that tests compare with.
     keep_sent: bool = False
+    #: How long the fault ``silent_s`` lasts; 0: whoever carries the chunks acts it out.
+    silent_for_s: float = SILENT_FOR_S
     sent: list[Sent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ class VirtualLink:
     def _down(self, host_s: float) -> bool:
         faults = self.node.faults
         lost = 0 < faults.link_loss_s <= host_s < faults.link_loss_s + faults.link_loss_for_s
-        return lost or 0 < faults.silent_s <= host_s < faults.silent_s + SILENT_FOR_S
+        return lost or 0 < faults.silent_s <= host_s < faults.silent_s + self.silent_for_s
 
     def _ns(self, host_s: float) -> int:
         return self.origin_ns + round(host_s * 1e9)

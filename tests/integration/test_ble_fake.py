@@ -13,7 +13,9 @@ import pytest
 from firmware_bridge.host import Host
 from firmware_bridge.packets import Data
 from firmware_bridge.session import Session
+from firmware_bridge.simulator import ble_node
 from firmware_bridge.simulator.fake_bluez import FakeBluez, FakeDevice, PrivateBus
+from firmware_bridge.simulator.faults import Faults
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import VirtualNode
 from firmware_bridge.sources import open_source
@@ -166,3 +168,42 @@ def test_node_found_by_name_and_by_service_and_samples_are_those_sent(
 
     for address in ("edge node", "any"):
         asyncio.run(scenario(address))
+
+
+def test_the_fault_silent_s_lasts_until_the_host_connects_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``edgetool simulate --ble --fault silent_s=1`` acts it out. The watchdog waits for longer than a silence of 2 s."""
+
+    async def scenario() -> None:
+        node = VirtualNode(small_programme(), faults=Faults(silent_s=1.0), max_frame=244, streaming=False)
+        session, changes = Session(), list[LinkChange]()
+        begun_s = time.monotonic()
+        with PrivateBus() as address:
+            monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
+            ready = asyncio.Event()
+            playing = asyncio.create_task(
+                ble_node.serve(
+                    [VirtualLink(node)], address, lambda: time.monotonic() - begun_s, 30, ready.set
+                )
+            )
+            await ready.wait()
+            async with asyncio.timeout(15), open_source("ble://any?scan_s=2&silence_s=2.6") as source:
+                host, back = Host(source), 0
+                await host.start()
+                async for item in source:
+                    session.take(item)
+                    await host.heard(item)
+                    delivered = session.receiver.balance().delivered
+                    if isinstance(item, LinkChange):
+                        changes.append(item)
+                        back = delivered
+                    if len(changes) == 2 and delivered > back + 20:
+                        break
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
+        assert [change.up for change in changes] == [False, True]
+        assert changes[0].reason == "no data from any for 2.6 s"
+        balance = session.receiver.balance()
+        # 100 data packets a second, and 2.6 s of them at least.
+        assert balance.balances and balance.gap > 200 and balance.reboots == 0
+
+    asyncio.run(scenario())
