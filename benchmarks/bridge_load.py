@@ -1,9 +1,10 @@
 """The load a host must carry: ``python -m benchmarks.bridge_load``.
 
-8 virtual nodes, each 6 int16 at 200 Hz and 4 int16 at 1 kHz, for 60 s of simulated time, given to one session as fast as it
-takes them. Measured: frames lost in the host, the share of one core that decoding, clocks and alignment need (processor time
-over simulated time), and the time from a chunk's last byte to its rows, without what the operating system and the transport
-add before the chunk is there. The machine may be busy with other things: processor time is little affected, p99 is.
+8 virtual nodes, each 6 int16 at 200 Hz and 4 int16 at 1 kHz, for 60 s. ``--live`` sends them in real time over
+pseudo-terminals (:mod:`benchmarks.bridge_live`); without it they are given to one session as fast as it takes them, and
+the time from a chunk's last byte to its rows leaves out what the operating system and the transport add. Measured: frames lost in the
+host, the share of one core that decoding, clocks and alignment need (processor time over the time simulated), and the latency.
+The machine may be busy with other things: processor time is little affected, p99 is.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Load:
     """What carrying the load cost."""
 
     nodes: int
-    simulated_s: float
+    seconds: float
     frames_sent: int
     frames_delivered: int
     rows: int
@@ -39,6 +40,8 @@ class Load:
     p50_ms: float
     p99_ms: float
     worst_ms: float
+    #: Processor time of the whole host process over the time, transport and event loop included; None in simulated time.
+    process_share: float | None = None
 
 
 def programme(node: int) -> Programme:
@@ -56,17 +59,20 @@ def programme(node: int) -> Programme:
     return Programme(Descriptor(f"node {node}", streams), tables)
 
 
-def prepare(nodes: int, seconds: float) -> tuple[list[Item], list[VirtualLink]]:
-    """All items in order of arrival, made before anything is measured; sync exchanges once a second."""
+def prepare(nodes: int, seconds: float, origin_ns: int = 0) -> tuple[list[Item], list[VirtualLink]]:
+    """All items in order of arrival, made before anything is measured; a sync exchange a second. Time 0 is ``origin_ns``."""
     faults = Faults(drift_ppm=30.0, jitter_ms=2.0)
-    links = [VirtualLink(VirtualNode(programme(i), i, faults, i), i, keep_sent=True) for i in range(nodes)]
+    nodes_ = [VirtualNode(programme(i), i, faults, i) for i in range(nodes)]
+    links = [VirtualLink(node, i, origin_ns, keep_sent=True) for i, node in enumerate(nodes_)]
     writer = FrameWriter(ANY_NODE, 1, 64)
     items: list[Item] = []
     for step in range(1, int(seconds * 100) + 1):
         now_s = step / 100
         for link in links:
             if step % 100 == 50:
-                link.node.hear(writer.frames(SyncRequest(round(now_s * 1e9)), 0)[0], now_s + 0.001)
+                link.node.hear(
+                    writer.frames(SyncRequest(origin_ns + round(now_s * 1e9)), 0)[0], now_s + 0.001
+                )
             items += link.advance(now_s)
     return sorted(items, key=lambda item: item.arrival_ns), links
 
@@ -99,19 +105,31 @@ def measure(nodes: int = 8, seconds: float = 60.0) -> Load:
 
 
 @click.command()
-@click.option("--seconds", default=60.0, show_default=True, help="Simulated time.")
+@click.option("--seconds", default=60.0, show_default=True, help="How long the nodes send.")
+@click.option("--live", is_flag=True, help="In real time, over pseudo-terminals.")
 @click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures.")
-def main(seconds: float, json: Path | None) -> None:
+def main(seconds: float, live: bool, json: Path | None) -> None:
     """Measure the host's share of the load."""
-    load = measure(8, seconds)
+    if live:
+        from benchmarks.bridge_live import measure_live
+
+        load = measure_live(8, seconds)
+    else:
+        load = measure(8, seconds)
+    how = "over pseudo-terminals, in real time" if live else "simulated"
     click.echo(
-        f"{load.nodes} nodes, {load.simulated_s:g} s simulated, {load.frames_sent} frames sent, {load.rows} rows"
+        f"{load.nodes} nodes, {load.seconds:g} s {how}, {load.frames_sent} frames sent, {load.rows} rows"
     )
     waiting = load.frames_sent - load.frames_delivered
-    click.echo(f"not delivered: {waiting} (frames still on their way at the end included)")
-    click.echo(f"decode, clocks and alignment: {100 * load.core_share:.1f} % of one core")
     click.echo(
-        f"chunk to rows: median {load.p50_ms:.3f} ms, p99 {load.p99_ms:.3f} ms, worst {load.worst_ms:.1f} ms"
+        f"not delivered: {waiting}" + ("" if live else " (frames still on their way at the end included)")
+    )
+    click.echo(f"decode, clocks and alignment: {100 * load.core_share:.1f} % of one core (limit 15)")
+    if load.process_share is not None:
+        click.echo(f"the whole host process: {100 * load.process_share:.1f} % of one core")
+    what = "last byte written" if live else "chunk"
+    click.echo(
+        f"{what} to rows: median {load.p50_ms:.3f} ms, p99 {load.p99_ms:.3f} ms (limit 2), worst {load.worst_ms:.1f} ms"
     )
     if json is not None:
         write_json(json, asdict(load))

@@ -87,7 +87,7 @@ class StreamAligner:
                 times_s, values = times_s[in_time], values[in_time]
         times = np.concatenate([self._times, times_s])
         joined = np.concatenate([self._values, values.astype(np.float32, copy=False)])
-        if np.any(np.diff(times) < 0):
+        if (times[1:] < times[:-1]).any():
             order = np.argsort(times, kind="stable")
             times, joined = times[order], joined[order]
         self._times, self._values = times, joined
@@ -128,6 +128,11 @@ class StreamAligner:
         self, times_s: NDArray[np.float64], after: NDArray[np.intp], now_s: float
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
         """Values, whether they are measured, and whether they are settled, for rows at ``times_s``."""
+        if len(after) and after[0] > 0 and after[-1] < len(self._times):
+            low_s, high_s = self._times[after - 1], self._times[after]
+            span = high_s - low_s
+            if span.min() > 0 and span.max() <= self._gap_s:
+                return self._between(after, (times_s - low_s) / span)
         high = np.minimum(after, len(self._times) - 1)
         low = np.maximum(after - 1, 0)
         low_s, high_s = self._times[low], self._times[high]
@@ -145,6 +150,15 @@ class StreamAligner:
         weight = np.where(valid | bridged, np.clip(weight, 0.0, 1.0), 0.0).astype(np.float32)[:, None]
         values = self._values[low] + weight * (self._values[high] - self._values[low])
         return values, valid, settled
+
+    def _between(
+        self, after: NDArray[np.intp], share: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+        """:meth:`_fill` where nothing is missing, which is nearly always: the same numbers with less work."""
+        weight = np.minimum(np.maximum(share, 0.0), 1.0).astype(np.float32)[:, None]
+        low = self._values[after - 1]
+        yes = np.ones(len(after), np.bool_)
+        return low + weight * (self._values[after] - low), yes, yes
 
     def _forget(self) -> None:
         """Keep one sample at or before the next row, which it may have to be interpolated from."""

@@ -1,0 +1,147 @@
+"""The load of :mod:`benchmarks.bridge_load` over a real transport: nodes in a process of their own, a pseudo-terminal each.
+
+The nodes' process writes each frame when it is due and notes when. The host is edgetool's own: eight ``serial://`` sources, one
+session. Measured: frames lost anywhere, the processor time of decoding, clocks and alignment and of the whole host process,
+and for every frame the time from its last byte being written to the rows it settles. Both use the same monotonic clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.bridge_load import Load, prepare
+from firmware_bridge.session import Session
+from firmware_bridge.simulator.pseudo_terminal import PseudoTerminal
+from firmware_bridge.sources import open_source
+from firmware_bridge.sources.base import Chunk
+from firmware_bridge.sources.several import SeveralSources
+from toolkit.errors import LinkError
+
+#: The nodes' bytes are made before they are sent; so long it may take for each second of them.
+_PREPARE_SHARE, _PREPARE_S = 0.6, 5.0
+#: What is still on its way when the last frame was written.
+_TAIL_S = 0.5
+
+
+@dataclass(eq=False)
+class _Host:
+    """What the host saw: when each chunk's rows were out, by link and bytes so far."""
+
+    session: Session = field(default_factory=Session)
+    take_s: float = 0.0
+    rows: int = 0
+    seen: list[tuple[int, int, int]] = field(default_factory=list)
+
+    async def listen(self, sources: SeveralSources) -> None:
+        """Until cancelled."""
+        bytes_of = dict.fromkeys(range(len(sources.links)), 0)
+        async for item in sources:
+            began = time.thread_time()
+            step = self.session.take(item)
+            self.take_s += time.thread_time() - began
+            if isinstance(item, Chunk):
+                bytes_of[item.link] += len(item.data)
+                self.seen.append((item.link, bytes_of[item.link], time.monotonic_ns()))
+            self.rows += sum(len(each.valid) for each in step.rows.values())
+
+
+def measure_live(nodes: int = 8, seconds: float = 60.0) -> Load:
+    """Carry the load once, in real time."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        ports = [stack.enter_context(PseudoTerminal(folder / f"node{i}")) for i in range(nodes)]
+        log = folder / "log"
+        origin_ns = time.monotonic_ns() + round((_PREPARE_S + _PREPARE_SHARE * seconds) * 1e9)
+        words = [str(seconds), str(origin_ns), str(log), *(str(port.handle) for port in ports)]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.bridge_live", *words],
+            pass_fds=[port.handle for port in ports],
+        )
+        try:
+            host, host_s = asyncio.run(_host([f"serial://{port.path}" for port in ports], process))
+        finally:
+            process.kill()
+            process.wait()
+        written = np.fromfile(log, np.int64).reshape(-1, 3)
+    took_ms = _latencies_ms(written, np.array(host.seen, np.int64))
+    p50, p99 = np.percentile(took_ms, [50, 99])
+    return Load(
+        nodes,
+        seconds,
+        len(written),
+        host.session.receiver.balance().delivered,
+        host.rows,
+        host.take_s / seconds,
+        float(p50),
+        float(p99),
+        float(took_ms.max()),
+        host_s / seconds,
+    )
+
+
+async def _host(urls: Sequence[str], process: subprocess.Popen[bytes]) -> tuple[_Host, float]:
+    """Listen until the nodes are done; what was seen, and this process's time for it all."""
+    host = _Host()
+    async with SeveralSources([open_source(url) for url in urls]) as sources:
+        began = time.process_time()
+        listening = asyncio.create_task(host.listen(sources))
+        code = await asyncio.to_thread(process.wait)
+        await asyncio.sleep(_TAIL_S)
+        host_s = time.process_time() - began
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
+    if code:
+        raise LinkError("the nodes' process failed; see above")
+    return host, host_s
+
+
+def _latencies_ms(written: NDArray[np.int64], seen: NDArray[np.int64]) -> NDArray[np.float64]:
+    """For each frame written (link, bytes so far, ns): how much later the chunk with its last byte was rows."""
+    took: list[NDArray[np.float64]] = []
+    for link in np.unique(written[:, 0]):
+        frames, chunks = written[written[:, 0] == link], seen[seen[:, 0] == link]
+        place = np.searchsorted(chunks[:, 1], frames[:, 1])
+        there = place < len(chunks)
+        took.append((chunks[place[there], 2] - frames[there, 2]) * 1e-6)
+    return np.concatenate(took)
+
+
+def play(seconds: float, origin_ns: int, log: Path, handles: Sequence[int]) -> None:
+    """The nodes' process: write every frame when it is due, then say in ``log`` when each was."""
+    items, _ = prepare(len(handles), seconds, origin_ns)
+    if time.monotonic_ns() > origin_ns:
+        raise LinkError("this machine is too busy: the nodes' bytes were not made in time; try again")
+    written = np.zeros((len(items), 3), np.int64)
+    so_far = [0] * len(handles)
+    count = 0
+    for item in items:
+        if not isinstance(item, Chunk):
+            continue
+        wait_s = (item.arrival_ns - time.monotonic_ns()) * 1e-9
+        if wait_s > 0:
+            time.sleep(wait_s)
+        data = item.data
+        while data:  # a full port waits, as a UART with flow control
+            with suppress(BlockingIOError):
+                data = data[os.write(handles[item.link], data) :]
+        so_far[item.link] += len(item.data)
+        written[count] = (item.link, so_far[item.link], time.monotonic_ns())
+        count += 1
+    written[:count].tofile(log)
+
+
+if __name__ == "__main__":
+    play(float(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), [int(text) for text in sys.argv[4:]])
