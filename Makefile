@@ -11,7 +11,7 @@ export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format pretrained fuzz clean
+.PHONY: help demo test check format pretrained fuzz faults clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ fuzz: $(VENV)/dev.stamp ## ten million mutated bytes through both packet decoder
 	clang -std=c99 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ifirmware_bridge/codec_c \
 	  tests/fuzz/fuzz_codec.c firmware_bridge/codec_c/*.c -o build/fuzz_codec
 	build/fuzz_codec -runs=3000000 -max_len=1024 -seed=1 build/corpus tests/fuzz/corpus tests/golden/packets
+
+faults: $(VENV)/dev.stamp ## every fault of the simulator, alone and mixed, over 200 seeds each (minutes)
+	EDGETOOL_FAULT_SEEDS=200 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 tests/integration/test_simulator_faults.py
 
 check: $(VENV)/dev.stamp ## ruff (lint and format) and mypy --strict
 	$(BIN)/ruff check .

@@ -81,6 +81,7 @@ class Health:
             status = self.session.status.get(key)
             known = clock is not None and clock.error_s < float("inf")
             clocks[f"{key.link}/{key.node}"] = {
+                "name": self.session.receiver.name(key),
                 "skew_ppm": clock.skew_ppm if clock is not None and known else None,
                 "error_ms": clock.error_s * 1e3 if clock is not None and known else None,
                 "synced": clock.synced if clock is not None else False,
