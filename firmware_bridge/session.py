@@ -38,6 +38,7 @@ class LifeClock:
         self._ticks = TickUnwrapper()
         self._map = ClockMap()
         self._drawn_s = -np.inf
+        self._before = 0
         self._count = 0
         self._base = HostTime(0.0, 0.0)
         self._slope = 1e-6
@@ -56,6 +57,11 @@ class LifeClock:
         """Rate of the host's clock against the node's."""
         return self._map.skew_ppm
 
+    @property
+    def restarts(self) -> int:
+        """How often the node's clock contradicted itself (it was stepped) and was learnt anew."""
+        return self._before + self._map.restarts
+
     def observe(self, received: Received) -> int | None:
         """Take a packet's times; its unwrapped count, or None if its stamp is not set."""
         arrival_s = received.arrival_ns * 1e-9
@@ -63,6 +69,7 @@ class LifeClock:
         if event is TickEvent.ZERO or received.device_us == 0:
             return None
         if event is TickEvent.REBOOT:
+            self._before += self._map.restarts + 1
             self._map, self._drawn_s = ClockMap(), -np.inf
             self._anchors.clear()
             self._newest.clear()

@@ -131,7 +131,7 @@ class Bench:
         """Step by step up to ``seconds`` from the start; yields the time after each step."""
         for count in range(round(self.now_s / self.step_s) + 1, round(seconds / self.step_s) + 1):
             self.now_s = count * self.step_s
-            if self.sync and count % round(1 / self.step_s) == 50:
+            if self.sync and count % round(1 / self.step_s) == 1:
                 for link in self.links:
                     frame = self._writer.frames(SyncRequest(round(self.now_s * 1e9)), 0)[0]
                     link.node.hear(frame, self.now_s + 0.001)

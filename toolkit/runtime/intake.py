@@ -147,7 +147,8 @@ class Intake:
         """The rows that ``item`` settles, or None if there are none."""
         if isinstance(item, LinkChange):
             self.links[item.link] = item
-        step = self.step = self.session.take(item)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found and said, row by row
+            step = self.step = self.session.take(item)
         if isinstance(item, Snapshot) or any(isinstance(r.packet, Descriptor) for r in step.received):
             self._learn()
         if not isinstance(item, Chunk):
@@ -189,7 +190,8 @@ class Intake:
             stream = self._by_place.get((samples.key, samples.stream.stream))
             if stream is not None:
                 boot = boots[(samples.key.node, id(samples.data))]
-                stream.watch.take(samples, boot, arrival_ns)
+                clock = self.session.clock(samples.key)
+                stream.watch.take(samples, boot, arrival_ns, clock.restarts if clock is not None else 0)
 
     def _silent(self, arrival_ns: int) -> bool:
         """Whether a stream has said nothing for too long."""

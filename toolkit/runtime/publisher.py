@@ -57,14 +57,15 @@ class Publisher:
 
         ``trouble``: a state and reason that the pipeline knows of, such as a contract that does not fit.
         """
-        newest = self.newest
-        due = now_ns - self._said_ns >= 1e9 / self.rules.stale_hz
-        if newest is None or newest.values:
-            due |= newest is not None and now_ns - newest.source_ns > self.rules.stale_ms * 1e6
-        since_ns = self.estimated.published_ns if self.estimated is not None else self._started_ns
-        if not due or now_ns - since_ns <= min(self.rules.stale_ms, 1e3 / self.rules.stale_hz) * 1e6:
-            return
-        self._out(self._silence(now_ns, since_ns, trouble))
+        newest, estimated = self.newest, self.estimated
+        since_ns = estimated.published_ns if estimated is not None else self._started_ns
+        if newest is not None and newest.values:
+            due = now_ns - newest.source_ns > self.rules.stale_ms * 1e6
+        else:
+            due = now_ns - self._said_ns >= 1e9 / self.rules.stale_hz
+            due &= estimated is None or now_ns - since_ns > self.rules.stale_ms * 1e6
+        if due:
+            self._out(self._silence(now_ns, trouble))
 
     def catch_up(self, now_ns: int, trouble: tuple[State, str] | None = None) -> None:
         """All ticks up to ``now_ns`` at once, for a clock that jumps from item to item."""
@@ -85,14 +86,14 @@ class Publisher:
         """How long the newest state has lasted without a break."""
         return (now_ns - self._since_ns) * 1e-9
 
-    def _silence(self, now_ns: int, since_ns: int, trouble: tuple[State, str] | None) -> Moment:
+    def _silence(self, now_ns: int, trouble: tuple[State, str] | None) -> Moment:
         known = self.estimated
         reason = SILENT if known is not None else WAITING
-        long = (now_ns - since_ns) * 1e-6 > self.rules.silence_ms
+        source_ns = known.source_ns if known is not None else self._started_ns
+        long = (now_ns - source_ns) * 1e-6 > self.rules.silence_ms
         verdict = Verdict(State.INVALID if long else State.STALE, (reason,))
         if trouble is not None:
             verdict = verdict.and_also(*trouble)
-        source_ns = known.source_ns if known is not None else self._started_ns
         arrival_ns = known.arrival_ns if known is not None else self._started_ns
         error_ms = known.source_error_ms if known is not None else 0.0
         return Moment(

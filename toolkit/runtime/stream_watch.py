@@ -53,6 +53,7 @@ class StreamWatch:
     error_s: float = float("inf")
     _spans: deque[_Span] = field(default_factory=deque)
     _boot: int | None = None
+    _clock_restarts: int = 0
     _next: int = 0
     _newest_s: float = 0.0
     _changed_s: NDArray[np.float64] | None = None
@@ -66,14 +67,20 @@ class StreamWatch:
         self._can_be_odd = self.descriptor.format is Format.FLOAT32
         self._period_s = 1.0 / self.descriptor.rate_hz
 
-    def take(self, samples: TimedSamples, boot: int, arrival_ns: int) -> None:
-        """Look at one packet. Late packets fill the loss that was noted for them."""
+    def take(self, samples: TimedSamples, boot: int, arrival_ns: int, clock_restarts: int = 0) -> None:
+        """Look at one packet. Late packets fill the loss that was noted for them.
+
+        ``clock_restarts``: how often the node's clock was learnt anew; where that happens times before and after do not fit.
+        """
         self.samples += len(samples.values)
         self.heard_ns = arrival_ns
         self._measure(len(samples.values), arrival_ns * 1e-9)
         if not self._in_order(samples, boot):
             return
         start_s, stop_s = float(samples.times_s[0]), float(samples.times_s[-1])
+        if clock_restarts != self._clock_restarts:
+            self._clock_restarts = clock_restarts
+            self._note(*self._between(stop_s), Finding.CLOCK)
         self.error_s = samples.error_s
         ahead_s = stop_s - samples.error_s - arrival_ns * 1e-9
         if samples.error_s * 1e3 > self.rules.clock_ms or ahead_s > 0:
