@@ -2,9 +2,9 @@
 
 8 virtual nodes, each 6 int16 at 200 Hz and 4 int16 at 1 kHz, for 60 s. ``--live`` sends them in real time over
 pseudo-terminals (:mod:`benchmarks.bridge_live`); without it they are given to one session as fast as it takes them, and
-the time from a chunk's last byte to its rows leaves out what the operating system and the transport add. Measured: frames lost in the
-host, the share of one core that decoding, clocks and alignment need (processor time over the time simulated), and the latency.
-The machine may be busy with other things: processor time is little affected, p99 is.
+the time from a chunk's last byte to its rows leaves out what the operating system and the transport add. Measured: frames lost
+in the host, the share of one core that decoding, clocks and alignment need (processor time over the time simulated), and the
+latency. The machine may be busy with other things: processor time is little affected, p99 is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from firmware_bridge.protocol_table import ANY_NODE, Format
 from firmware_bridge.session import Session
 from firmware_bridge.simulator.faults import Faults
 from firmware_bridge.simulator.virtual_link import VirtualLink
-from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
+from firmware_bridge.simulator.virtual_node import PACKET_S, Programme, VirtualNode
 from firmware_bridge.sources.base import Item
 from toolkit.files import write_json
 
@@ -62,8 +62,10 @@ def programme(node: int) -> Programme:
 def prepare(nodes: int, seconds: float, origin_ns: int = 0) -> tuple[list[Item], list[VirtualLink]]:
     """All items in order of arrival, made before anything is measured; a sync exchange a second. Time 0 is ``origin_ns``."""
     faults = Faults(drift_ppm=30.0, jitter_ms=2.0)
-    nodes_ = [VirtualNode(programme(i), i, faults, i) for i in range(nodes)]
-    links = [VirtualLink(node, i, origin_ns, keep_sent=True) for i, node in enumerate(nodes_)]
+    made = [VirtualNode(programme(i), i, faults, i) for i in range(nodes)]
+    # Nobody switches eight sensors on in the same millisecond: each begins somewhere in a packet's length.
+    begin_ns = origin_ns + np.random.default_rng(nodes).integers(0, round(PACKET_S * 1e9), nodes)
+    links = [VirtualLink(node, i, int(begin_ns[i]), keep_sent=True) for i, node in enumerate(made)]
     writer = FrameWriter(ANY_NODE, 1, 64)
     items: list[Item] = []
     for step in range(1, int(seconds * 100) + 1):

@@ -29,18 +29,25 @@ class ExportSummary:
     undescribed_packets: int
 
 
-def export(recording: Path, out: Path, format: Format, fill: Fill = "none") -> ExportSummary:
+def export(
+    recording: Path,
+    out: Path,
+    format: Format,
+    fill: Fill = "none",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> ExportSummary:
     """Write ``recording`` in ``format``: a folder ``out`` with one table a stream and recording.json, or one XDF file ``out``.
 
     ``fill`` says what stands for samples that were lost: nothing, the last value held, or a straight line between
-    neighbours. Raises RecordingError if the file is none, damaged, or without samples; MissingDependencyError if
+    neighbours. ``progress`` is told the stage, what is done of it and what there is. Raises RecordingError if the file is none, damaged, or without samples; MissingDependencyError if
     Parquet is asked for without pyarrow; OutputError if ``out`` cannot be written.
     """
     if format not in get_args(Format) or fill not in get_args(Fill):
         raise UsageError(
             f"format {format!r}, fill {fill!r}: allowed are {', '.join(get_args(Format))}, and {', '.join(get_args(Fill))}"
         )
-    loaded = load_tracks(recording)
+    say = progress or (lambda _stage, _done, _total: None)
+    loaded = load_tracks(recording, lambda done, total: say("reading", done, total))
     if not loaded.tracks:
         raise RecordingError(
             f"{recording} holds no samples with a descriptor ({loaded.undescribed_packets} packets without one); "
@@ -49,12 +56,14 @@ def export(recording: Path, out: Path, format: Format, fill: Fill = "none") -> E
     listing = tuple(_describe(track) for track in loaded.tracks)
     tracks = [filled(track, fill) for track in loaded.tracks]
     if format == "xdf":
+        say("writing", 0, 1)
         write_bytes(out, xdf_bytes(tracks, loaded.started_wall_ns))
         return ExportSummary((out,), listing, loaded.undescribed_packets)
     writers: dict[str, Callable[[Track], bytes]] = {"csv": _csv, "sto": _sto, "parquet": _parquet}
     names = _file_names(tracks, format)
     with new_folder(out, replace_if=LISTING) as folder:
-        for name, track in zip(names, tracks):
+        for place, (name, track) in enumerate(zip(names, tracks)):
+            say("writing", place, len(tracks))
             write_bytes(folder / name, writers[format](track))
         streams = [{"file": name, **entry} for name, entry in zip(names, listing)]
         write_json(folder / LISTING, _listing(loaded, streams, fill))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from firmware_bridge.packets import Data, StreamDescriptor, SyncReply
 from firmware_bridge.protocol_table import LEDGER_DAMAGE_FRAMES
 from firmware_bridge.receiver import NodeKey, Receiver
 from firmware_bridge.recording import Lost, RecordingReader, Snapshot
+from firmware_bridge.sources.base import Chunk
 
 Float = NDArray[np.float64]
 _TURN = 1 << 32
+#: What a chunk takes in the file besides its bytes (docs/RECORDING.md); progress is told once in so many.
+_RECORD_BYTES, _REPORT = 16, 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,17 +122,24 @@ class _Node:
         return len(self._lives) - 1, self._lives[-1][1]
 
 
-def load_tracks(recording: Path) -> Tracks:
-    """Decode ``recording`` whole. RecordingError if it is none, or damaged in the middle."""
+def load_tracks(recording: Path, progress: Callable[[int, int], None] | None = None) -> Tracks:
+    """Decode ``recording`` whole. RecordingError if it is none, or damaged in the middle.
+
+    ``progress`` is told now and then how many of the file's bytes are done.
+    """
     reader = RecordingReader.open(recording)
+    size, done = recording.stat().st_size, 0
     origin_ns = reader.snapshot.started_monotonic_ns
     receiver = Receiver()
     nodes: dict[NodeKey, _Node] = {}
     pieces: dict[tuple[NodeKey, int], _Pieces] = {}
     lost = 0
-    for item in reader.items():
+    for count, item in enumerate(reader.items()):
         if isinstance(item, Lost):
             lost += item.size
+        done += len(item.data) + _RECORD_BYTES if isinstance(item, Chunk) else 0
+        if progress is not None and count % _REPORT == 0:
+            progress(min(done, size), size)
         for received in receiver.take(item):
             assert not isinstance(item, Snapshot | Lost)
             key = NodeKey(item.link, received.node)

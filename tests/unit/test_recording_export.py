@@ -109,6 +109,16 @@ IMU_SENT = imu_raw(np.arange(600)) * float(np.float32(9.80665 / 2048))
 EMG_SENT = emg_raw(np.arange(3000)) * float(np.float32(0.02))
 
 
+def test_progress_goes_through_the_file_and_then_the_tables(recording: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    export(recording, tmp_path / "out", "csv", progress=lambda *words: told.append(words))
+    reading = [words for words in told if words[0] == "reading"]
+    assert told == [*reading, ("writing", 0, 2), ("writing", 1, 2)] and len(reading) >= 1
+    size = recording.stat().st_size
+    assert [done for _, done, _ in reading] == sorted(done for _, done, _ in reading)
+    assert all(0 <= done <= total == size for _, done, total in reading)
+
+
 def test_csv(recording: Path, tmp_path: Path) -> None:
     summary = export(recording, tmp_path / "out", "csv")
     assert [f.name for f in summary.files] == ["left_leg-imu.csv", "left_leg-emg.csv"]

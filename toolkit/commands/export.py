@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,8 @@ def command(recording: Path, out: Path, json: Path | None, **options: Any) -> No
     from firmware_bridge.export import export
     from toolkit.files import write_json
 
-    summary = export(recording, out, **options)
+    with _bar() as progress:
+        summary = export(recording, out, progress=progress, **options)
     click.echo(f"{'node':<24}{'stream':<16}{'rate, Hz':>10}{'samples':>12}{'missing':>10}")
     for stream in summary.streams:
         name, label = stream["node"][:23], stream["stream"][:15]
@@ -50,3 +53,20 @@ def command(recording: Path, out: Path, json: Path | None, **options: Any) -> No
     click.echo(f"Wrote {out}")
     if json is not None:
         write_json(json, {"files": [str(f) for f in summary.files], "streams": list(summary.streams)})
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Reading, then writing, on stderr when it is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<8}"), BarColumn(bar_width=None), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
+
+        def show(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        yield show
