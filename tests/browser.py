@@ -47,18 +47,27 @@ class Page:
         """A screen of so many CSS pixels; a phone below 600."""
         phone = width < 600
         await self.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=phone,
         )
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         await self.send("Emulation.setEmulatedMedia", features=scheme)
 
     async def go(self, url: str) -> None:
-        """Load a page."""
+        """Load a page, with all its files but not what its scripts ask for."""
         await self.send("Page.navigate", url=url)
+        await self.until(
+            "location.protocol === 'http:' && document.readyState", lambda state: state == "complete"
+        )
 
     async def ask(self, expression: str) -> Any:
         """What an expression is on the page."""
-        answer = await self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        answer = await self.send(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -90,7 +99,9 @@ class Page:
             if "id" in value:
                 self._answers.pop(value["id"]).set_result(value.get("result", value))
             elif value["method"] == "Runtime.exceptionThrown":
-                self.errors.append(str(value["params"]["exceptionDetails"].get("exception", {}).get("description")))
+                self.errors.append(
+                    str(value["params"]["exceptionDetails"].get("exception", {}).get("description"))
+                )
             elif value["method"] == "Log.entryAdded" and value["params"]["entry"]["level"] == "error":
                 self.errors.append(value["params"]["entry"]["text"])
 

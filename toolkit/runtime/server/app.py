@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -25,9 +26,11 @@ from toolkit.runtime.status import Observed
 _MOST_BODY = 4096
 #: Open connections; more are closed at once, so that no visitor can use up the daemon's files.
 _MOST_CONNECTIONS = 64
+#: Connections that one pass of the event loop accepts; so many may be above the bound.
+_BACKLOG = 16
 #: A viewer that takes nothing for so long is let go.
 _STALLED_S = 10.0
-#: Bytes that the system's side of a viewer's connection may hold back before it counts as slow.
+#: Bytes that wait for a viewer in this process, and as many in the system, before it counts as slow.
 _WRITE_BUFFER = 65_536
 #: The page's files: name in the package to type. What is not listed is not served.
 PAGE = {
@@ -84,7 +87,7 @@ class DashboardServer:
 
         try:
             self._listening = await asyncio.get_running_loop().create_server(
-                accept, self.access.host, self.access.port, backlog=16
+                accept, self.access.host, self.access.port, backlog=_BACKLOG
             )
         except OSError as error:
             await runner.cleanup()
@@ -135,8 +138,7 @@ class DashboardServer:
         )
         try:
             await response.prepare(request)
-            if request.transport is not None:
-                request.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+            _bound_buffers(request)
             # A browser tries again a second after the stream was cut.
             await response.write(b"retry: 1000\n\n")
             while (block := await viewer.next()) is not None:
@@ -167,6 +169,16 @@ class DashboardServer:
         response = web.Response(status=303, headers={"Location": "/"})
         self._guard.admit(response)
         return response
+
+
+def _bound_buffers(request: web.Request) -> None:
+    """Let a viewer that does not read be noticed soon: the system would take megabytes for it, minutes of old events."""
+    if request.transport is None:
+        return
+    request.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+    connection = request.transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _WRITE_BUFFER)
 
 
 class _Refuse(asyncio.Protocol):

@@ -1,10 +1,12 @@
 // The dashboard: takes the daemon's events, keeps the last seconds of them, shows them; says so when they stop.
 
 import { drawHistogram, drawJoint, drawSpark, drawTimeline, easeRange, forgetColours } from "/plots.js";
-import { STATES, bytes, count, fixed, ms, nameWords, reasonWords, span, unitWords } from "/words.js";
+import { STATES, bytes, count, fixed, most, ms, nameWords, reasonWords, span, unitWords } from "/words.js";
 
 const RECENT_S = 10;
-const TIMELINE_S = 300;
+// The shortest that holds all changes is shown.
+const TIMELINES_S = [30, 60, 120, 300];
+const TIMELINE_S = TIMELINES_S.at(-1);
 // Ticks come 20 times a second. Two seconds without one: what is shown is no longer what is.
 const LOST_MS = 2000;
 const GLYPHS = {
@@ -260,8 +262,8 @@ const rate = () => {
 
 const showFigures = (status) => {
   pairs(page("figures"), [
-    ["Age, p50", ms(status.age.p50_ms)],
-    ["Age, p99", ms(status.age.p99_ms)],
+    ["Age, p50", most(status.age.p50_ms)],
+    ["Age, p99", most(status.age.p99_ms)],
     ["Moments", rate() === null ? "–" : `${fixed(rate(), 0)} / s`],
     ["Clock error", status.clock_error_ms === null ? "–" : `± ${ms(status.clock_error_ms)}`],
     ["Running", span(status.uptime_s)],
@@ -272,15 +274,15 @@ const showFigures = (status) => {
 
 const showAges = (status) => {
   pairs(page("quantiles"), [
-    ["p50, at most", ms(status.age.p50_ms)],
-    ["p99, at most", ms(status.age.p99_ms)],
+    ["p50", most(status.age.p50_ms)],
+    ["p99", most(status.age.p99_ms)],
     ["longest", status.age.counts.some(Boolean) ? ms(status.age.largest_ms) : "–"],
     ["deadlines missed", count(status.deadlines_missed), status.deadlines_missed ? "trouble" : ""],
   ]);
   const total = status.age.counts.reduce((sum, each) => sum + each, 0);
   page("ages-note").textContent =
     `${count(total)} moments since the start, by age in ms (bar height: square root of the count). ` +
-    `Sample taken to moment out: p50 at most ${ms(status.source_age.p50_ms)}, p99 at most ${ms(status.source_age.p99_ms)}.`;
+    `Sample taken to moment out: p50 ${most(status.source_age.p50_ms)}, p99 ${most(status.source_age.p99_ms)}.`;
   page("ages").setAttribute("aria-label", `Histogram of ages: half at most ${ms(status.age.p50_ms)}, 99 of 100 at most ${ms(status.age.p99_ms)}`);
   drawHistogram(page("ages"), status.age, 1000 / status.model.grid_rate_hz);
 };
@@ -335,7 +337,7 @@ const showModel = (status) => {
     ["Bundle", model.bundle],
     ["Manifest", model.hash.slice(0, 16)],
     ["Engine", `${model.engine} ${model.version}, ${model.scheme} ${model.graph}`],
-    ["One call", `p50 at most ${ms(engine.p50_ms)}, p99 ${ms(engine.p99_ms)}`],
+    ["One call", `p50 ${most(engine.p50_ms)}, p99 ${most(engine.p99_ms)}`],
     ["Grid", `${fixed(model.grid_rate_hz, 0)} Hz, window ${model.window} rows${model.horizon_ms ? `, ${fixed(model.horizon_ms, 0)} ms ahead` : ""}`],
     model.every > 1 ? ["Decimation", `every ${model.every}. row only: the engine is too slow`, "trouble"] : null,
     status.rows_decimated ? ["Rows left out", count(status.rows_decimated), "trouble"] : null,
@@ -387,7 +389,11 @@ const draw = () => {
     seen.ranges[place] = easeRange(seen.ranges[place], low, high);
     drawJoint(canvas, seen.points, place, seen.ranges[place], time, alive());
   });
-  drawTimeline(page("timeline"), seen.changes, time, TIMELINE_S, time);
+  const oldest = time - (seen.changes[0]?.time ?? time);
+  const spanS = TIMELINES_S.find((each) => each >= oldest) ?? TIMELINE_S;
+  const words = spanS < 120 ? `last ${spanS} s` : `last ${spanS / 60} minutes`;
+  if (page("timeline-span").textContent !== words) page("timeline-span").textContent = words;
+  drawTimeline(page("timeline"), seen.changes, time, spanS, time);
   seen.status?.streams.forEach((stream, k) => {
     unitGroups(stream).forEach(([, places], group) => {
       const range = drawSpark(page(`spark-${k}-${group}`), seen.streams[k] ?? [], places, time, alive());

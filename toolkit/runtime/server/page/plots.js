@@ -211,7 +211,7 @@ export const drawTimeline = (canvas, changes, now, spanS, end) => {
   });
   context.fillStyle = colour("faint");
   context.textBaseline = "alphabetic";
-  const words = spanS >= 120 ? [`\u2212${spanS / 60} min`, `\u2212${spanS / 120} min`] : [`\u2212${spanS} s`, ""];
+  const words = [spanS, spanS / 2].map((each) => (each < 60 ? `\u2212${each} s` : `\u2212${each / 60} min`));
   context.textAlign = "left";
   context.fillText(words[0], left, height - 3);
   context.textAlign = "center";

@@ -53,6 +53,9 @@ export const ms = (value) => {
   return `${fixed(value, value < 1 ? 2 : value < 100 ? 1 : 0)} ms`;
 };
 
+// A bound: quantiles are known by the bucket they lie in.
+export const most = (value) => (value === null || value === undefined ? "–" : `≤ ${ms(value)}`);
+
 // Seconds as 12 s, 3 min 20 s, 5 h 12 min, 3 d 4 h.
 export const span = (seconds) => {
   if (seconds === null || seconds === undefined) return "–";
