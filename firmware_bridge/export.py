@@ -39,8 +39,9 @@ def export(
     """Write ``recording`` in ``format``: a folder ``out`` with one table a stream and recording.json, or one XDF file ``out``.
 
     ``fill`` says what stands for samples that were lost: nothing, the last value held, or a straight line between
-    neighbours. ``progress`` is told the stage, what is done of it and what there is. Raises RecordingError if the file is none, damaged, or without samples; MissingDependencyError if
-    Parquet is asked for without pyarrow; OutputError if ``out`` cannot be written.
+    neighbours. ``progress`` is told the stage, what is done of it and what there is. Raises RecordingError if the file
+    is none, damaged, or without samples; MissingDependencyError if Parquet is asked for without pyarrow; OutputError if
+    ``out`` cannot be written.
     """
     if format not in get_args(Format) or fill not in get_args(Fill):
         raise UsageError(
