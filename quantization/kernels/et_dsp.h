@@ -64,6 +64,13 @@ ET_INLINE int32_t et_dsp_minimum2(int32_t a, int32_t b) {
     return result;
 }
 
+/* The larger of each pair of 16-bit lanes. */
+ET_INLINE int32_t et_dsp_maximum2(int32_t a, int32_t b) {
+    int32_t result;
+    __asm__("ssub16 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(result) : "r"(a), "r"(b) : "cc");
+    return result;
+}
+
 /* sum + the products of the two 16-bit lanes of a and b. */
 ET_INLINE int32_t et_dsp_dot2(int32_t a, int32_t b, int32_t sum) {
     int32_t result;
