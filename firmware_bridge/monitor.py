@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from firmware_bridge.sources.several import SeveralSources
 #: Rates are measured over this long.
 _RATE_S = 2.0
 _SHOW_S = 0.25
+_ARRIVALS = 2_000
 
 
 @dataclass
@@ -54,11 +56,15 @@ class Health:
     session: Session
     streams: dict[tuple[NodeKey, int], StreamHealth] = field(default_factory=dict)
     links: dict[int, str] = field(default_factory=dict)
+    #: When the newest chunks of all links came, host monotonic s.
+    arrivals_s: deque[float] = field(default_factory=lambda: deque(maxlen=_ARRIVALS))
 
     def take(self, item: Item, step: SessionStep) -> None:
         """Count one step."""
         if isinstance(item, LinkChange):
             self.links[item.link] = ("up: " if item.up else "down: ") + item.reason
+        else:
+            self.arrivals_s.append(item.arrival_ns * 1e-9)
         for each in step.samples:
             place = (each.key, each.stream.stream)
             if place not in self.streams:

@@ -65,6 +65,9 @@ def test_scan_and_monitor_simulated_ble_nodes(tmp_path: Path) -> None:
         heard = json.loads(state.read_text())
         assert len(heard["streams"]) == 4 and set(heard["nodes"]) == {"0/0", "1/1"}
         assert all(heard["ledger"][name]["delivered"] > 50 for name in ("0/0", "1/1"))
+        done = edgetool("doctor", urls[0], "--seconds", "1", DBUS_SYSTEM_BUS_ADDRESS=bus)
+        assert "good     negotiated ATT MTU 247: notifications of up to 244 bytes" in done.stdout
+        assert "the connection interval cannot be read through BlueZ; data come every" in done.stdout
     finally:
         node.terminate()
         node.wait()
