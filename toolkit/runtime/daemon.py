@@ -71,7 +71,8 @@ class Daemon:
         self._subscribers: set[asyncio.Queue[Moment]] = set()
         self._failure: BaseException | None = None
         self._newest_ns = self._newest_seen_ns = 0
-        self._foreign = self._hurried = self._links_new = False
+        self._foreign = self._links_new = False
+        self._hurried = self.keeper.hurried
         self._said: tuple[State, tuple[str, ...]] | None = None
         self._said_s = -float("inf")
         self._reloading: asyncio.Task[bool] | None = None
@@ -268,7 +269,7 @@ class Daemon:
     def _links_changed(self) -> None:
         origin_ns = self.keeper.origin_ns
         if origin_ns is not None and not self._foreign:
-            self._foreign, self._hurried = True, self.keeper.hurried
+            self._foreign = True
             self._newest_ns, self._newest_seen_ns = origin_ns, time.monotonic_ns()
             self.publisher.begin(origin_ns)
             self.worker.estimator.pace.rule_out()

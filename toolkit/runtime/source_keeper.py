@@ -56,8 +56,9 @@ class SourceKeeper:
         self._dropped = 0
         #: What each link is, to people.
         self.links: list[str] = []
-        for each in self._kept:
-            opener(each.url)  # a URL that is wrong is an error now, not after the first reconnect
+        # A URL that is wrong is an error now, not after the first reconnect.
+        sources = [opener(each.url) for each in self._kept]
+        self._all_hurried = all(source.url.options.get("speed") == "max" for source in sources)
 
     @property
     def dropped_bytes(self) -> int:
@@ -74,9 +75,7 @@ class SourceKeeper:
     @property
     def hurried(self) -> bool:
         """Whether all sources go as fast as they can: then there is no now, only the times of the items."""
-        return self.origin_ns is not None and all(
-            each.source is not None and each.source.url.options.get("speed") == "max" for each in self._kept
-        )
+        return bool(self._kept) and self._all_hurried
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         self._tasks = [asyncio.create_task(self._keep(each)) for each in self._kept]
