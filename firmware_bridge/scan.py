@@ -1,10 +1,11 @@
-"""What sensors can be reached from here: serial ports, and BLE nodes that offer the service of PROTOCOL.md."""
+"""What sensors can be reached from here: serial ports, BLE nodes that offer the service of PROTOCOL.md, LSL streams."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from firmware_bridge.sources.ble import SERVICE, one_line
+from toolkit.errors import MissingDependencyError
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ def serial_ports() -> list[Found]:
     for port in sorted(list_ports.comports()):
         parts = [port.manufacturer, port.product, port.serial_number]
         known = " ".join(part for part in parts if part)
-        found.append(Found(f"serial://{port.device}", known or port.description or "serial port", None))
+        described = port.description if port.description != "n/a" else None  # pyserial's word for nothing
+        found.append(Found(f"serial://{port.device}", known or described or "serial port", None))
     return found
 
 
@@ -49,3 +51,19 @@ async def ble_nodes(seconds: float = 5.0) -> tuple[list[Found], str | None]:
         for device, advertised in seen.values()
     ]
     return sorted(found, key=lambda each: (not each.ours, -(each.rssi_dbm or -999))), None
+
+
+def lsl_streams(seconds: float = 1.0) -> list[Found]:
+    """LSL streams of numbers that answer within ``seconds``; none without pylsl. Blocks."""
+    from firmware_bridge.sources.lsl import load_pylsl
+
+    try:
+        pylsl = load_pylsl()
+    except MissingDependencyError:
+        return []
+    found = []
+    for info in pylsl.resolve_streams(seconds):
+        regular = info.nominal_srate() > 0 and info.channel_format() != pylsl.cf_string
+        rate = f"{info.channel_count()} channels at {info.nominal_srate():g} Hz" if regular else "not samples"
+        found.append(Found(f"lsl://{info.name()}", f"{info.type()}, {rate}", None))
+    return sorted(found, key=lambda each: each.url)

@@ -110,7 +110,7 @@ class LslSource(ThreadedSource):
 
     def connect(self) -> None:
         """Resolve the stream and subscribe to it; its description becomes the descriptor."""
-        pylsl = _pylsl()
+        pylsl = load_pylsl()
         found = self._resolve(pylsl)
         try:
             inlet = pylsl.StreamInlet(found, max_buflen=30, recover=False)
@@ -132,7 +132,7 @@ class LslSource(ThreadedSource):
 
     def read(self) -> Iterator[bytes]:
         """Frames of what comes; LinkError when the outlet is gone."""
-        pylsl, inlet, node, clock = _pylsl(), self._inlet, self._node, self._clock
+        pylsl, inlet, node, clock = load_pylsl(), self._inlet, self._node, self._clock
         assert node is not None and clock is not None
         correction, synced_s, finite = _correct(inlet, _PULL_S), -np.inf, _FiniteCheck(self.url.address)
         while True:
@@ -197,7 +197,8 @@ class LslSource(ThreadedSource):
         )
 
 
-def _pylsl() -> Any:
+def load_pylsl() -> Any:
+    """pylsl, quiet; MissingDependencyError says what to install."""
     try:
         import pylsl
     except ImportError:

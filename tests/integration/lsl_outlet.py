@@ -27,9 +27,9 @@ class Outlet:
     ) -> None:
         import pylsl
 
-        from firmware_bridge.sources.lsl import _pylsl
+        from firmware_bridge.sources.lsl import load_pylsl
 
-        _pylsl()  # quiet
+        load_pylsl()  # quiet
         self._pylsl = pylsl
         info = pylsl.StreamInfo(name, "IMU", len(units), rate_hz, form, source_id)
         labels = [f"c{index}" for index in range(len(units))]

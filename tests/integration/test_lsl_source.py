@@ -12,6 +12,7 @@ import pytest
 from firmware_bridge.packets import Data
 from firmware_bridge.protocol_table import Format
 from firmware_bridge.record import record
+from firmware_bridge.scan import lsl_streams
 from firmware_bridge.session import Session, TimedSamples
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import LinkChange
@@ -169,3 +170,10 @@ def test_two_of_a_name_and_a_wrong_unit() -> None:
     assert (got[0].values == 5).all()
     with pytest.raises(UsageError, match="unit 'furlong'; allowed: m/s"):
         open_source("lsl://x?unit=furlong")
+
+
+def test_scan_lists_streams_with_the_url_that_opens_them() -> None:
+    with Outlet("edge scan"), Outlet("edge markers", form="string", rate_hz=0.0, values=lambda k: ("a", "b")):
+        found = {each.url: each.what for each in lsl_streams(1.0)}
+    assert found["lsl://edge scan"] == "IMU, 2 channels at 100 Hz"
+    assert found["lsl://edge markers"] == "IMU, not samples"
