@@ -11,7 +11,7 @@ export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format pretrained fuzz faults clean
+.PHONY: help demo test test-pi check format pretrained fuzz faults soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,11 @@ test: check ## lint, types and all tests (installs Debian packages where it may)
 	@sh tests/system_packages.sh
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST_ARGS)
 
+test-pi: $(VENV)/dev.stamp ## the tests on an emulated Raspberry Pi alone; they fail where it cannot be made
+	@sh tests/system_packages.sh
+	EDGETOOL_REQUIRE_PI=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
+	  tests/pi tests/c/test_c_host_kernels.py tests/integration/test_tflite_runtime.py $(PYTEST_ARGS)
+
 fuzz: $(VENV)/dev.stamp ## ten million mutated bytes through both packet decoders, then libFuzzer (minutes)
 	$(BIN)/python tests/fuzz/fuzz_both.py --bytes 10000000
 	@mkdir -p build/corpus
@@ -51,6 +56,11 @@ fuzz: $(VENV)/dev.stamp ## ten million mutated bytes through both packet decoder
 
 faults: $(VENV)/dev.stamp ## every fault of the simulator, alone and mixed, over 200 seeds each (minutes)
 	EDGETOOL_FAULT_SEEDS=200 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 tests/integration/test_simulator_faults.py
+
+soak: faults ## faults, then 10 minutes of load in real time, and five simulated hours of clocks (half an hour)
+	@mkdir -p build/soak
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.bridge_load --live --seconds 600 --json build/soak/load.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.clock_hour --seeds 5 --json build/soak/clock.json
 
 check: $(VENV)/dev.stamp ## ruff (lint and format) and mypy --strict
 	$(BIN)/ruff check .
