@@ -8,11 +8,13 @@ and for every frame the time from its last byte being written to the rows it set
 from __future__ import annotations
 
 import asyncio
+import heapq
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from array import array
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bridge_load import Load, prepare
+from benchmarks.bridge_load import Load, Nodes
 from firmware_bridge.session import Session
 from firmware_bridge.simulator.pseudo_terminal import PseudoTerminal
 from firmware_bridge.sources import open_source
@@ -29,8 +31,12 @@ from firmware_bridge.sources.base import Chunk
 from firmware_bridge.sources.several import SeveralSources
 from toolkit.errors import LinkError
 
-#: The nodes' bytes are made before they are sent; so long it may take for each second of them.
-_PREPARE_SHARE, _PREPARE_S = 0.6, 5.0
+#: The nodes' process starts, and makes its bytes this far ahead while it has nothing to send.
+_START_S, _AHEAD_S = 5.0, 2.0
+#: A node's frames come up to this much later than its step: sooner ones of other nodes must have been made.
+_LEAST_AHEAD_S = 0.05
+#: It does not begin to make more when a frame is due sooner.
+_SPARE_S = 0.004
 #: What is still on its way when the last frame was written.
 _TAIL_S = 0.5
 
@@ -42,7 +48,8 @@ class _Host:
     session: Session = field(default_factory=Session)
     take_s: float = 0.0
     rows: int = 0
-    seen: list[tuple[int, int, int]] = field(default_factory=list)
+    seen: array[int] = field(default_factory=lambda: array("q"))
+    memory_mb: list[float] = field(default_factory=list)
 
     async def listen(self, sources: SeveralSources) -> None:
         """Until cancelled."""
@@ -53,8 +60,13 @@ class _Host:
             self.take_s += time.thread_time() - began
             if isinstance(item, Chunk):
                 bytes_of[item.link] += len(item.data)
-                self.seen.append((item.link, bytes_of[item.link], time.monotonic_ns()))
+                self.seen.extend((item.link, bytes_of[item.link], time.monotonic_ns()))
             self.rows += sum(len(each.valid) for each in step.rows.values())
+
+    def weigh(self) -> None:
+        """Note the resident memory, without what ``seen`` holds."""
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        self.memory_mb.append((pages * os.sysconf("SC_PAGE_SIZE") - 8 * len(self.seen)) * 1e-6)
 
 
 def measure_live(nodes: int = 8, seconds: float = 60.0) -> Load:
@@ -63,19 +75,21 @@ def measure_live(nodes: int = 8, seconds: float = 60.0) -> Load:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         ports = [stack.enter_context(PseudoTerminal(folder / f"node{i}")) for i in range(nodes)]
         log = folder / "log"
-        origin_ns = time.monotonic_ns() + round((_PREPARE_S + _PREPARE_SHARE * seconds) * 1e9)
+        origin_ns = time.monotonic_ns() + round(_START_S * 1e9)
         words = [str(seconds), str(origin_ns), str(log), *(str(port.handle) for port in ports)]
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.bridge_live", *words],
             pass_fds=[port.handle for port in ports],
         )
         try:
-            host, host_s = asyncio.run(_host([f"serial://{port.path}" for port in ports], process))
+            host, host_s = asyncio.run(
+                _host([f"serial://{port.path}" for port in ports], process, _START_S + seconds / 10)
+            )
         finally:
             process.kill()
             process.wait()
         written = np.fromfile(log, np.int64).reshape(-1, 3)
-    took_ms = _latencies_ms(written, np.array(host.seen, np.int64))
+    took_ms = _latencies_ms(written, np.array(host.seen, np.int64).reshape(-1, 3))
     p50, p99 = np.percentile(took_ms, [50, 99])
     return Load(
         nodes,
@@ -88,18 +102,21 @@ def measure_live(nodes: int = 8, seconds: float = 60.0) -> Load:
         float(p99),
         float(took_ms.max()),
         host_s / seconds,
+        (host.memory_mb[0], host.memory_mb[-1]),
     )
 
 
-async def _host(urls: Sequence[str], process: subprocess.Popen[bytes]) -> tuple[_Host, float]:
+async def _host(urls: Sequence[str], process: subprocess.Popen[bytes], weigh_s: float) -> tuple[_Host, float]:
     """Listen until the nodes are done; what was seen, and this process's time for it all."""
     host = _Host()
     async with SeveralSources([open_source(url) for url in urls]) as sources:
         began = time.process_time()
         listening = asyncio.create_task(host.listen(sources))
+        asyncio.get_running_loop().call_later(weigh_s, host.weigh)
         code = await asyncio.to_thread(process.wait)
         await asyncio.sleep(_TAIL_S)
         host_s = time.process_time() - began
+        host.weigh()
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
@@ -121,26 +138,33 @@ def _latencies_ms(written: NDArray[np.int64], seen: NDArray[np.int64]) -> NDArra
 
 def play(seconds: float, origin_ns: int, log: Path, handles: Sequence[int]) -> None:
     """The nodes' process: write every frame when it is due, then say in ``log`` when each was."""
-    items, _ = prepare(len(handles), seconds, origin_ns)
-    if time.monotonic_ns() > origin_ns:
-        raise LinkError("this machine is too busy: the nodes' bytes were not made in time; try again")
-    written = np.zeros((len(items), 3), np.int64)
+    nodes = Nodes(len(handles), origin_ns)
+    due: list[tuple[int, int, Chunk]] = []
     so_far = [0] * len(handles)
-    count = 0
-    for item in items:
-        if not isinstance(item, Chunk):
+    written = array("q")
+    made = 0
+    while due or nodes.now_s < seconds:
+        now_ns = time.monotonic_ns()
+        wait_s = (due[0][0] - now_ns) * 1e-9 if due else 1.0
+        ahead_s = nodes.now_s - (now_ns - origin_ns) * 1e-9
+        spare = wait_s > _SPARE_S and ahead_s < _AHEAD_S
+        if nodes.now_s < seconds and (not due or ahead_s < _LEAST_AHEAD_S or spare):
+            for item in nodes.step():
+                if isinstance(item, Chunk):
+                    heapq.heappush(due, (item.arrival_ns, made, item))
+                    made += 1
             continue
-        wait_s = (item.arrival_ns - time.monotonic_ns()) * 1e-9
         if wait_s > 0:
             time.sleep(wait_s)
-        data = item.data
+        chunk = heapq.heappop(due)[2]
+        data = chunk.data
         while data:  # a full port waits, as a UART with flow control
             with suppress(BlockingIOError):
-                data = data[os.write(handles[item.link], data) :]
-        so_far[item.link] += len(item.data)
-        written[count] = (item.link, so_far[item.link], time.monotonic_ns())
-        count += 1
-    written[:count].tofile(log)
+                data = data[os.write(handles[chunk.link], data) :]
+        so_far[chunk.link] += len(chunk.data)
+        written.extend((chunk.link, so_far[chunk.link], time.monotonic_ns()))
+    with log.open("wb") as file:
+        written.tofile(file)
 
 
 if __name__ == "__main__":

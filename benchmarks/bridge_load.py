@@ -42,6 +42,8 @@ class Load:
     worst_ms: float
     #: Processor time of the whole host process over the time, transport and event loop included; None in simulated time.
     process_share: float | None = None
+    #: Resident memory of the host process after a tenth of the time and at the end, MB, without this benchmark's own log.
+    memory_mb: tuple[float, float] | None = None
 
 
 def programme(node: int) -> Programme:
@@ -59,24 +61,42 @@ def programme(node: int) -> Programme:
     return Programme(Descriptor(f"node {node}", streams), tables)
 
 
-def prepare(nodes: int, seconds: float, origin_ns: int = 0) -> tuple[list[Item], list[VirtualLink]]:
-    """All items in order of arrival, made before anything is measured; a sync exchange a second. Time 0 is ``origin_ns``."""
-    faults = Faults(drift_ppm=30.0, jitter_ms=2.0)
-    made = [VirtualNode(programme(i), i, faults, i) for i in range(nodes)]
-    # Nobody switches eight sensors on in the same millisecond: each begins somewhere in a packet's length.
-    begin_ns = origin_ns + np.random.default_rng(nodes).integers(0, round(PACKET_S * 1e9), nodes)
-    links = [VirtualLink(node, i, int(begin_ns[i]), keep_sent=True) for i, node in enumerate(made)]
-    writer = FrameWriter(ANY_NODE, 1, 64)
-    items: list[Item] = []
-    for step in range(1, int(seconds * 100) + 1):
-        now_s = step / 100
-        for link in links:
-            if step % 100 == 50:
-                link.node.hear(
-                    writer.frames(SyncRequest(origin_ns + round(now_s * 1e9)), 0)[0], now_s + 0.001
-                )
-            items += link.advance(now_s)
-    return sorted(items, key=lambda item: item.arrival_ns), links
+class Nodes:
+    """The load's nodes: :meth:`step` gives what arrives in the next 10 ms. A sync exchange a second; 0 is ``origin_ns``."""
+
+    STEP_S = 0.01
+
+    def __init__(self, count: int, origin_ns: int = 0, keep_sent: bool = False) -> None:
+        faults = Faults(drift_ppm=30.0, jitter_ms=2.0)
+        made = [VirtualNode(programme(i), i, faults, i) for i in range(count)]
+        # Nobody switches eight sensors on in the same millisecond: each begins somewhere in a packet's length.
+        begin_ns = origin_ns + np.random.default_rng(count).integers(0, round(PACKET_S * 1e9), count)
+        self.links = [VirtualLink(node, i, int(begin_ns[i]), keep_sent) for i, node in enumerate(made)]
+        self._origin_ns, self._steps = origin_ns, 0
+        self._writer = FrameWriter(ANY_NODE, 1, 64)
+
+    @property
+    def now_s(self) -> float:
+        """How far the steps have come."""
+        return self._steps * self.STEP_S
+
+    def step(self) -> list[Item]:
+        """Items of all links, in order within each link."""
+        self._steps += 1
+        items: list[Item] = []
+        for link in self.links:
+            if self._steps % 100 == 50:
+                asked = SyncRequest(self._origin_ns + round(self.now_s * 1e9))
+                link.node.hear(self._writer.frames(asked, 0)[0], self.now_s + 0.001)
+            items += link.advance(self.now_s)
+        return items
+
+
+def prepare(nodes: int, seconds: float) -> tuple[list[Item], list[VirtualLink]]:
+    """All items in order of arrival, made before anything is measured."""
+    made = Nodes(nodes, keep_sent=True)
+    items = [item for _ in range(int(seconds / Nodes.STEP_S)) for item in made.step()]
+    return sorted(items, key=lambda item: item.arrival_ns), made.links
 
 
 def measure(nodes: int = 8, seconds: float = 60.0) -> Load:
@@ -129,6 +149,9 @@ def main(seconds: float, live: bool, json: Path | None) -> None:
     click.echo(f"decode, clocks and alignment: {100 * load.core_share:.1f} % of one core (limit 15)")
     if load.process_share is not None:
         click.echo(f"the whole host process: {100 * load.process_share:.1f} % of one core")
+    if load.memory_mb is not None:
+        early, late = load.memory_mb
+        click.echo(f"resident memory: {early:.1f} MB after a tenth of the time, {late:.1f} MB at the end")
     what = "last byte written" if live else "chunk"
     click.echo(
         f"{what} to rows: median {load.p50_ms:.3f} ms, p99 {load.p99_ms:.3f} ms (limit 2), worst {load.worst_ms:.1f} ms"
