@@ -15,13 +15,14 @@ from benchmarks.latency import Latency, summarise
 from benchmarks.report import Measured
 from benchmarks.targets import Job
 from firmware_bridge.firmware_build import Image
-from firmware_bridge.protocol_table import CounterKind, SelfTest, ValueFormat
+from firmware_bridge.protocol_table import CounterKind, ValueFormat
 from firmware_bridge.target_link import Answer, TargetLink, counted, seconds
 from firmware_bridge.target_packets import Identity, StackUse
 from quantization.work import multiply_accumulates
 from toolkit.errors import LinkError
 
-_FORMATS = {np.dtype(np.int8): ValueFormat.INT8, np.dtype(np.int16): ValueFormat.INT16}
+#: How a graph's integers travel.
+FORMATS = {np.dtype(np.int8): ValueFormat.INT8, np.dtype(np.int16): ValueFormat.INT16}
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,12 @@ class Tally:
         core = CORES.get(identity.core)
         if counts and identity.counter == CounterKind.INSTRUCTIONS:
             median = int(np.median(counts))
-            result["instructions"] = {"label": "emulated", "median": median, "most": max(counts)}
+            result["instructions"] = {
+                "label": "emulated",
+                "median": median,
+                "mean": float(np.mean(counts)),
+                "most": max(counts),
+            }
             if core is not None:
                 result["simd_limit_pct"] = 100.0 * products / core.products / median
                 result["time_us"] = {
@@ -119,10 +125,6 @@ def judge_link(job: Job, board: Board, link: TargetLink) -> list[Measured]:
     data = device_data(job)
     identity = link.identify()
     link.require(identity, board.model_hash, board.contract_hash)
-    if identity.self_test != SelfTest.PASSED:
-        raise LinkError(
-            f"{board.target}: the golden vectors failed when the board started; see edgetool validate"
-        )
     rows = [_windows(job, board, link, identity, data)]
     if data.stream is not None and identity.graphs & 2:
         rows.append(_steps(job, board, link, identity, data, data.stream))
@@ -135,7 +137,7 @@ def _windows(job: Job, board: Board, link: TargetLink, identity: Identity, data:
     for number, row in enumerate(one.rows):
         job.progress(f"{board.target} windows", number + 1, len(one.rows))
         inputs = [stream[number] for stream in one.inputs]
-        answer = link.window(_FORMATS[inputs[0].dtype], inputs)
+        answer = link.window(FORMATS[inputs[0].dtype], inputs)
         tally.take(answer, one.expected[number], {"window": int(row)})
         values.append(answer.values)
     estimates = moments(np.stack(values), one.output)
@@ -153,7 +155,7 @@ def _steps(
         link.reset()
         values = []
         for step in range(len(expected)):
-            answer = link.step(_FORMATS[inputs[0].dtype], [channel[step] for channel in inputs])
+            answer = link.step(FORMATS[inputs[0].dtype], [channel[step] for channel in inputs])
             tally.take(answer, expected[step], {"recording": stream.recordings[place], "step": step})
             values.append(answer.values)
         runs.append(np.stack(values))
@@ -189,6 +191,7 @@ def _measured(
             "board": identity.board,
             "core": identity.core,
             "build": identity.build,
+            "self_test": identity.self_test.name.lower(),
             **tally.figures(identity, products),
             **_memory(board, link.stack()),
             "resent_requests": link.resent,

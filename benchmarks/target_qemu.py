@@ -5,14 +5,18 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
+from benchmarks.device_data import DeviceData, device_data
 from benchmarks.report import Measured, Skipped
-from benchmarks.target_device import Board, judge_link, require_int8
+from benchmarks.target_device import FORMATS, Board, judge_link, require_int8
 from benchmarks.targets import Job
 from firmware_bridge.emulator import Emulator, require_emulator
 from firmware_bridge.firmware_build import BOARDS, Image, build, require_board
 from firmware_bridge.target_link import TargetLink, open_port
 from quantization.bundle import Bundle
 from quantization.c_emitter.bundle_files import source_files
+from quantization.integer_reference import Interpreter
 from toolkit.errors import UsageError
 
 #: A core's name stands for the board that is emulated for it.
@@ -48,7 +52,34 @@ def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
             image=image,
         )
         with Emulator(image) as emulator, TargetLink(open_port(emulator.url), target) as link:
-            return judge_link(job, board, link), []
+            rows = judge_link(job, board, link)
+        for row in rows:
+            first = row.figures["bit_exact"]["first"]
+            if first is not None and row.graph == "window":
+                first["tensor"] = first_tensor(device_data(job), image, Path(folder), first["window"])
+        return rows, []
+
+
+def first_tensor(data: DeviceData, image: Image, folder: Path, window: int) -> str | None:
+    """Name of the first tensor, in the order of computation, that an image computes wrongly for one window.
+
+    A probing image of the same C keeps every tensor that is stored; they are compared with the integer reference's. None if
+    all that can be seen are right.
+    """
+    probing = build(folder / "c", image.board, folder / "probe.elf", probe=True)
+    place = int(np.flatnonzero(data.window.rows == window)[0])
+    inputs = [stream[place] for stream in data.window.inputs]
+    reference = Interpreter(data.window_graph)
+    reference.run([values[None] for values in inputs])
+    with Emulator(probing) as emulator, TargetLink(open_port(emulator.url), image.board.name) as link:
+        link.identify()
+        link.window(FORMATS[inputs[0].dtype], inputs)
+        for op in data.window_graph.ops:
+            expected = reference.tensor_at(op.outputs[0]).tobytes()
+            kept = link.tensor(op.outputs[0], len(expected))
+            if kept is not None and kept != expected:
+                return data.window_graph.tensors[op.outputs[0]].name
+    return None
 
 
 def board_name(target: str) -> str:

@@ -111,8 +111,10 @@ def require_board(name: str) -> Board:
     return BOARDS[name]
 
 
-def build(c_folder: Path, board: Board, out: Path) -> Image:
+def build(c_folder: Path, board: Board, out: Path, *, probe: bool = False) -> Image:
     """Build the image of ``board`` around the C in ``c_folder`` into the file ``out`` (an ELF).
+
+    ``probe``: a debugging image that keeps every tensor of a window for the request ``tensor``; larger and slower.
 
     InputError if the folder holds no generated C, or C for another core; MissingDependencyError without a compiler.
     """
@@ -124,8 +126,9 @@ def build(c_folder: Path, board: Board, out: Path) -> Image:
         )
     compiler = _compiler("arm-none-eabi-gcc")
     with _sources(c_folder) as folder:
-        _run(["make", "-s", "-C", "model", "libedgetool_model.a", f"CFLAGS={OPTIMISATION}"], folder)
-        flags = _link(folder, board, compiler)
+        options = (OPTIMISATION, *(("-DEDGETOOL_PROBE",) if probe else ()))
+        _run(["make", "-s", "-C", "model", "libedgetool_model.a", f"CFLAGS={' '.join(options)}"], folder)
+        flags = _link(folder, board, (*board.flags, *_firmware_flags(compiler), *options[1:]))
         text, data, bss = _sizes(folder)
         library_flash, library_ram = _library_sizes((folder / "image.map").read_text())
         write_bytes(out, (folder / "image.elf").read_bytes())
@@ -214,8 +217,7 @@ def _firmware_flags(compiler: str) -> list[str]:
     ]
 
 
-def _link(folder: Path, board: Board, compiler: str) -> tuple[str, ...]:
-    flags = (*board.flags, *_firmware_flags(compiler))
+def _link(folder: Path, board: Board, flags: tuple[str, ...]) -> tuple[str, ...]:
     _run(
         [
             "arm-none-eabi-gcc",

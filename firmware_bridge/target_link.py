@@ -20,6 +20,7 @@ from firmware_bridge.decoder import LinkDecoder, Received
 from firmware_bridge.framing import FrameWriter
 from firmware_bridge.protocol_table import (
     ANY_NODE,
+    MAX_TENSOR_BYTES,
     MODEL_PREFIX_BYTES,
     CounterKind,
     Operation,
@@ -146,13 +147,29 @@ class TargetLink:
         """The stack's size and its high-water mark since boot."""
         return StackUse.from_bytes(_reply(self._ask(Request(Operation.STACK, model=self._model))).body)
 
+    def tensor(self, index: int, size: int) -> bytes | None:
+        """``size`` bytes of a tensor of the last window; None if the image does not keep it (only a probing one does)."""
+        parts = []
+        for offset in range(0, size, MAX_TENSOR_BYTES):
+            length = min(MAX_TENSOR_BYTES, size - offset)
+            received = self._ask(
+                Request.tensor(index, offset, length, self._model), (TargetError.UNSUPPORTED,)
+            )
+            if _reply(received).error != TargetError.NONE:
+                return None
+            parts.append(_reply(received).body)
+        return b"".join(parts)
+
     def _infer(self, operation: Operation, form: ValueFormat, arrays: Sequence[ArrayLike]) -> Answer:
         request = Request(operation, form, pack_values(form, arrays), self._model)
         reply = _reply(self._ask(request))
         return Answer(reply.values(), reply.count)
 
-    def _ask(self, request: Request) -> Received:
-        """Send until the target has answered this request; LinkError after the last attempt, or on the target's refusal."""
+    def _ask(self, request: Request, expected: Sequence[TargetError] = ()) -> Received:
+        """Send until the target has answered this request.
+
+        LinkError after the last attempt, or on a refusal of the target that is not one of ``expected``.
+        """
         boot, sequence = self._writer.boot, self._writer.sequence
         wire = b"".join(self._writer.frames(request, 0))
         for attempt in range(self._attempts):
@@ -165,7 +182,7 @@ class TargetLink:
             reply = _reply(received)
             if reply.error in _AGAIN:
                 continue
-            if reply.error != TargetError.NONE:
+            if reply.error != TargetError.NONE and reply.error not in expected:
                 raise LinkError(
                     f"{self.name} refused {request.operation.name.lower()}: "
                     f"{reply.error.name.lower().replace('_', ' ')}"

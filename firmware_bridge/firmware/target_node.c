@@ -74,6 +74,73 @@ static struct {
     uint32_t sequence;
 } reported;
 
+#ifdef EDGETOOL_PROBE
+/* Every tensor of the last window, as the model's source shows them, up to what fits. A debugging build. */
+#ifndef PROBE_BYTES
+#define PROBE_BYTES 65536u
+#endif
+#define PROBE_TENSORS 256u
+static struct {
+    uint32_t used;
+    uint32_t count;
+    struct {
+        int32_t tensor;
+        uint32_t begin;
+        uint32_t bytes;
+    } tensors[PROBE_TENSORS];
+    uint8_t values[PROBE_BYTES];
+} probed;
+
+void edgetool_probe(int32_t tensor, const void *values, uint32_t bytes);
+
+void edgetool_probe(int32_t tensor, const void *values, uint32_t bytes) {
+    if (probed.count < PROBE_TENSORS && bytes <= PROBE_BYTES - probed.used) {
+        probed.tensors[probed.count].tensor = tensor;
+        probed.tensors[probed.count].begin = probed.used;
+        probed.tensors[probed.count].bytes = bytes;
+        memcpy(&probed.values[probed.used], values, bytes);
+        probed.used += bytes;
+        ++probed.count;
+    }
+}
+
+static void probe_begin(void) {
+    probed.used = 0;
+    probed.count = 0;
+}
+
+/* The asked bytes of a tensor; the error says that it was not shown, or that it is not that long. */
+static uint8_t probe_read(const etf_request *request, const uint8_t **values, size_t *size) {
+    etf_tensor_request asked;
+    if (etf_read_tensor_request(request->body, request->body_size, &asked) != ETF_OK) {
+        return ETF_ERROR_BAD_LENGTH;
+    }
+    for (uint32_t place = 0; place < probed.count; ++place) {
+        if (probed.tensors[place].tensor == (int32_t)asked.index) {
+            const uint32_t bytes = probed.tensors[place].bytes;
+            if (asked.offset > bytes || asked.length > bytes - asked.offset) {
+                return ETF_ERROR_BAD_LENGTH;
+            }
+            *values = &probed.values[probed.tensors[place].begin + asked.offset];
+            *size = asked.length;
+            return ETF_ERROR_NONE;
+        }
+    }
+    return ETF_ERROR_UNSUPPORTED;
+}
+#else
+static void probe_begin(void) {
+}
+
+/* The model's memory is reused from op to op: without the probe no tensor outlives the inference. */
+static uint8_t probe_read(const etf_request *request, const uint8_t **values, size_t *size) {
+    (void)request;
+    (void)values;
+    (void)size;
+    return ETF_ERROR_UNSUPPORTED;
+}
+#endif
+
 static uint8_t nibble(char digit) {
     return (uint8_t)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
 }
@@ -186,6 +253,7 @@ static uint8_t infer(bool window, const etf_request *request, etf_reply *reply, 
         return ETF_ERROR_BAD_LENGTH;
     }
     const void *values = message.bytes + ETF_REQUEST_HEADER_BYTES;
+    probe_begin();
     if (request->format == ETF_VALUE_FLOAT32) {
         float moments[EDGETOOL_OUTPUTS];
         if (!all_finite(values, count)) {
@@ -213,8 +281,8 @@ static bool is_other_model(const uint8_t *prefix) {
     return memcmp(prefix, any, sizeof any) != 0 && memcmp(prefix, model_hash, sizeof any) != 0;
 }
 
-/* Carries out what the request asks; the reply's error, and its body through the writer. */
-static uint8_t carry_out(const etf_request *request, etf_reply *reply, uint8_t *values, size_t *values_size) {
+/* Carries out what the request asks; returns the reply's error. Of an inference or a tensor *values are the bytes of the body. */
+static uint8_t carry_out(const etf_request *request, etf_reply *reply, uint8_t *outputs, const uint8_t **values, size_t *size) {
     const bool infers = request->operation == ETF_OPERATION_STEP || request->operation == ETF_OPERATION_WINDOW;
     if (request->operation < ETF_OPERATION_IDENTIFY || request->operation > ETF_OPERATION_TENSOR) {
         return ETF_ERROR_UNKNOWN_OPERATION;
@@ -223,10 +291,11 @@ static uint8_t carry_out(const etf_request *request, etf_reply *reply, uint8_t *
         return ETF_ERROR_OTHER_MODEL;
     }
     if (infers) {
-        return infer(request->operation == ETF_OPERATION_WINDOW, request, reply, values, values_size);
+        *values = outputs;
+        return infer(request->operation == ETF_OPERATION_WINDOW, request, reply, outputs, size);
     }
     if (request->operation == ETF_OPERATION_TENSOR) {
-        return ETF_ERROR_UNSUPPORTED; /* the model's arenas are reused from op to op: no tensor outlives the inference */
+        return probe_read(request, values, size);
     }
     if (request->format != ETF_VALUE_NONE) {
         return ETF_ERROR_BAD_FORMAT;
@@ -260,11 +329,12 @@ static void put_body(etf_writer *writer, uint8_t operation, const uint8_t *value
 }
 
 static void answer(const etf_request *request, uint8_t boot, uint32_t sequence) {
-    uint8_t values[4u * EDGETOOL_OUTPUTS];
+    uint8_t outputs[4u * EDGETOOL_OUTPUTS];
+    const uint8_t *values = outputs;
     size_t values_size = 0;
     etf_reply reply = {request->operation, ETF_ERROR_NONE, ETF_VALUE_NONE, boot, sequence, 0};
     etf_writer writer;
-    reply.error = carry_out(request, &reply, values, &values_size);
+    reply.error = carry_out(request, &reply, outputs, &values, &values_size);
     last.any = true;
     last.boot = boot;
     last.sequence = sequence;

@@ -198,6 +198,17 @@ def _entry_points(program: Program, public: str) -> str:
     return "\n".join([*lines, "}", ""])
 
 
+_PROBE = """\
+/* Compiled with -DEDGETOOL_PROBE, every tensor of the window graph is shown as it is made; else nothing is. */
+#ifdef EDGETOOL_PROBE
+void edgetool_probe(int32_t tensor, const void *values, uint32_t bytes);
+#define PROBE(tensor, values, bytes) edgetool_probe(tensor, values, bytes)
+#else
+#define PROBE(tensor, values, bytes) ((void)0)
+#endif
+"""
+
+
 def _source(context: Context, programs: list[Program], arenas: Arenas) -> str:
     entries = [_entry_points(program, f"edgetool_{program.name[4:]}") for program in programs]
     reset = ["    memset(state, 0, sizeof *state);"]
@@ -213,6 +224,7 @@ def _source(context: Context, programs: list[Program], arenas: Arenas) -> str:
         else "",
         "/* The caller reserves this memory: its size is part of the interface. */\n"
         "ET_STATIC_ASSERT(sizeof(edgetool_state) == EDGETOOL_STATE_BYTES);\n",
+        _PROBE,
         context.pool.text(),
         "\n".join(context.functions.values()),
         "\n".join(program.text for program in programs),

@@ -444,12 +444,20 @@ class GraphFunction:
             for index, name in tensors.items()
         )
 
+    def _probe(self, index: int) -> str:
+        """Shows a tensor to a debugger's hook, if the source is compiled with one."""
+        count = size(self.graph, index) * self._dtype(index).itemsize
+        return f"PROBE({index}, {self.pointer(index)}, {count});"
+
     def lower(self, name: str) -> Program:
         """The function, called ``name``."""
         self._resolve_views()
         arenas = self._place()
         for place in self.order:
-            self.lines += self._lower_op(self.graph.ops[place])
+            lines = self._lower_op(self.graph.ops[place])
+            self.lines += lines
+            if lines and not self.links:
+                self.lines.append(self._probe(self.graph.ops[place].outputs[0]))
         for link in self.links:
             self._carry(link)
         if self.circular:

@@ -1,0 +1,155 @@
+"""``bench --on qemu:`` and ``--on serial:``: rows beside the host's, and what a wrong kernel, board or model becomes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import device_data, target_qemu
+from benchmarks.bench import bench
+from firmware_bridge.emulator import Emulator
+from firmware_bridge.firmware_build import Image
+from quantization.bundle import Bundle
+from quantization.convert import convert
+from toolkit.cli import edgetool, main
+from toolkit.errors import ContractError, LinkError, UsageError
+
+#: Synthetic people of another seed than those of training.
+DATA = "synthetic:people=4,seconds=4,tasks=level+stairs-up,seed=7"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few() -> Any:
+    """A dozen windows and a hundred steps prove the path; the benchmark itself runs 200 and 2,000."""
+    missing = [p for p in ("arm-none-eabi-gcc", "qemu-system-arm", "make") if shutil.which(p) is None]
+    if missing:
+        pytest.skip(
+            f"NOT TESTED: {', '.join(missing)} not installed (tests/system_packages.sh installs them)"
+        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device_data, "WINDOWS", 12)
+        patch.setattr(device_data, "STEPS", 250)
+        patch.setattr(device_data, "RECORDINGS", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("target")
+    convert("pretrained", DATA, folder / "bundle", engine="native", calibration_windows=50)
+    return folder / "bundle"
+
+
+def rows(value: dict[str, Any], target: str) -> dict[str, Any]:
+    return {run["graph"]: run for run in value["runs"] if run["target"] == target}
+
+
+def test_rows_beside_the_hosts(bundle: Path, tmp_path: Path) -> None:
+    out, page = tmp_path / "bench.json", tmp_path / "bench.html"
+    arguments = [
+        "bench",
+        str(bundle),
+        "--windows",
+        "300",
+        "--on",
+        "qemu:cortex-m4",
+        "--on",
+        "qemu:cortex-m55",
+    ]
+    result = CliRunner().invoke(
+        edgetool, [*arguments, "--json", str(out), "--html", str(page)], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    value = json.loads(out.read_text())
+    assert value["runs"][0]["baseline"] and value["runs"][0]["target"] == "host"
+    for target, core, lanes in (("qemu:cortex-m4", "cortex-m4", 2), ("qemu:cortex-m55", "cortex-m55", 16)):
+        found = rows(value, target)
+        assert set(found) == {"window", "stream"}
+        for graph, compared in (("window", 12), ("stream", None)):
+            figures = found[graph]["figures"]
+            assert figures["bit_exact"]["differing"] == 0
+            assert compared is None or figures["bit_exact"]["compared"] == compared
+            assert figures["core"] == core and figures["self_test"] == "passed"
+            count = figures["instructions"]
+            assert count["label"] == "emulated"
+            # 2,678,976 products a window and 82,368 a step, by hand: LSTM 64 x 256 x (24 + 9 + 2 x 64), attention
+            # 4 x 64 x 64 and its folded projections 4 x 64 x 64, head 128 x 64 + 64 x 3.
+            products = 2_678_976 if graph == "window" else 82_368
+            assert figures["simd_limit_pct"] == pytest.approx(100 * products / lanes / count["median"])
+            assert figures["simd_limit_pct"] < 100
+            estimate = figures["time_us"]
+            assert estimate["label"] == "estimated"
+            assert estimate["value"] == pytest.approx(
+                count["median"] * estimate["cycles_per_instruction"] / estimate["clock_hz"] * 1e6
+            )
+            assert found[graph]["latency"] is None, "an emulator has no time"
+            assert found[graph]["accuracy"]["error_vs_float_pct"] < 1.0
+            # Flash as the README states it, in bytes; RAM is the state and the stack that was painted.
+            assert figures["flash_bytes"]["library"] < 96_000 < figures["flash_bytes"]["image"]
+            ram = figures["ram_bytes"]
+            assert ram["library_with_stack"] == ram["library"] + figures["stack_bytes"]["value"] <= 14_000
+    assert "qemu:cortex-m55" in result.output and "0 of 12" in result.output
+    assert max(len(line) for line in result.output.splitlines()) <= 80
+    assert 'id="devices"' in page.read_text()
+
+
+def test_a_wrong_kernel_is_found_and_named(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A softmax that is off by one in the generated C: the row says so, with window, output and tensor."""
+    plain = target_qemu.write_c
+
+    def broken(loaded: Bundle, target: str, folder: Path, prefer: str | None = None) -> None:
+        plain(loaded, target, folder, prefer)
+        kernel = next(folder.glob("c/kernels/et_softmax_s16.c"))
+        text = kernel.read_text()
+        line = "        y += depth;\n"
+        assert text.count(line) == 1
+        kernel.write_text(text.replace(line, "        y[0] = (int16_t)(y[0] ^ 64);\n" + line))
+
+    monkeypatch.setattr(target_qemu, "write_c", broken)
+    report = bench(bundle, on=["qemu:cortex-m4"], windows=300)
+    window = next(run.measured for run in report.devices if run.measured.graph == "window")
+    exact = window.figures["bit_exact"]
+    assert exact["differing"] > 0 and window.figures["self_test"] == "failed"
+    graph = device_data.read(
+        next(g.content for g in Bundle.load(bundle).graphs if g.file.endswith("window.int8.tflite"))
+    )
+    softmax = [graph.tensors[op.outputs[0]].name for op in graph.ops if op.kind == "SOFTMAX"]
+    assert exact["first"]["tensor"] == softmax[0]
+
+
+def emulated(bundle: Path, folder: Path) -> Image:
+    return target_qemu.build_image(bundle, "mps2-an386", folder)
+
+
+def test_a_board_on_a_serial_port(bundle: Path, tmp_path: Path) -> None:
+    """An emulated board on a pseudo-terminal stands for one that is plugged in."""
+    with Emulator(emulated(bundle, tmp_path)) as board:
+        target = f"serial:{board.url}"
+        report = bench(bundle, on=["host", target], windows=300)
+    device = {run.measured.graph: run.measured for run in report.devices}
+    assert device["window"].figures["bit_exact"] == {"compared": 12, "differing": 0, "first": None}
+    assert "flash_bytes" not in device["window"].figures, "an image that was not built here is not measured"
+
+
+def test_a_board_with_another_model_is_refused(bundle: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    convert("pretrained", DATA, other, engine="native", calibration_windows=20)
+    with Emulator(emulated(other, tmp_path / "image")) as board:
+        with pytest.raises(ContractError, match=r"runs model [0-9a-f]{12} and the bundle holds [0-9a-f]{12}"):
+            bench(bundle, on=[f"serial:{board.url}"], windows=300)
+
+
+def test_targets_that_are_not_there(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match="allowed: qemu:cortex-m4"):
+        bench(bundle, on=["qemu:cortex-m99"], windows=300)
+    with pytest.raises(LinkError, match="is the board plugged in"):
+        bench(bundle, on=["serial:/dev/no-such-port"], windows=300)
+    with pytest.raises(SystemExit) as left:
+        main(["bench", str(bundle), "--on", "teapot"])
+    assert left.value.code == 2
+    assert "allowed: host, qemu:cortex-m4, serial:/dev/ttyACM0" in capsys.readouterr().err
