@@ -57,6 +57,10 @@ class Estimate:
         )
 
 
+#: When more waits all the time, a row is asked for after this many times as many rows.
+_PATIENCE = 4
+
+
 class Pace:
     """Which rows an engine is asked for. ``every`` is 1 until it needs longer than the grid's period for a row.
 
@@ -81,6 +85,11 @@ class Pace:
         """One call of the engine."""
         self._calls += 1
         self._cost_s += (cost_s - self._cost_s) / min(self._calls, self._CALLS)
+
+    @property
+    def cost_s(self) -> float:
+        """What a call takes, on average."""
+        return self._cost_s
 
     @property
     def overloaded(self) -> bool:
@@ -212,6 +221,7 @@ class Estimator:
         self.costs_s: list[float] = []
         self._rings: dict[str, Features] = {}
         self._row = 0
+        self._asked = 0
         self._begun = False
         self._reset()
 
@@ -220,8 +230,8 @@ class Estimator:
         """What runs now: ``stream`` or ``window``."""
         return "stream" if self.stream and self.pace.every == 1 else "window"
 
-    def take(self, batch: Batch) -> list[Estimate]:
-        """Estimates of the grid rows that ``batch`` completes, in order."""
+    def take(self, batch: Batch, behind: int = 0) -> list[Estimate]:
+        """Estimates of the grid rows that ``batch`` completes, in order. ``behind``: batches that wait already."""
         if batch.restart:
             self._reset()
             self._begun = True
@@ -240,7 +250,7 @@ class Estimator:
         for each in self._inputs.values():
             each.drop(count)
         self._reconsider()
-        result = self._rows(batch, features, findings, source_s)
+        result = self._rows(batch, features, findings, source_s, behind)
         self._remember(features)
         return result
 
@@ -263,7 +273,7 @@ class Estimator:
             each.reset()
         self._window.reset()
         self._rings = {name: np.empty((0, n), np.float32) for name, n in self.engine.channels.items()}
-        self._row = 0
+        self._row = self._asked = 0
         if self.stream:
             self.engine.reset()
 
@@ -273,6 +283,7 @@ class Estimator:
         features: Mapping[str, Features],
         findings: NDArray[np.uint8],
         source_s: NDArray[np.float64],
+        behind: int,
     ) -> list[Estimate]:
         windows = {name: np.concatenate([self._rings[name], rows]) for name, rows in features.items()}
         held = len(next(iter(self._rings.values())))
@@ -281,15 +292,21 @@ class Estimator:
             verdict = self._window.push(int(findings[row]))
             self._row += 1
             if self.pace.every > 1:
-                if self._row % self.pace.every:
+                if not self._due(behind):
                     self.decimated += 1
                     continue
+                self._asked = self._row
                 verdict = verdict.and_also(State.DEGRADED, DECIMATED)
             values, verdict = self._call(windows, held + row + 1, verdict)
             source_ns = round(float(source_s[row]) * 1e9) if math.isfinite(source_s[row]) else 0
             error_ms = batch.error_s * 1e3
             result.append(Estimate(self._row - 1, source_ns, error_ms, batch.arrival_ns, verdict, values))
         return result
+
+    def _due(self, behind: int) -> bool:
+        """Decimated: whether this row is asked for. What waits comes first, so that the row is not old when it is done."""
+        since = self._row - self._asked
+        return since >= (self.pace.every if not behind else _PATIENCE * self.pace.every)
 
     def _call(
         self, windows: Mapping[str, Features], stop: int, verdict: Verdict
@@ -328,7 +345,7 @@ class Estimator:
         if self.pace.overloaded and full:
             began = self._clock()
             self.engine.window(self._rings)
-            self.pace.choose(self._clock() - began)
+            self.pace.choose(max(self._clock() - began, self.pace.cost_s if self.graph == "window" else 0.0))
         elif self.pace.may_try and full:
             self._replay_if_fast()
 
