@@ -102,6 +102,7 @@ class LslSource(ThreadedSource):
         self._node: SampleNode | None = None
         self._clock: SampleClock | None = None
         self._columns: list[int] = []
+        self._dtype = "f4"
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -128,7 +129,7 @@ class LslSource(ThreadedSource):
             self._uid, self._boot = info.uid(), (self._boot + 1) % 256
             self._node = SampleNode(descriptor, self._boot)
             self._clock = SampleClock(info.nominal_srate(), self._dejitter)
-        self._inlet, self._columns = inlet, columns
+        self._inlet, self._columns, self._dtype = inlet, columns, _dtype(info)
 
     def read(self) -> Iterator[bytes]:
         """Frames of what comes; LinkError when the outlet is gone."""
@@ -145,20 +146,22 @@ class LslSource(ThreadedSource):
                 correction, due = _correct(inlet, _PULL_S), True
             else:
                 due = False
+            # The sender's clock now: at least, and at most.
             theirs_s = ours_s - correction.offset_s - correction.uncertainty_s
+            latest_s = theirs_s + 2 * correction.uncertainty_s
             out = node.housekeeping(theirs_s)
             if due:
                 synced_s = host_ns * 1e-9
                 out += node.sync(host_ns - round(2e9 * correction.uncertainty_s), theirs_s)
-            if len(stamps):
-                values = samples[:, self._columns]
+            if stamps:
+                values = np.asarray(samples, self._dtype)[:, self._columns]
                 finite.look(values, [c.name for c in node.descriptor.streams[0].channels])
                 if not np.issubdtype(values.dtype, np.signedinteger) or values.dtype.itemsize > 2:
                     with np.errstate(over="ignore"):  # beyond float32: not finite, so not sent, and counted
                         values = values.astype(np.float32)
-                numbers, times_s = clock.push(stamps)
+                numbers, times_s = clock.push(np.asarray(stamps))
                 # Nothing arrives before it is taken, however a line through jittery stamps may run.
-                out += node.samples(0, numbers, np.minimum(times_s, theirs_s), values)
+                out += node.samples(0, numbers, np.minimum(times_s, latest_s), values)
             yield out
 
     def disconnect(self) -> None:
@@ -222,13 +225,13 @@ def _quieten(pylsl: Any) -> None:
             pylsl.util.set_config_content("[log]\nlevel = -3\n")
 
 
-def _pull(inlet: Any) -> tuple[Any, Any]:
-    """What there is, after waiting at most 0.1 s for the first sample: (n, channels) and stamps (n,)."""
+def _pull(inlet: Any) -> tuple[list[list[float]], list[float]]:
+    """What there is, after waiting at most 0.1 s for the first sample: rows and their stamps."""
     first, stamp = inlet.pull_sample(timeout=_PULL_S)
     if first is None:
-        return np.empty((0, inlet.channel_count), inlet.np_dtype), np.empty(0)
+        return [], []
     more, stamps = inlet.pull_chunk(timeout=0.0, max_samples=_PULL_SAMPLES)
-    return np.asarray([first, *more], inlet.np_dtype), np.asarray([stamp, *stamps], np.float64)
+    return [first, *more], [stamp, *stamps]
 
 
 def _correct(inlet: Any, timeout_s: float) -> _Correction:

@@ -53,11 +53,6 @@ class SampleClock:
         #: Lines begun after the first.
         self.jumps = 0
 
-    @property
-    def next_s(self) -> float:
-        """When the next sample is due, on the stamps' clock."""
-        return self._time + self._period
-
     def push(self, stamps_s: Float, steps: Count | None = None) -> tuple[Count, Float]:
         """Numbers and times of samples stamped ``stamps_s`` (n,).
 
@@ -106,11 +101,6 @@ class SampleNode:
         self._writer = FrameWriter(0, boot)
         self._dropped = 0
         self._status_at_s = self._descriptor_at_s = -np.inf
-
-    @property
-    def boot(self) -> int:
-        """Which life this is."""
-        return self._writer.boot
 
     @property
     def samples_dropped(self) -> int:

@@ -56,6 +56,7 @@ class ThreadedSource(Source):
         try:
             await asyncio.to_thread(self.connect)
         except BaseException:
+            self.stopping.set()  # if this was cancelled, connecting goes on in its thread
             await asyncio.to_thread(self.disconnect)
             raise
         self._thread = threading.Thread(target=self._run, name=f"edgetool {self.url.scheme}", daemon=True)

@@ -26,13 +26,14 @@ from toolkit.errors import EdgetoolError, LinkError, MissingDependencyError, Usa
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "recording_v1.etl"
 DATA = "synthetic:people=1,seconds=2,tasks=level"
-KINDS = ["replay", "sim", "serial", "ble", "lsl", "brainflow"]
+KINDS = ["replay", "sim", "serial", "ble", "bumble", "lsl", "brainflow"]
 #: URLs of the same scheme that lead to nothing.
 ABSENT = {
     "replay": "replay:///nowhere/x.etl",
     "sim": "sim:///nowhere/x.npz",
     "serial": "serial:///nowhere/port",
     "ble": "ble://nobody?scan_s=0.3",
+    "bumble": "ble://nobody?scan_s=0.3",
     "lsl": "lsl://nobody?resolve_s=0.3",
     "brainflow": "brainflow://cyton?serial_port=/nowhere/port",
 }
@@ -71,6 +72,20 @@ async def world(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Asy
             yield "ble://small?scan_s=2"
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+    elif kind == "bumble":
+        pytest.importorskip("bumble", reason="bumble is not installed: no ATT stack to test with")
+        from firmware_bridge.simulator.bumble_air import Air, BumbleNode, on_air
+        from firmware_bridge.simulator.bumble_air import serve as serve_air
+
+        air = Air(mtu=247)
+        node = BumbleNode(
+            air, "C0:ED:6E:00:00:01", "small", lambda data: link.node.hear(data, time.monotonic() - started)
+        )
+        await node.start()
+        task = asyncio.create_task(serve_air(node, link, lambda: time.monotonic() - started, 20))
+        async with on_air(air):
+            yield "ble://small?scan_s=2"
+        task.cancel()
     elif kind == "lsl":
         pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
         with Outlet("edgetool contract"):
