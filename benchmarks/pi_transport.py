@@ -63,8 +63,9 @@ def bench_there(
         raise LinkError(f"{name}: {command[0]} is not installed on this machine") from None
     except subprocess.TimeoutExpired:
         raise LinkError(f"{name}: no result within {TIMEOUT_S} s; use fewer windows (--windows)") from None
-    head, mark, body = done.stdout.partition(_MARK)
-    if done.returncode or not mark or head:
+    # What a login shell there prints comes before the mark.
+    _, mark, body = done.stdout.partition(_MARK)
+    if done.returncode or not mark:
         said = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
         raise LinkError(f"{name}: {_explained(said[-1] if said else 'it said nothing', done.returncode)}")
     with np.load(io.BytesIO(body)) as stored:
