@@ -15,6 +15,7 @@ import toolkit.data
 from quantization import engines, execute, search, tflm_emitter
 from quantization.bundle import Bundle, new_bundle, write_bundle
 from quantization.c_emitter import bundle_files
+from quantization.c_emitter.emit import require_prefix
 from quantization.engines import GraphFile, Scheme
 from quantization.metadata import embed_contract
 from quantization.quiet import quiet
@@ -55,6 +56,7 @@ def convert(
     key_map: str | Path | None = None,
     target: str | None = None,
     prefer: str = "speed",
+    prefix: str = "edgetool",
     progress: Progress | None = None,
     **options: Any,
 ) -> Bundle:
@@ -65,8 +67,8 @@ def convert(
     tasks alike. ``options`` are the engine's own. The same input gives the same bytes. ``max_rmse_increase`` (percent)
     lets the native engine search the cheapest recipe that holds it on the validation part, and the manifest says what was
     tried. ``key_map`` is a TOML that says which tensor of a foreign PyTorch file is which (docs/MODEL.md). ``target``
-    (``c99``, ``cortex-m4``, ...) adds C source in ``c/``, made for ``prefer`` (``speed`` or ``size``; docs/KERNELS.md), and
-    ``tflm/`` for projects that ship TensorFlow Lite Micro (docs/TARGETS.md).
+    (``c99``, ``cortex-m4``, ...) adds C source in ``c/``, made for ``prefer`` (``speed`` or ``size``; docs/KERNELS.md) with
+    names that begin with ``prefix``, and ``tflm/`` for projects that ship TensorFlow Lite Micro (docs/TARGETS.md).
 
     Raises CheckpointError, RecordingError or ContractError for input that does not fit, UsageError for an unknown
     engine, scheme or option, OutputError if ``out`` cannot be written, ConversionError if the engine fails.
@@ -79,6 +81,7 @@ def convert(
         )
     if target is not None:
         bundle_files.require_target(target, prefer)
+        require_prefix(prefix)
     build = engines.engine(engine)
     if max_rmse_increase is not None and (engine != "native" or scheme != "int8"):
         raise UsageError(
@@ -117,7 +120,9 @@ def convert(
         if target is not None:
             tell(f"writing C source for {target}", 2, 3)
             windows = {stream: vectors[stream] for stream in STREAMS}
-            extra, about["c"] = bundle_files.source_files(graphs, model.contract, windows, target, prefer)
+            extra, about["c"] = bundle_files.source_files(
+                graphs, model.contract, windows, target, prefer, prefix
+            )
             window = next(g for g in graphs if (g.graph, g.scheme) == ("window", "int8"))
             tflm, about["tflm"] = tflm_emitter.tflm_files(window, vectors)
             extra |= tflm

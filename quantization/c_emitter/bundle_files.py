@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.c_emitter.context import CORE_FLAGS, TARGETS, Prefer, Target
-from quantization.c_emitter.emit import StreamGraph, emit
+from quantization.c_emitter.emit import DEFAULT_PREFIX, StreamGraph, emit
 from quantization.c_emitter.project import WARNINGS
 from quantization.engines import GraphFile
 from quantization.tflite_file import read
@@ -38,11 +38,12 @@ def source_files(
     golden: Mapping[str, NDArray[np.float32]],
     target: str,
     prefer: str = "speed",
+    prefix: str = DEFAULT_PREFIX,
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Files under ``c/`` by their path in the bundle, and the manifest's entry about them.
 
-    ``golden`` holds windows (n, T, channels) by stream for the self-test. Raises UsageError for an unknown target or
-    graphs without an int8 window graph, ModelFileError for a graph that cannot become C.
+    ``golden`` holds windows (n, T, channels) by stream for the self-test. Raises UsageError for an unknown target, a prefix
+    that cannot begin C names or graphs without an int8 window graph, ModelFileError for a graph that cannot become C.
     """
     core, profile = require_target(target, prefer)
     window, stream = _graph(graphs, "window"), _graph(graphs, "stream")
@@ -52,12 +53,12 @@ def source_files(
     if stream is not None and stream.state is not None:
         carried = tuple((c["input"], c["output"], int(c["initial"])) for c in stream.state["carried"])
         state = StreamGraph(read(stream.content, stream.file), carried)
-    emission = emit(
-        read(window.content, window.file), contract, core, stream=state, prefer=profile, golden=golden
-    )
+    model = read(window.content, window.file)
+    emission = emit(model, contract, core, stream=state, prefer=profile, golden=golden, prefix=prefix)
     about = {
         "target": core,
         "prefer": profile,
+        "prefix": prefix,
         "flags": [*CORE_FLAGS[core], "-std=c99", *WARNINGS, "-ffp-contract=off"],
         "notes": list(emission.notes),
     }

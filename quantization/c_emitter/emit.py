@@ -19,12 +19,14 @@ from quantization.c_emitter.narrow_rings import narrow_rings
 from quantization.c_emitter.rings import StateLink
 from quantization.c_emitter.text import float_literal
 from quantization.ir import Graph
-from toolkit.errors import ModelFileError
+from toolkit.errors import ModelFileError, UsageError
 from toolkit.records import SensorContract
 
 KERNELS = Path(__file__).parent.parent / "kernels"
 SOURCE = "edgetool_model.c"
 ASSEMBLY = "edgetool_model_lstm.S"
+DEFAULT_PREFIX = "edgetool"
+_PREFIX = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _INCLUDE = re.compile(r'#include "(?:kernels/)?([^"]+)"')
 
 
@@ -53,14 +55,17 @@ def emit(
     prefer: Prefer = "speed",
     golden: Mapping[str, NDArray[np.float32]] | None = None,
     self_test_windows: int = 2,
+    prefix: str = DEFAULT_PREFIX,
 ) -> Emission:
     """C99 source of a quantized model for ``target``.
 
     ``window`` and ``stream`` are int8 graphs with inputs named as the contract's streams. ``golden`` holds windows
     (n, T, channels) by stream; the self-test takes the first ``self_test_windows`` of them, or drawn ones without it.
-    The text depends on nothing else.
+    Public names, macros and files begin with ``prefix``, so that several models go into one program; they share the
+    kernels. The text depends on nothing else.
     Raises ModelFileError for a graph with an op or a form that has no C, UsageError for an unknown target.
     """
+    require_prefix(prefix)
     context = Context(target, prefer)
     context.use("et_convert.c", header="et_convert.h")
     context.use("et_filter.c", header="et_filter.h")
@@ -89,7 +94,29 @@ def emit(
     files |= self_test.files(window, stream, programs, golden, self_test_windows)
     files |= filters.files(contract)
     files |= project.files(context, sorted(files))
-    return Emission({name: text.encode() for name, text in sorted(files.items())}, tuple(context.notes))
+    named = _prefixed(files, prefix)
+    return Emission({name: text.encode() for name, text in sorted(named.items())}, tuple(context.notes))
+
+
+def require_prefix(prefix: str) -> None:
+    """UsageError unless ``prefix`` can begin the model's names in C and is not the kernels'."""
+    if not _PREFIX.fullmatch(prefix) or prefix.startswith("et_"):
+        raise UsageError(
+            f"prefix {prefix!r} cannot begin C names: give a lower-case letter and up to 30 letters, digits or "
+            "underscores; et_ is the kernels'"
+        )
+
+
+def _prefixed(files: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """``files`` with the model's names, macros and file names begun by ``prefix``; kernels stay as they are."""
+
+    def renamed(text: str) -> str:
+        upper = DEFAULT_PREFIX.upper()
+        return text.replace(f"{DEFAULT_PREFIX}_", f"{prefix}_").replace(f"{upper}_", f"{prefix.upper()}_")
+
+    return {
+        renamed(name): text if name.startswith("kernels/") else renamed(text) for name, text in files.items()
+    }
 
 
 def _require_inputs(graph: Graph, names: list[str], contract: SensorContract) -> None:

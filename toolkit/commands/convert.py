@@ -58,6 +58,12 @@ if TYPE_CHECKING:
     help="Also write C source: c99, cortex-m4, cortex-m7, cortex-m33 or cortex-m55.",
 )
 @click.option("--prefer", default="speed", metavar="WHAT", help="Of the C source: speed or size.")
+@click.option(
+    "--prefix",
+    default="edgetool",
+    metavar="NAME",
+    help="What the names in the C source begin with [edgetool].",
+)
 @click.option("--seed", default=0, help="Of the drawn calibration windows.")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Also write the manifest."
@@ -74,6 +80,7 @@ def command(
     key_map: Path | None,
     target: str | None,
     prefer: str,
+    prefix: str,
     seed: int,
     json_file: Path | None,
 ) -> None:
@@ -101,6 +108,7 @@ def command(
             key_map=key_map,
             target=target,
             prefer=prefer,
+            prefix=prefix,
             progress=progress,
             **({} if recipe is None else {"recipe": _read_recipe(recipe)}),
         )
