@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -75,12 +76,18 @@ def snapshot(daemon: Daemon) -> DaemonStatus:
         model=_model(daemon),
         recording=daemon.recorder.status() if daemon.recorder is not None else None,
         labels=dict(daemon.settings.labels),
+        rejected=_rejected(intake),
     )
 
 
 def _first_moment_s(counters: Counters) -> float | None:
     first_ns = counters.first_usable_ns
     return (first_ns - counters.started_ns) * 1e-9 if first_ns is not None else None
+
+
+def _rejected(intake: Intake) -> dict[str, int]:
+    decoders = intake.session.receiver.links.values()
+    return dict(sum((decoder.rejected for decoder in decoders), Counter()))
 
 
 def _links(daemon: Daemon) -> tuple[LinkStatus, ...]:

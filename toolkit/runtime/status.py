@@ -196,6 +196,8 @@ class DaemonStatus:
     recording: RecordingStatus | None = None
     #: Words that a page may show: what the config calls this place.
     labels: Mapping[str, str] = field(default_factory=dict)
+    #: Why frames and packets of all links were not handed on: reason -> count.
+    rejected: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; states by their word."""
