@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
+import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,7 @@ from toolkit.errors import UsageError
 from toolkit.runtime.moment import Moment, Sink, State
 from toolkit.runtime.sinks import SCHEMES, open_sink
 from toolkit.runtime.sinks.delivery import DirectSink, QueuedSink
-from toolkit.runtime.sinks.json_lines import read_moments
+from toolkit.runtime.sinks.json_lines import moment_of, read_moments
 from toolkit.runtime.sinks.settings import SinkSettings, without_password
 
 
@@ -188,3 +192,89 @@ def test_a_broken_loop_is_no_excuse(tmp_path: Path) -> None:
         run_sink(sink, lambda _: asyncio.sleep(0))
         sink.publish(moment(0))
         assert (sink.published, sink.dropped) == (0, 1)
+
+
+DEEDS = st.lists(
+    st.sampled_from(["all", "half", "one byte", "full", "broken", "nothing"]), min_size=1, max_size=8
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(deeds=DEEDS, count=st.integers(0, 80), pause=st.integers(1, 30))
+def test_a_file_on_a_bad_disk_has_whole_lines_and_true_counts(
+    deeds: list[str], count: int, pause: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Every write does the next deed of the list: takes all, a part or nothing, or fails."""
+    path = tmp_path_factory.mktemp("disk") / "moments.ndjson"
+    sink = open_sink(f"ndjson:{path}?flush_s=0", OUTPUTS)
+    turn = iter(deeds * 1000)
+    write = os.write
+
+    def bad(file: int, data: bytes) -> int:
+        if threading.current_thread().name != sink.name:
+            return write(file, data)
+        deed = next(turn)
+        if deed in ("full", "broken"):
+            raise OSError(28 if deed == "full" else 5, "it fails")
+        size = {"all": len(data), "half": len(data) // 2, "one byte": 1, "nothing": 0}[deed]
+        return write(file, data[:size]) if size else 0
+
+    async def give() -> None:
+        for i in range(count):
+            sink.publish(moment(i))
+            if i % pause == 0:
+                await asyncio.sleep(0.001)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("toolkit.runtime.sinks.ndjson._RETRY_S", 0.0)
+        patch.setattr(os, "write", bad)
+        run_sink(sink, lambda _: give())
+    found = [each.sequence for each in read_moments(path)]
+    assert sink.published + sink.dropped == count
+    assert len(found) == sink.published and found == sorted(set(found))
+    assert path.read_bytes().endswith(b"\n") or not found
+    assert "recursion" not in str(sink.trouble)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_readers_that_come_and_go_at_random(seed: int, tmp_path: Path) -> None:
+    """Each reader sees whole moments in order, without a hole while it keeps up; counts are true."""
+    draw = random.Random(seed)
+    path = tmp_path / "moments.sock"
+    sink = open_sink(f"unix://{path}", OUTPUTS)
+    seen: dict[int, bytearray] = {}
+    readers: dict[int, socket.socket] = {}
+
+    def act(number: int) -> None:
+        deed = draw.choice(["come", "go", "read", "read", "read", "say"])
+        if deed == "come" and len(readers) < 5:
+            readers[number] = socket.socket(socket.AF_UNIX)
+            readers[number].connect(str(path))
+            readers[number].setblocking(False)
+            seen[number] = bytearray()
+        elif readers:
+            which = draw.choice(list(readers))
+            with suppress(BlockingIOError):
+                if deed == "go":
+                    readers.pop(which).close()
+                elif deed == "say":
+                    readers[which].send(b"hello")
+                else:
+                    seen[which] += readers[which].recv(draw.choice([10, 1000, 100_000]))
+
+    async def give() -> None:
+        for i in range(600):
+            sink.publish(moment(i))
+            act(i)
+            if draw.random() < 0.5:
+                await asyncio.sleep(0)
+
+    run_sink(sink, lambda _: give())
+    for reader in readers.values():
+        reader.close()
+    assert sink.published + sink.dropped == 600
+    lines = [bytes(each).split(b"\n")[:-1] for each in seen.values()]
+    assert sum(map(len, lines)) > 100
+    for each in lines:
+        numbers = [moment_of(line).sequence for line in each]
+        assert not numbers or numbers == list(range(numbers[0], numbers[0] + len(numbers)))

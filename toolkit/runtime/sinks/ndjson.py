@@ -7,6 +7,7 @@ is made anew within a second.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 from toolkit.errors import UsageError
 from toolkit.records import Channel
 from toolkit.runtime.moment import Moment
-from toolkit.runtime.sinks.delivery import QueuedSink, one_line
+from toolkit.runtime.sinks.delivery import QUEUE_LIMIT, QueuedSink, one_line
 from toolkit.runtime.sinks.json_lines import moment_line
 from toolkit.runtime.sinks.settings import SinkSettings
 
@@ -114,15 +115,15 @@ class LineWriter:
             self._follow()
             if self._file < 0:
                 self._open()
-            done = os.write(self._file, b"".join(self._rest)[self._begun :])
+            while self._rest:
+                done = os.write(self._file, b"".join(self._rest)[self._begun :])
+                if done == 0:
+                    raise OSError(errno.ENOSPC, "it takes no more")
+                self._settle(done)
         except OSError as error:
-            self._sink.trouble = (
-                f"cannot write: {one_line(error)}; moments are dropped when {self._sink.name} falls behind"
-            )
+            words = f"cannot write: {one_line(error)}; moments are dropped when more than {QUEUE_LIMIT} wait"
+            self._sink.trouble = words
             return False
-        self._settle(done)
-        if self._rest:
-            return self._write()
         self._sink.trouble = None
         return True
 
