@@ -30,8 +30,10 @@ def affine(draw: Draw, dtype: Any, low: float = 0.002, high: float = 0.05) -> Qu
 
 
 def values(draw: Draw, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Integers over the whole range, extremes included."""
+    """Integers over the whole range, extremes included; every fourth array is of extremes alone."""
     limits = np.iinfo(dtype)
+    if draw.integers(4) == 0:
+        return draw.choice([limits.min, limits.max], shape, p=[0.1, 0.9]).astype(dtype)
     drawn = draw.integers(limits.min, limits.max + 1, shape).astype(dtype)
     flat = drawn.reshape(-1)
     flat[: min(2, flat.size)] = [limits.min, limits.max][: min(2, flat.size)]
