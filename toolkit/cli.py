@@ -22,6 +22,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "convert": ("toolkit.commands.convert", "checkpoint to int8 .tflite, in a bundle with a manifest"),
         "inspect": ("toolkit.commands.inspect", "what is in a .tflite, a checkpoint or a bundle"),
         "bench": ("toolkit.commands.bench", "judge a bundle: accuracy, latency, size"),
+        "validate": ("toolkit.commands.validate", "pass or fail on a target, with evidence, for CI"),
     },
     "Sensors": {
         "scan": ("toolkit.commands.scan", "serial ports and BLE nodes that can be reached"),

@@ -57,7 +57,7 @@ def command(**options: Any) -> None:
     from benchmarks.bench import bench
     from benchmarks.report_console import show
 
-    with _bar() as (progress, stop):
+    with progress_bar() as (progress, stop):
 
         def stop_and_show(report: Any) -> None:
             stop()
@@ -70,7 +70,7 @@ def command(**options: Any) -> None:
 
 
 @contextmanager
-def _bar() -> Iterator[tuple[Callable[[str, int, int], None], Callable[[], None]]]:
+def progress_bar() -> Iterator[tuple[Callable[[str, int, int], None], Callable[[], None]]]:
     """A progress bar on stderr, one line a stage; nothing when stderr is not a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn

@@ -1,0 +1,179 @@
+"""Pass or fail of a bundle on a target, for continuous integration: budgets, bit-exactness, evidence (docs/TARGETS.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.bench import WINDOWS, bench
+from benchmarks.budgets import deployed
+from benchmarks.report import Report, Run
+from benchmarks.targets import Progress, require_known
+from benchmarks.validation_budgets import FIGURES, OF_IMAGE, Bounds, read_bounds
+from quantization.bundle import Bundle
+from quantization.integer_reference import Interpreter
+from quantization.tflite_file import read
+from toolkit.errors import BudgetError, InputError, UsageError
+
+
+@dataclass(frozen=True)
+class Check:
+    """A figure of a row against its upper bound. ``label``: computed, emulated or measured. NaN never passes."""
+
+    target: str
+    row: str
+    name: str
+    value: float
+    bound: float
+    label: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value is within the bound."""
+        return self.value <= self.bound
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.target} {self.row} is {self.value:.6g}, the bound is {self.bound:.6g}"
+
+
+@dataclass(frozen=True)
+class NotJudged:
+    """A bound that a target has no figure for, and why."""
+
+    target: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """All checks of a validation, what could not be judged, and the report they were read from."""
+
+    bundle: Bundle
+    targets: tuple[str, ...]
+    bounds: Bounds
+    checks: tuple[Check, ...]
+    not_judged: tuple[NotJudged, ...]
+    report: Report
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that did not pass."""
+        return tuple(check for check in self.checks if not check.passed)
+
+
+def validate(
+    bundle: str | Path | Bundle,
+    on: Sequence[str] = ("host",),
+    *,
+    budgets: str | Path | None = None,
+    data: str | None = None,
+    out: str | Path | None = None,
+    json: str | Path | None = None,
+    windows: int = WINDOWS,
+    seed: int = 0,
+    progress: Progress | None = None,
+    show: Callable[[Verdict], None] | None = None,
+) -> Verdict:
+    """Bench ``bundle`` on the targets ``on`` and hold its int8 rows against the ``budgets`` file.
+
+    Whatever the file says, a device must give the integer reference's outputs bit for bit, pass its golden vectors, and the
+    bundle's golden vectors must be the reference's. ``out`` is a folder for evidence: on an emulated target two
+    runs write the same bytes. ``json`` is the verdict alone. Other arguments as for :func:`benchmarks.bench.bench`.
+
+    Raises BudgetError (exit code 1) that names what failed, after ``show`` was called and files were written;
+    InputError for a budget file with an unknown key, and what bench raises.
+    """
+    require_known(on)
+    loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(Path(bundle))
+    bounds = read_bounds(Path(budgets), tuple(on)) if budgets is not None else Bounds()
+    report = bench(loaded, data, on=on, windows=windows, seed=seed, progress=progress)
+    checks = [check for check in [golden_check(loaded)] if check is not None]
+    missing: list[NotJudged] = []
+    for target in on:
+        found, without = judge_target(report, target, bounds)
+        checks += found
+        missing += without
+    verdict = Verdict(loaded, tuple(on), bounds, tuple(checks), tuple(missing), report)
+    _publish(verdict, out, json, show)
+    if verdict.failed:
+        raise BudgetError("validation failed: " + "; ".join(str(check) for check in verdict.failed))
+    return verdict
+
+
+def judge_target(report: Report, target: str, bounds: Bounds) -> tuple[list[Check], list[NotJudged]]:
+    """Checks of the int8 rows of one target. InputError if its own table bounds what it does not give."""
+    rows = [run for run in (*deployed(report.runs), *report.devices) if run.measured.target == target]
+    if not rows:
+        raise UsageError(
+            f"target {target} gave no row of an int8 graph; convert the bundle with --scheme int8"
+        )
+    checks = _of_device(target, rows)
+    missing = []
+    for name, bound in bounds.of(target).items():
+        found = [(run, figure) for run in rows if (figure := FIGURES[name](run)) is not None]
+        if name in OF_IMAGE:  # the same whichever graph runs
+            found = found[-1:]
+        for run, (value, label) in found:
+            row = "image" if name in OF_IMAGE else _row(run)
+            checks.append(Check(target, row, name, value, bound, label))
+        if not found and name in bounds.of_target.get(target, {}):
+            raise InputError(
+                f"{bounds.name}:{bounds.line(target, name)}: {target} has no figure for {name}; take it out"
+            )
+        if not found:
+            missing.append(NotJudged(target, name, "this target has no such figure"))
+    return checks, missing
+
+
+def _of_device(target: str, rows: Sequence[Run]) -> list[Check]:
+    """What a device must hold whatever the budgets: the reference's outputs, and its golden vectors at boot."""
+    checks, label = [], "computed"
+    for run in rows:
+        exact = run.measured.figures.get("bit_exact")
+        if exact is not None:
+            checks.append(
+                Check(target, _row(run), "differing_outputs", float(exact["differing"]), 0.0, label)
+            )
+    tests = [run.measured.figures["self_test"] for run in rows if "self_test" in run.measured.figures]
+    if tests:
+        failed = float(any(result != "passed" for result in tests))
+        checks.append(Check(target, "image", "failed_self_test", failed, 0.0, label))
+    return checks
+
+
+def _row(run: Run) -> str:
+    """A row's name; on a device there is one engine, and its graph says all."""
+    return run.measured.graph if "bit_exact" in run.measured.figures else run.measured.name
+
+
+def golden_check(bundle: Bundle) -> Check | None:
+    """Golden windows whose TFLM outputs are not the integer reference's; None if the bundle has no such vectors."""
+    vectors = bundle.golden
+    if "moments.window.int8.tflm" not in vectors:
+        return None
+    graph = read(bundle.graph("window", "int8").content, str(bundle.path))
+    names = [item.stream.name for item in bundle.contract.inputs]
+    given = [vectors[f"{name}.window.int8"][:, None] for name in names]
+    interpreter = Interpreter(graph)
+    interpreter.run(given)
+    expected = vectors["moments.window.int8.tflm"]
+    outputs = interpreter.tensor_at(graph.outputs[0]).reshape(expected.shape)
+    differing = int(np.count_nonzero((outputs != expected).any(axis=1)))
+    return Check("bundle", "golden", "differing_outputs", float(differing), 0.0, "computed")
+
+
+def _publish(
+    verdict: Verdict, out: str | Path | None, json: str | Path | None, show: Callable[[Verdict], None] | None
+) -> None:
+    from benchmarks import evidence
+
+    if json is not None:
+        evidence.write_verdict(verdict, Path(json))
+    if out is not None:
+        evidence.write_folder(verdict, Path(out))
+    if show is not None:
+        show(verdict)
