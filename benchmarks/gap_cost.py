@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from json import loads
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.gap_cost_report import plot, table
@@ -282,20 +284,38 @@ def _rmse(parts: Sequence[NDArray[np.float64]]) -> float | None:
 @click.option("--seeds", default=3, show_default=True, help="Runs of each kind, with losses in other places.")
 @click.option("--longest", default=60.0, show_default=True, help="Seconds of each recording at most.")
 @click.option("--title", default="", help="What the data is, for the plot.")
-@click.option("--json", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--svg", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures.")
+@click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Write the plot.")
+@click.option("--also", multiple=True, type=click.Path(path_type=Path), help="Plot these --json files above.")
 def main(
-    bundle: Path, data: str, seeds: int, longest: float, title: str, json: Path | None, svg: Path | None
+    bundle: Path,
+    data: str,
+    seeds: int,
+    longest: float,
+    title: str,
+    json: Path | None,
+    svg: Path | None,
+    also: tuple[Path, ...],
 ) -> None:
     """Measure what lost packets cost."""
-    with Progress(transient=True) as progress:
+    before = [read(path) for path in also]
+    with Progress(console=Console(stderr=True), transient=True) as progress:
         costs = gap_cost(Bundle.load(bundle), data, seeds, longest_s=longest, progress=progress)
     click.echo(table(costs))
     if json is not None:
         value: dict[str, Any] = {"title": title, "seeds": seeds, "costs": [asdict(cost) for cost in costs]}
         write_json(json, value)
     if svg is not None:
-        write_bytes(svg, plot([(title, costs)]).encode())
+        write_bytes(svg, plot([*before, (title, costs)]).encode())
+
+
+def read(path: Path) -> tuple[str, list[GapCost]]:
+    """What ``--json`` wrote."""
+    try:
+        value = loads(path.read_text())
+        return str(value["title"]), [GapCost(**cost) for cost in value["costs"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is no result of this benchmark: {error}") from None
 
 
 if __name__ == "__main__":

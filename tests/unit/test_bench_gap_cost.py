@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from benchmarks import gap_cost as module
-from benchmarks.gap_cost import SAFE_S, GapCost, _judge, _play, _run, lose
+from benchmarks.gap_cost import SAFE_S, GapCost, _judge, _play, _run, lose, read
 from benchmarks.gap_cost_report import plot, table
 from firmware_bridge.alignment import GapPolicy
 from firmware_bridge.sources.base import Chunk, Item
 from toolkit.data.splits import Segment
+from toolkit.errors import UsageError
+from toolkit.files import write_json
 from toolkit.records import Channel, ModelInput, Normaliser, Recording, SensorContract, Signal, StreamSpec
 
 RATE_HZ, SECONDS, SLOPE = 100.0, 8.0, 2.0
@@ -118,3 +122,13 @@ def test_table_and_plot(played: Any) -> None:
     both = [*costs, *(GapCost(**{**vars(c), "loss": 0.1}) for c in costs[:3])]
     drawing = plot([("A ramp", both)])
     assert drawing.startswith("<svg ") and "A ramp: single frames" in drawing and "nan" not in drawing
+
+
+def test_results_are_read_back(tmp_path: Path) -> None:
+    both = {"a float32": 0.5}
+    written = GapCost("random", 0.01, "hold", 0.011, 0.3, both, both, both, 20.0)
+    write_json(tmp_path / "a.json", {"title": "A ramp", "seeds": 1, "costs": [asdict(written)]})
+    assert read(tmp_path / "a.json") == ("A ramp", [written])
+    (tmp_path / "b.json").write_text("{}")
+    with pytest.raises(UsageError, match="no result of this benchmark"):
+        read(tmp_path / "b.json")
