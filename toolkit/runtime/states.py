@@ -42,7 +42,6 @@ SILENT = "silent"
 MISMATCH = "contract-mismatch"
 DECIMATED = "decimated"
 ENGINE = "engine"
-ENDED = "ended"
 
 
 @dataclass(frozen=True)
