@@ -138,7 +138,7 @@ async def world(mtu: int, address: str = "edge node") -> AsyncIterator[tuple[Wor
     it = World(mtu)
     await it.node.start()
     playing = asyncio.create_task(serve(it.node, it.link, it.clock))
-    async with on_air(it.air), open_source(f"ble://{address}?scan_s=2&silence_s=0.5") as source:
+    async with on_air(it.air), open_source(f"ble://{address}?scan_s=2&silence_s=1") as source:
         listening = asyncio.create_task(it.listen(source))
         await it.flows()
         yield it, source
@@ -177,7 +177,7 @@ async def silence(it: World) -> None:
 
 CAUSES: dict[str, tuple[Callable[[World], Awaitable[None]], str]] = {
     "peer hangs up": (peer_hangs_up, "edge node was disconnected"),
-    "silence": (silence, "no data from edge node for 0.5 s"),
+    "silence": (silence, "no data from edge node for 1 s"),
 }
 
 

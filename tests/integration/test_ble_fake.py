@@ -104,7 +104,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, options: str = "") -> AsyncIter
     it = World(monkeypatch)
     await it.born()
     playing = asyncio.create_task(it.play())
-    url = f"ble://{ADDRESS}?scan_s=2&silence_s=0.5{options}"
+    url = f"ble://{ADDRESS}?scan_s=2&silence_s=1{options}"
     try:
         async with open_source(url) as source:
             listening = asyncio.create_task(it.listen(source))

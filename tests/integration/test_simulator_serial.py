@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from firmware_bridge.host import Host
 from firmware_bridge.packets import Data
@@ -20,15 +19,9 @@ from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Chunk, LinkChange
 from toolkit.data import load
 
-TRIAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "opensim_walk36"
-DATASET = Path(__file__).resolve().parents[2] / "examples" / "opensim_walk36.toml"
 
-
-def played(which: str) -> Programme:
-    if which == "walking trial":
-        if not TRIAL.is_dir() or not DATASET.exists():
-            pytest.skip("the walking trial (opensim_walk36) is not here")
-        return Programme.of(load(f"{DATASET}:root={TRIAL}")[0], "trial", 24)
+def played() -> Programme:
+    """Four seconds of synthetic gait, EMG in 24 bit. The walking trial is in test_bridge_walking_trial.py."""
     return Programme.of(load("synthetic:people=1,seconds=4,tasks=level")[0], "synthetic", 24)
 
 
@@ -47,9 +40,8 @@ class Grid:
             self.parts.setdefault(name, []).append((rows.first, rows.values.tobytes(), rows.valid.tobytes()))
 
 
-@pytest.mark.parametrize("which", ["synthetic", "walking trial"])
-def test_recorded_over_a_pty_and_replayed_equals_what_was_sent(tmp_path: Path, which: str) -> None:
-    link = VirtualLink(VirtualNode(played(which), 3, streaming=False), keep_sent=True)
+def test_recorded_over_a_pty_and_replayed_equals_what_was_sent(tmp_path: Path) -> None:
+    link = VirtualLink(VirtualNode(played(), 3, streaming=False), keep_sent=True)
     live, recording = Grid(), tmp_path / "trial.etl"
 
     async def run() -> None:
@@ -96,7 +88,7 @@ def test_recorded_over_a_pty_and_replayed_equals_what_was_sent(tmp_path: Path, w
 
 
 def test_unplugged_and_plugged_in_again_goes_on_and_the_gap_is_known(tmp_path: Path) -> None:
-    node = VirtualNode(played("synthetic"))
+    node = VirtualNode(played())
     link, session = VirtualLink(node), Session()
     changes: list[bool] = []
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from firmware_bridge.protocol_table import Format
 from firmware_bridge.session import Session
-from firmware_bridge.sources import lsl, threaded
+from firmware_bridge.sources import lsl, open_source, threaded
 from firmware_bridge.sources.base import Chunk, Item, LinkChange, SourceUrl
 from firmware_bridge.sources.threaded import ThreadedSource
-from toolkit.errors import InputError, LinkError
+from toolkit.errors import InputError, LinkError, MissingDependencyError
 
 
 class Scripted(ThreadedSource):
@@ -178,3 +182,57 @@ def test_another_machines_lsl_clock_is_mapped_within_the_bar(monkeypatch: pytest
     (key,) = session.receiver.descriptors
     clock = session.clock(key)
     assert clock is not None and clock.synced
+
+
+def test_a_source_that_is_not_asked_for_is_not_loaded() -> None:
+    code = (
+        "import sys, firmware_bridge.sources, firmware_bridge.monitor, firmware_bridge.record, firmware_bridge.doctor\n"
+        "print(sorted({'pylsl', 'brainflow', 'bleak', 'serial', 'bumble', 'dbus_fast'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "url", "text"),
+    [
+        ("pylsl", "lsl://x", r"lsl:// needs pylsl; install it: pip install 'edgetool\[lsl\]'"),
+        (
+            "brainflow",
+            "brainflow://synthetic",
+            r"needs brainflow; install it: pip install 'edgetool\[brainflow\]'",
+        ),
+    ],
+)
+def test_an_extra_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, module: str, url: str, text: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingDependencyError, match=text) as caught:
+        asyncio.run(gather(open_source(url)))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_libraries_that_a_wheel_does_not_hold_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On a Raspberry Pi both wheels install and hold no library for it."""
+    (tmp_path / "pylsl.py").write_text("raise RuntimeError('LSL binary library file was not found.')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "pylsl", raising=False)
+    with pytest.raises(MissingDependencyError, match=r"pylsl finds no liblsl .* set PYLSL_LIB"):
+        lsl.load_pylsl()
+    shim = types.ModuleType("brainflow.board_shim")
+
+    def fails() -> None:
+        raise OSError("libBoardController.so: wrong ELF class")
+
+    shim.BoardShim = types.SimpleNamespace(disable_board_logger=fails)  # type: ignore[attr-defined]
+    package = types.ModuleType("brainflow")
+    package.board_shim = shim  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "brainflow", package)
+    monkeypatch.setitem(sys.modules, "brainflow.board_shim", shim)
+    with pytest.raises(
+        MissingDependencyError, match=r"cannot load its library \(libBoardController.so: wrong ELF"
+    ):
+        asyncio.run(gather(open_source("brainflow://synthetic")))  # type: ignore[arg-type]
