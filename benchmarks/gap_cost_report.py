@@ -78,14 +78,14 @@ def plot(data: Sequence[tuple[str, Sequence[GapCost]]]) -> str:
 def _row(title: str, costs: Sequence[GapCost]) -> list[tuple[str, Panel]]:
     engine = next(iter(costs[0].cost))
     losses = sorted({cost.loss for cost in costs})
-    highest = 1.08 * max(cost.cost[engine] or 0.0 for cost in costs)
     panels = []
     for pattern, words in _WORDS.items():
+        highest = max(cost.cost[engine] or 0.0 for cost in costs if cost.pattern == pattern)
         panel = Panel(
             _WIDTH,
             _HEIGHT,
             (100 * losses[0], 100 * losses[-1]),
-            (0.0, highest),
+            (0.0, 1.08 * highest or 1.0),
             describe=f"{title}: RMSE that lost {words} cost, by gap policy",
             margins=(8, 14, 34, 50),
             log_x=True,
