@@ -101,7 +101,12 @@ def judge(url: SourceUrl, health: Health, facts: Mapping[str, float] | None = No
             "is the node on, and does it speak this protocol at this baud rate (firmware_bridge/PROTOCOL.md)?"
         )
         return [Finding("bad", "no intact frame was heard", advice)]
-    findings = [*_capacity(url, descriptors, facts), *_loss(url, health), *_rates(health), *_clock(health)]
+    findings = [
+        *_capacity(url, descriptors, facts),
+        *_loss(url, health),
+        *_rates(health),
+        *_clock(url, health),
+    ]
     if url.scheme == "serial":
         findings += _usb_latency(Path(url.address))
     if url.scheme == "ble":
@@ -202,7 +207,7 @@ def _rates(health: Health) -> list[Finding]:
     return findings
 
 
-def _clock(health: Health) -> list[Finding]:
+def _clock(url: SourceUrl, health: Health) -> list[Finding]:
     findings = []
     for key in health.session.receiver.descriptors:
         clock, name = health.session.clock(key), health.session.receiver.name(key)
@@ -213,7 +218,9 @@ def _clock(health: Health) -> list[Finding]:
             continue
         what = f"{name}: times are known to ±{clock.error_s * 1e3:.2f} ms"
         if not clock.synced:
-            findings.append(Finding("warning", what + " (assumed)", "the node answers no sync requests"))
+            stamped = "BrainFlow stamps samples when they arrive: what radio and USB took before is not known"
+            advice = stamped if url.scheme == "brainflow" else "the node answers no sync requests"
+            findings.append(Finding("warning", what + " (assumed)", advice))
         else:
             findings.append(Finding("good" if clock.error_s < 0.005 else "warning", what))
     return findings

@@ -24,10 +24,18 @@ def command(source: str, seconds: float, json: Path | None) -> None:
 
     diagnosis = diagnose(source, seconds)
     for finding in diagnosis.findings:
-        click.echo(f"{finding.verdict:<8} {finding.what}")
+        click.echo(_wrapped(f"{finding.verdict:<8} ", finding.what))
         if finding.advice:
-            click.echo(f"         -> {finding.advice}")
+            click.echo(_wrapped(" " * 9 + "-> ", finding.advice))
     if json is not None:
         write_json(json, {"findings": [asdict(f) for f in diagnosis.findings], "state": diagnosis.state})
     if diagnosis.worst == "bad":
         raise SystemExit(1)
+
+
+def _wrapped(head: str, text: str) -> str:
+    """``head`` and ``text`` in lines of at most 80 columns, the further ones indented by as much as ``head`` is long."""
+    import textwrap
+
+    indent = " " * len(head)
+    return textwrap.fill(text, 80, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
