@@ -39,6 +39,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Run": {
         "run": ("toolkit.commands.run", "the daemon: sensors in, joint moments out, live"),
+        "service": ("toolkit.commands.service", "the daemon as a systemd service"),
     },
     "Learn": {
         "train": ("toolkit.commands.train", "train a Cross-LSTM on recordings"),

@@ -283,9 +283,9 @@ def test_where_the_token_comes_from(tmp_path: Path) -> None:
     file.write_text("a" * 16 + "\n")
     credential.write_text("b" * 16)
     everything = {"CREDENTIALS_DIRECTORY": str(tmp_path), "EDGETOOL_SERVER_TOKEN": "c" * 16}
-    assert Access.of(ServerSettings(token_file=file), everything).token == "a" * 16
-    assert Access.of(ServerSettings(), everything).token == "b" * 16
+    assert Access.of(ServerSettings(token_file=file), everything).token == "b" * 16
     credential.unlink()
+    assert Access.of(ServerSettings(token_file=file), everything).token == "a" * 16
     assert Access.of(ServerSettings(), everything).token == "c" * 16
     with pytest.raises(InputError, match=r"cannot read the server's token from .*missing: No such file"):
         Access.of(ServerSettings(token_file=tmp_path / "missing"), {})

@@ -54,7 +54,9 @@ class Access:
 
     @classmethod
     def of(cls, settings: ServerSettings, environment: Mapping[str, str] | None = None) -> Access:
-        """With the token from ``token_file``, else systemd's credential ``server-token``, else ``$EDGETOOL_SERVER_TOKEN``.
+        """With the token from systemd's credential ``server-token``, else ``token_file``, else ``$EDGETOOL_SERVER_TOKEN``.
+
+        The credential is first: a service is given the content of a ``token_file`` that it may not read itself.
 
         Raises UsageError if the address or the token is not fit or a token is missing, InputError if a file cannot be read.
         """
@@ -63,11 +65,11 @@ class Access:
 
 
 def _token(token_file: Path | None, environment: Mapping[str, str]) -> str | None:
-    if token_file is not None:
-        return _first_line(token_file)
     credentials = environment.get("CREDENTIALS_DIRECTORY")
     if credentials and (Path(credentials) / TOKEN_CREDENTIAL).is_file():
         return _first_line(Path(credentials) / TOKEN_CREDENTIAL)
+    if token_file is not None:
+        return _first_line(token_file)
     return environment.get(TOKEN_VARIABLE) or None
 
 
