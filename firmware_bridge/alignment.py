@@ -98,7 +98,9 @@ class StreamAligner:
         if not len(self._times):
             return Rows(first, self._values[:0], np.empty(0, np.bool_))
         times_s = self._candidates(now_s)
-        after = np.searchsorted(self._times, times_s)
+        if not len(times_s):
+            return Rows(first, self._values[:0], np.empty(0, np.bool_))
+        after = self._times.searchsorted(times_s)
         values, valid, settled = self._fill(times_s, after, now_s)
         count = len(settled) if settled.all() else int(np.argmin(settled))
         self._next += count
@@ -128,7 +130,7 @@ class StreamAligner:
         self, times_s: NDArray[np.float64], after: NDArray[np.intp], now_s: float
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
         """Values, whether they are measured, and whether they are settled, for rows at ``times_s``."""
-        if len(after) and after[0] > 0 and after[-1] < len(self._times):
+        if after[0] > 0 and after[-1] < len(self._times):
             low_s, high_s = self._times[after - 1], self._times[after]
             span = high_s - low_s
             if span.min() > 0 and span.max() <= self._gap_s:
@@ -163,7 +165,7 @@ class StreamAligner:
     def _forget(self) -> None:
         """Keep one sample at or before the next row, which it may have to be interpolated from."""
         next_s = self.epoch_s + self._next / self.spec.rate_hz
-        keep = int(np.searchsorted(self._times, next_s, side="right")) - 1
+        keep = int(self._times.searchsorted(next_s, side="right")) - 1
         if keep > 0:
             self._times, self._values = self._times[keep:], self._values[keep:]
 
