@@ -132,9 +132,13 @@ def test_kill_9_leaves_what_is_whole_and_a_new_start_goes_on(tmp_path: Path) -> 
 def test_demo_and_control_c(tmp_path: Path) -> None:
     with _running("--demo", "--port", "0", cwd=tmp_path) as (process, log):
         url = _until(lambda: re.search(r"http://127\.0\.0\.1:\d+/", log.read_text()), log)[0]
-        _until(lambda: "state=ok" in log.read_text(), log)
-        status = json.load(urllib.request.urlopen(f"{url}api/status", timeout=5))
-        assert status["model"]["engine"] == "litert"
+
+        def status() -> Any:
+            return json.load(urllib.request.urlopen(f"{url}api/status", timeout=20))
+
+        # On a busy machine moments may be late or decimated; usable ones come all the same.
+        _until(lambda: status()["state_moments"]["ok"] + status()["state_moments"]["degraded"] > 0, log)
+        assert status()["model"]["engine"] == "litert"
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
     assert "event=stopped" in log.read_text()

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 #: How often it is looked whether moments have stopped coming.
 _TICK_S = 0.02
 _FSYNC_S = 1.0
+#: At the end what is on its way has this long.
+_END_S = 5.0
+_REPLAY_END_S = 600.0
 #: Samples and estimates must both be newer than this for the watchdog to be fed.
 _ADVANCING_S = 1.0
 #: How often a bundle on the disk is looked at with ``watch``.
@@ -86,9 +89,9 @@ class Daemon:
         sys.setswitchinterval(_SWITCH_S)
         self._loop = asyncio.get_running_loop()
         self.model = await asyncio.to_thread(load_model, self.settings.model)
-        await self._open_sinks()
+        self._assemble()
         try:
-            self._assemble()
+            await self._open_sinks()
             await self._serve()
             self.worker.start()
             gc.collect()
@@ -222,6 +225,7 @@ class Daemon:
             done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.keeper.stop()
+            await asyncio.wait(tasks[:1], timeout=_END_S)  # what the sources gave is read to the end
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -359,7 +363,9 @@ class Daemon:
     async def _drain(self) -> None:
         """Publish what is on its way."""
         self.notifier.stopping()
-        if not await asyncio.to_thread(self.worker.stop):
+        # A replay has no deadline: what it holds is worked off, however slow the machine.
+        patience_s = _REPLAY_END_S if self._foreign else _END_S
+        if not await asyncio.to_thread(self.worker.stop, patience_s):
             self.journal.error("model thread does not end")
         await asyncio.sleep(0)  # deliveries that the thread has asked for come first
         if self._hurried:
