@@ -44,6 +44,8 @@ class Load:
     process_share: float | None = None
     #: Resident memory of the host process after a tenth of the time and at the end, MB, without this benchmark's own log.
     memory_mb: tuple[float, float] | None = None
+    #: From the host's read of a chunk to its rows, 99th percentile; None in simulated time.
+    read_p99_ms: float | None = None
 
 
 def programme(node: int) -> Programme:
@@ -156,6 +158,8 @@ def main(seconds: float, live: bool, json: Path | None) -> None:
     click.echo(
         f"{what} to rows: median {load.p50_ms:.3f} ms, p99 {load.p99_ms:.3f} ms (limit 2), worst {load.worst_ms:.1f} ms"
     )
+    if load.read_p99_ms is not None:
+        click.echo(f"read by the host to rows: p99 {load.read_p99_ms:.3f} ms (limit 2)")
     if json is not None:
         write_json(json, asdict(load))
 

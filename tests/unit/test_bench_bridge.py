@@ -12,7 +12,9 @@ from benchmarks.clock_hour import SETTLED_S, clock_hour
 def test_latencies_are_from_the_last_byte_to_the_chunk_that_has_it() -> None:
     # Link 0: frames end at bytes 10, 20 and 30; the host saw 15 bytes, then 30. Link 1: one frame in two chunks.
     written = np.array([[0, 10, 1_000_000], [0, 20, 2_000_000], [0, 30, 3_000_000], [1, 8, 5_000_000]])
-    seen = np.array([[0, 15, 1_500_000], [1, 5, 5_500_000], [0, 30, 4_000_000], [1, 8, 6_250_000]])
+    seen = np.array(
+        [[0, 15, 1_500_000, 0], [1, 5, 5_500_000, 0], [0, 30, 4_000_000, 0], [1, 8, 6_250_000, 0]]
+    )
     assert _latencies_ms(written, seen).tolist() == [0.5, 2.0, 1.0, 1.25]
 
 
