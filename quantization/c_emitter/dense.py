@@ -101,6 +101,11 @@ def fully_connected(low: Lowering) -> list[str]:
         fields = [*shape, pool.array("weights", layer.matrix)]
         fields += [pool.array("bias", layer.bias.astype(np.int32)), pool.array("factors", factors), *limits]
         low.context.use("et_dense_s16.c", header="et_dense.h")
+        if low.context.dsp or low.context.helium:
+            low.context.notes.append(
+                f"FULLY_CONNECTED {low.graph.tensors[op.outputs[0]].name!r} is portable C: the assembly needs limits of "
+                "int16 or a ReLU, and with DSP instructions inputs a multiple of 8 and weights above -128"
+            )
         return [f"et_dense_s16(&{pool.struct('dense', 'et_dense', fields)}, {x}, {y});"]
     low.context.notes.append(
         f"FULLY_CONNECTED {low.graph.tensors[op.outputs[0]].name!r} has 64-bit sums: they can reach {layer.reach}"

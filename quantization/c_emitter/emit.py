@@ -95,7 +95,8 @@ def emit(
     files |= filters.files(contract)
     files |= project.files(context, sorted(files))
     named = _prefixed(files, prefix)
-    return Emission({name: text.encode() for name, text in sorted(named.items())}, tuple(context.notes))
+    notes = tuple(dict.fromkeys(context.notes))  # window and stream graph have layers in common
+    return Emission({name: text.encode() for name, text in sorted(named.items())}, notes)
 
 
 def require_prefix(prefix: str) -> None:

@@ -104,6 +104,11 @@ def _mixed(
             (x + i * rows[1], b, y + i * columns[0]) for x, b, y in offsets for i in range(layout.rows[0])
         ]
         return [f"{kernel}(&{product}, {_pointers(low, places)});" for places in every]
+    if low.context.dsp or low.context.helium:
+        low.context.notes.append(
+            f"BATCH_MATMUL {low.graph.tensors[low.op.outputs[0]].name!r} is portable C: units and window, {depth[0]} and "
+            f"{columns[0]}, do not fit the assembly of the core (docs/KERNELS.md)"
+        )
     counts = [str(axis[0]) for axis in (rows, inner, columns)]
     strides = [str(axis[1]) for axis in (rows, inner, depth, columns)]
     fields_c = [*counts, *strides, str(factor), scale(factor_of)]
