@@ -141,7 +141,9 @@ class LslSource(ThreadedSource):
                 samples, stamps = _pull(inlet)
             except pylsl.util.LostError:
                 raise LinkError(f"LSL stream {self.url.address!r} was closed or is out of reach") from None
-            ours_s, host_ns = pylsl.local_clock(), time.monotonic_ns()
+            # In this order: if we are held up between the two, the exchange is said to have taken longer, which is true.
+            host_ns = time.monotonic_ns()
+            ours_s = pylsl.local_clock()
             if host_ns * 1e-9 - synced_s >= _SYNC_S:
                 correction, due = _correct(inlet, _PULL_S), True
             else:
