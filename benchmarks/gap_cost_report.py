@@ -80,24 +80,24 @@ def _row(title: str, costs: Sequence[GapCost]) -> list[tuple[str, Panel]]:
     losses = sorted({cost.loss for cost in costs})
     panels = []
     for pattern, words in _WORDS.items():
-        highest = max(cost.cost[engine] or 0.0 for cost in costs if cost.pattern == pattern)
+        highest = 1e3 * max(cost.cost[engine] or 0.0 for cost in costs if cost.pattern == pattern)
         panel = Panel(
             _WIDTH,
             _HEIGHT,
             (100 * losses[0], 100 * losses[-1]),
             (0.0, 1.08 * highest or 1.0),
             describe=f"{title}: RMSE that lost {words} cost, by gap policy",
-            margins=(8, 14, 34, 50),
+            margins=(8, 14, 34, 52),
             log_x=True,
         )
-        panel.axes("frames lost, %", "RMSE, Nm/kg")
+        panel.axes("frames lost, %", "RMSE, mNm/kg")
         for policy in _COLOURS:
             mine = [c for c in costs if c.pattern == pattern and c.policy == policy]
-            points = [(100 * c.loss, rmse) for c in mine if (rmse := c.cost[engine]) is not None]
+            points = [(100 * c.loss, 1e3 * rmse) for c in mine if (rmse := c.cost[engine]) is not None]
             if points:
                 panel.line(np.array([x for x, _ in points]), np.array([y for _, y in points]), policy)
             for x, y in points:
-                panel.dot(x, y, policy, f"{policy}, {x:g} %: {y:.4f} Nm/kg", 3)
+                panel.dot(x, y, policy, f"{policy}, {x:g} %: {y:.2f} mNm/kg", 3)
         panels.append((f"{title}: {words}", panel))
     return panels
 
