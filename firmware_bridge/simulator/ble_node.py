@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from firmware_bridge.simulator.fake_bluez import FakeBluez, FakeDevice
@@ -13,6 +14,8 @@ from firmware_bridge.sources.ble import NOTIFY, SERVICE, WRITE
 #: What a notification carries at the MTU of 247 that radios commonly agree on.
 MAX_FRAME = 244
 _TICK_S = 0.005
+#: Notifications that wait in a node while its link is full; the oldest are lost beyond that.
+_WAITING = 512
 
 
 def address_of(index: int) -> str:
@@ -35,6 +38,7 @@ async def serve(
     bluez = FakeBluez()
     await bluez.start(bus_address)
     devices = [_device(link, index, clock) for index, link in enumerate(links)]
+    waiting = [deque[bytes](maxlen=_WAITING) for _ in links]
     silent = [link.node.faults.silent_s or float("inf") for link in links]
     for link, device in zip(links, devices, strict=True):
         link.silent_for_s = 0.0
@@ -47,12 +51,21 @@ async def serve(
                     device.silenced, silent[index] = True, float("inf")
                 for item in link.advance(now_s):
                     if isinstance(item, Chunk):
-                        bluez.send(device, item.data)
+                        waiting[index].append(item.data)
                     elif isinstance(item, LinkChange) and not item.up:
                         bluez.drop(device)
+                _send(bluez, device, waiting[index])
             await asyncio.sleep(_TICK_S)
     finally:
         await bluez.stop()
+
+
+def _send(bluez: FakeBluez, device: FakeDevice, waiting: deque[bytes]) -> None:
+    """Notify what waits until the link is full; what nobody listens to is lost, as on air."""
+    while waiting:
+        if device.connected and device.notifying and not bluez.send(device, waiting[0]):
+            return
+        waiting.popleft()
 
 
 def _device(link: VirtualLink, index: int, clock: Callable[[], float]) -> FakeDevice:

@@ -72,3 +72,12 @@ def test_a_stall_skips_numbers_and_counts_the_samples() -> None:
 def test_faults_that_cannot_be_are_refused(options: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="fault"):
         Faults.parse(options)
+
+
+def test_faster_is_a_sensor_of_a_higher_rate_with_true_stamps() -> None:
+    packets = data_of(VirtualNode(PROGRAMME.faster(4), start_us=1000), 0.06)
+    # 400 Hz: eight samples in 20 ms, the newest at 7 / 400 s = 17.5 ms; the values are those of the table, none left out.
+    assert packets[0] == (0.0175, 18_500, 0, [0, 1, 2, 3, 4, 5, 6, 7])
+    assert packets[1] == (0.0375, 38_500, 8, [8, 9, 0, 1, 2, 3, 4, 5])
+    assert PROGRAMME.faster(4).descriptor.streams[0].rate_hz == 400.0
+    assert PROGRAMME.descriptor.streams[0].rate_hz == 100.0
