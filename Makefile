@@ -11,7 +11,7 @@ export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pi check format pretrained fuzz faults soak clean
+.PHONY: help demo test test-pi check format pretrained fuzz faults soak screenshot clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ check: $(VENV)/dev.stamp ## ruff (lint and format) and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+screenshot: $(VENV)/dev.stamp ## docs/images/dashboard.png, from edgetool run --demo in a headless Chromium
+	$(BIN)/python -m tests.dashboard_screenshot docs/images/dashboard.png
 
 pretrained: $(VENV)/deploy.stamp ## train the shipped checkpoint again, on synthetic gait (about 4 minutes)
 	$(EDGETOOL) train --data synthetic:people=24 --seed 1 --epochs 7 --stride 6 --weights float16 \

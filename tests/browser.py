@@ -107,12 +107,13 @@ class Page:
 
 
 @contextlib.asynccontextmanager
-async def browser(folder: Path) -> AsyncIterator[Page]:
-    """A fresh Chromium with one tab; it keeps its files in ``folder``."""
+async def browser(folder: Path, nice: int = 0) -> AsyncIterator[Page]:
+    """A fresh Chromium with one tab; it keeps its files in ``folder``. ``nice`` lets what it looks at go first."""
     profile = folder / "profile"
     process = subprocess.Popen(
         [
-            chromium_program(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
+            "nice", "-n", str(nice), chromium_program(),
+            "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
             "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic",
             "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank",
         ],

@@ -209,8 +209,11 @@ def full_status(observed: Observed, machine: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rows(moments: Iterable[Moment]) -> list[list[Any]]:
-    """Of each moment: sequence, publication in s, rank of the state, age in ms, values (empty: nothing to show)."""
-    return [[m.sequence, m.published_ns * 1e-9, m.state.rank, m.age_ms, m.values] for m in moments]
+    """Of each moment: sequence, publication in s, rank of the state, age in ms, values (none to show: empty), source in s."""
+    return [
+        [m.sequence, m.published_ns * 1e-9, m.state.rank, m.age_ms, m.values, m.source_ns * 1e-9]
+        for m in moments
+    ]
 
 
 def _event(kind: str, value: dict[str, Any]) -> bytes:

@@ -25,7 +25,10 @@ const seen = {
   state: null,
   reasons: [],
   inState: 0,
+  // What is on the plots; the newest moment; when usable ones were published, for their rate.
   points: [],
+  newest: null,
+  published: [],
   streams: [],
   changes: [],
   ranges: [],
@@ -43,7 +46,7 @@ const alive = () => seen.lastTick !== null && performance.now() - seen.lastTick 
 // ---- events ----
 
 const begin = () => {
-  Object.assign(seen, { points: [], streams: [], changes: [], ranges: [], sequence: null, ahead: null });
+  Object.assign(seen, { points: [], newest: null, published: [], streams: [], changes: [], ranges: [], sequence: null, ahead: null });
 };
 
 const onHello = (hello) => {
@@ -83,13 +86,19 @@ const tell = (time) => {
 };
 
 const takeMoments = (rows) => {
-  for (const [sequence, time, rank, age, values] of rows) {
+  for (const [sequence, published, rank, age, values, source] of rows) {
     if (seen.sequence !== null && sequence > seen.sequence + 1) seen.missed += sequence - seen.sequence - 1;
     seen.sequence = sequence;
-    seen.points.push({ time, rank, age, values });
-    const newest = seen.changes.at(-1);
-    if (!newest || newest.rank !== rank) seen.changes.push({ time, rank });
+    seen.newest = { rank, values };
+    if (values.length) seen.published.push(published);
+    const change = seen.changes.at(-1);
+    if (!change || change.rank !== rank) seen.changes.push({ time: published, rank });
+    // A curve is over the time its samples were taken: several rows come in one packet. A moment that says that nothing comes
+    // stands at the time it says so, and one that rests on samples from before that came too late for the curve.
+    const time = values.length ? source : published;
+    if (time > (seen.points.at(-1)?.time ?? -Infinity)) seen.points.push({ time, rank, age, values });
   }
+  while (seen.published.length && seen.published[0] < seen.published.at(-1) - 2) seen.published.shift();
   const oldest = (seen.points.at(-1)?.time ?? 0) - RECENT_S - 1;
   while (seen.points.length && seen.points[0].time < oldest) seen.points.shift();
   while (seen.changes.length > 1 && seen.changes[1].time < daemonNow() - TIMELINE_S) seen.changes.shift();
@@ -217,13 +226,14 @@ const showState = () => {
   const reasons = alive() ? seen.reasons : [];
   page("reasons").replaceChildren(
     ...reasons.map((reason) => make("li", {}, make("b", { text: reason }), ` ${reasonWords(reason)}`)),
+    ...(alive() && state === "ok" ? [make("li", { class: "quiet", text: "nothing is missing, saturated or late" })] : []),
   );
   document.title = alive() ? `${state}: edgetool` : "lost: edgetool";
 };
 
 const showValues = () => {
-  const newest = seen.points.at(-1);
-  const usable = alive() && newest !== undefined && newest.values.length > 0 && newest.rank < 2;
+  const { newest } = seen;
+  const usable = alive() && newest !== null && newest.values.length > 0 && newest.rank < 2;
   seen.status?.model.outputs.forEach((_, place) => {
     const box = page(`value-${place}`);
     if (box) box.textContent = usable ? fixed(newest.values[place], 2) : "–";
@@ -255,9 +265,10 @@ const sinkLine = (sink) => ({
 });
 
 const rate = () => {
+  // Over the last two seconds up to now: a rate that ends with the newest moment would never fall to nothing.
   const since = daemonNow() - 2;
-  const recent = seen.points.filter((point) => point.time > since && point.values.length);
-  return recent.length > 1 ? (recent.length - 1) / Math.max(recent.at(-1).time - recent[0].time, 1e-3) : null;
+  const recent = seen.published.filter((time) => time > since);
+  return recent.length > 1 ? recent.length / 2 : null;
 };
 
 const showFigures = (status) => {

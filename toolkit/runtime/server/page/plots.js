@@ -96,13 +96,13 @@ const bands = (context, points, x, top, height, now) => {
 // One joint's moments. Points: {time, rank, values}. What is degraded is dashed and in its colour.
 export const drawJoint = (canvas, points, place, range, now, alive) => {
   const [context, width, height] = prepare(canvas);
-  const [left, right, top, bottom] = [38, 6, 6, 18];
+  const [left, right, top, bottom] = [40, 8, 6, 18];
   const x = (time) => left + ((time - now + SPAN_S) / SPAN_S) * (width - left - right);
   const y = (value) => top + ((range[1] - value) / (range[1] - range[0])) * (height - top - bottom);
   context.lineWidth = 1;
   context.textBaseline = "middle";
   context.textAlign = "right";
-  for (const value of ticks(range[0], range[1], Math.max(2, Math.floor((height - top - bottom) / 34)))) {
+  for (const value of ticks(range[0], range[1], Math.max(2, Math.floor((height - top - bottom) / 28)))) {
     const zero = Math.abs(value) < 1e-9;
     context.strokeStyle = colour(zero ? "axis" : "grid");
     context.beginPath();
@@ -119,7 +119,7 @@ export const drawJoint = (canvas, points, place, range, now, alive) => {
   }
   context.save();
   context.beginPath();
-  context.rect(left, 0, width - left - right, height - bottom);
+  context.rect(left, 0, width - left - right + 5, height - bottom);
   context.clip();
   bands(context, points, x, top, height - top - bottom, now);
   context.globalAlpha = alive ? 1 : 0.35;
