@@ -13,10 +13,11 @@ import socket
 import time
 from typing import Any
 
-from toolkit.errors import MissingDependencyError, UsageError
+from firmware_bridge.sources.lsl import load_pylsl
+from toolkit.errors import UsageError
 from toolkit.records import Channel
 from toolkit.runtime.moment import Moment
-from toolkit.runtime.sinks.delivery import DirectSink, one_line
+from toolkit.runtime.sinks.delivery import DirectSink
 from toolkit.runtime.sinks.settings import SinkSettings
 
 #: What liblsl keeps for a reader that is slow, in its unit for streams without a rate: hundreds of samples.
@@ -59,12 +60,7 @@ class LslSink(DirectSink):
                 await asyncio.sleep(0.05)  # liblsl has no flush: its threads send what they hold meanwhile
 
     def _make(self) -> Any:
-        try:
-            import pylsl
-        except (ImportError, RuntimeError) as error:  # RuntimeError: the package is there, liblsl is not
-            raise MissingDependencyError(
-                f"sink {self.name!r} needs pylsl with liblsl ({one_line(error)[:60]}); run: pip install 'edgetool[lsl]'"
-            ) from None
+        pylsl = load_pylsl()
         channels = [*((c.name, c.unit, "Moment") for c in self._outputs)]
         channels += [("age_ms", "ms", "Age"), ("state", "0 ok to 3 invalid", "State")]
         identity = f"edgetool-{socket.gethostname()}-{self._stream}"
