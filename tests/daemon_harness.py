@@ -93,8 +93,13 @@ class Running:
 async def during(running: Running, work: Callable[[Running], Any], seconds: float = 60.0) -> None:
     """Run the daemon while ``work`` goes on, then drain it; what either raises is raised."""
     task = asyncio.create_task(running.daemon.run(seconds))
+
+    async def once_started() -> None:
+        await running.until(lambda: running.event("started"))
+        await work(running)
+
     try:
-        job = asyncio.ensure_future(work(running))
+        job = asyncio.ensure_future(once_started())
         await asyncio.wait({task, job}, return_when=asyncio.FIRST_COMPLETED)
         if not job.done():
             job.cancel()
