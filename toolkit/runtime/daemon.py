@@ -358,7 +358,8 @@ class Daemon:
         while True:
             if self.advancing:
                 self.notifier.watchdog()
-            await asyncio.sleep(self.notifier.watchdog_s)
+            # Often: with half of a long limit one look at an unlucky moment would leave the next for too late.
+            await asyncio.sleep(min(self.notifier.watchdog_s, _ADVANCING_S))
 
     async def _drain(self) -> None:
         """Publish what is on its way."""
