@@ -35,24 +35,27 @@ ET_INLINE ET_UNUSED void et_host_dots(const int16_t *a, const int8_t *b, int32_t
     _mm_storeu_si128((__m128i *)(void *)sums, four);
 #elif defined(ET_HOST_NEON)
     int32x4_t total[4] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
-    for (; k + 8 <= count; k += 8) {
-        const int16x8_t values = vld1q_s16(&a[k]);
+    for (; k + 16 <= count; k += 16) {
+        const int16x8_t low = vld1q_s16(&a[k]);
+        const int16x8_t high = vld1q_s16(&a[k + 8]);
         for (int32_t r = 0; r < 4; ++r) {
-            const int16x8_t row = vmovl_s8(vld1_s8(&b[r * stride + k]));
-            total[r] = vmlal_s16(total[r], vget_low_s16(values), vget_low_s16(row));
-            total[r] = vmlal_high_s16(total[r], values, row);
+            const int8x16_t bytes = vld1q_s8(&b[r * stride + k]);
+            const int16x8_t first = vmovl_s8(vget_low_s8(bytes));
+            const int16x8_t second = vmovl_high_s8(bytes);
+            total[r] = vmlal_s16(total[r], vget_low_s16(low), vget_low_s16(first));
+            total[r] = vmlal_high_s16(total[r], low, first);
+            total[r] = vmlal_s16(total[r], vget_low_s16(high), vget_low_s16(second));
+            total[r] = vmlal_high_s16(total[r], high, second);
         }
     }
     vst1q_s32(sums, vpaddq_s32(vpaddq_s32(total[0], total[1]), vpaddq_s32(total[2], total[3])));
 #else
     memset(sums, 0, 4 * sizeof *sums);
 #endif
-    for (int32_t r = 0; r < 4; ++r) {
-        int32_t rest = 0;
-        for (int32_t i = k; i < count; ++i) {
-            rest += (int32_t)a[i] * b[r * stride + i];
+    for (; k < count; ++k) {
+        for (int32_t r = 0; r < 4; ++r) {
+            sums[r] += (int32_t)a[k] * b[r * stride + k];
         }
-        sums[r] += rest;
     }
 }
 

@@ -13,7 +13,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from quantization.bundle import Bundle
@@ -34,7 +34,7 @@ HOST_KERNELS = {
 }
 _HOST_HEADERS = ("kernels/et_host.h", "kernels/et_host_dot.h")
 #: -ffp-contract=off: quantizing an input is one multiplication and one addition, two roundings, as in the reference.
-_OPTIONS = ("-std=c99", "-O3", "-fPIC", "-ffp-contract=off", "-fvisibility=default")
+OPTIONS = ("-std=c99", "-O3", "-fPIC", "-ffp-contract=off", "-fvisibility=default")
 #: For this processor; the first that the compiler takes. The bits are the same with each.
 _TUNINGS = (("-march=native",), ("-mcpu=native",), ())
 
@@ -89,7 +89,7 @@ def library(bundle: Bundle, graphs: list[GraphFile]) -> Path:
 def _key(bundle: Bundle, graphs: list[GraphFile], program: str) -> str:
     """Of what the C is made from and not of the C: a start of the daemon need not generate it again."""
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-    parts = [platform.machine(), _processor(), said, str(_OPTIONS), str(_TUNINGS), bundle.contract.hash]
+    parts = [platform.machine(), _processor(), said, str(OPTIONS), str(_TUNINGS), bundle.contract.hash]
     digest = hashlib.sha256("\n".join(parts).encode())
     makers = [
         *_KERNELS.iterdir(),
@@ -120,26 +120,29 @@ def _compiled(files: Mapping[str, bytes], program: str) -> bytes:
             (folder / "kernels").mkdir()
             for file, content in files.items():
                 (folder / file).write_bytes(content)
-            return _link(folder, sorted(files), program)
+            return _link(folder, files, program)
     except OSError as error:
         raise OutputError(
             f"cannot compile the model in {tempfile.gettempdir()}: {error.strerror or error}"
         ) from None
 
 
-def _link(folder: Path, names: list[str], program: str) -> bytes:
+def build_commands(names: Iterable[str], base: Sequence[str], last: Sequence[str]) -> list[list[str]]:
+    """Compiler calls that make one program or library of source files ``names``: portable kernels that a host's takes the place
+    of are compiled under another name, then all is linked with the options ``last``."""
+    files = sorted(names)
+    replaced = {name: pair[0] for name, pair in HOST_KERNELS.items() if pair[0] in files}
+    commands = [
+        [*base, f"-D{name}={name}_portable", "-c", file, "-o", f"{name}.o"] for name, file in replaced.items()
+    ]
+    rest = [name for name in files if name.endswith(".c") and name not in replaced.values()]
+    return [*commands, [*base, "-I.", *rest, *(f"{name}.o" for name in replaced), *last]]
+
+
+def _link(folder: Path, names: Iterable[str], program: str) -> bytes:
     said = ""
-    replaced = {name: pair[0] for name, pair in HOST_KERNELS.items() if pair[0] in names}
-    rest = [name for name in names if name.endswith(".c") and name not in replaced.values()]
     for tuning in _TUNINGS:
-        base = [program, *_OPTIONS, *tuning]
-        commands = [
-            [*base, f"-D{name}={name}_portable", "-c", file, "-o", f"{name}.o"]
-            for name, file in replaced.items()
-        ]
-        objects = [f"{name}.o" for name in replaced]
-        commands.append([*base, "-shared", "-I.", *rest, *objects, "-o", "model.so"])
-        for command in commands:
+        for command in build_commands(names, [program, *OPTIONS, *tuning], ["-shared", "-o", "model.so"]):
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             said = done.stderr
             if done.returncode:
