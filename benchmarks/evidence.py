@@ -1,7 +1,8 @@
 """The evidence of a validation: a folder that two runs on the same emulated target write byte for byte alike.
 
 No dates, no paths, no times but in ``measured.json``, which is there only if something was timed. Counts of instructions
-jitter by a tick of the counter (31 or 40 instructions): the evidence gives their mean over all inferences, to four digits.
+jitter by a tick of the counter (31 or 40 instructions): the evidence gives their mean over all inferences, to four digits. An
+interrupt comes at a moment that no run repeats: the evidence gives the stack after the undisturbed golden vectors.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import report_json
 from quantization.bundle import GOLDEN, MANIFEST
 from toolkit import __version__
-from toolkit.files import new_folder, write_bytes, write_json
+from toolkit.files import write_bytes, write_json
 
 if TYPE_CHECKING:
     from benchmarks.validate import Check, Verdict
@@ -27,28 +28,22 @@ VERDICT = "verdict.json"
 _PASSING = ("resent_requests", "damaged_frames", "time_us", "simd_limit_pct", "machine", "machine_after")
 
 
-def write_verdict(verdict: Verdict, path: Path) -> None:
-    """The verdict as JSON; OutputError if it cannot be written."""
-    write_json(path, verdict_json(verdict))
-
-
-def write_folder(verdict: Verdict, out: Path) -> None:
-    """All evidence. An earlier evidence folder at ``out`` is replaced; OutputError if ``out`` is anything else."""
-    with new_folder(out, replace_if=VERDICT) as folder:
-        write_json(folder / VERDICT, verdict_json(verdict))
-        report = report_json.to_json(verdict.report)
-        write_json(folder / "report.json", lasting(report))
-        timed = times(report)
-        if timed:
-            write_json(folder / "measured.json", {"machine": report["machine"], "rows": timed})
-        write_json(folder / "build.json", {target: _build(verdict, target) for target in verdict.targets})
-        for name in (GOLDEN, MANIFEST):
-            write_bytes(folder / name, (verdict.bundle.path / name).read_bytes())
-        if verdict.bounds.text:
-            write_bytes(folder / "budgets.toml", verdict.bounds.text.encode())
-        names = sorted(path.name for path in folder.iterdir())
-        sums = "".join(f"{_sha256(folder / name)}  {name}\n" for name in names)
-        write_bytes(folder / "SHA256SUMS", sums.encode())
+def fill(folder: Path, verdict: Verdict) -> None:
+    """Write all evidence into the empty ``folder``."""
+    write_json(folder / VERDICT, verdict_json(verdict))
+    report = report_json.to_json(verdict.report)
+    write_json(folder / "report.json", lasting(report))
+    timed = times(report)
+    if timed:
+        write_json(folder / "measured.json", {"machine": report["machine"], "rows": timed})
+    write_json(folder / "build.json", {target: _build(verdict, target) for target in verdict.targets})
+    for name in (GOLDEN, MANIFEST):
+        write_bytes(folder / name, (verdict.bundle.path / name).read_bytes())
+    if verdict.bounds.text:
+        write_bytes(folder / "budgets.toml", verdict.bounds.text.encode())
+    names = sorted(path.name for path in folder.iterdir())
+    sums = "".join(f"{_sha256(folder / name)}  {name}\n" for name in names)
+    write_bytes(folder / "SHA256SUMS", sums.encode())
 
 
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
@@ -92,6 +87,13 @@ def _lasting_run(run: Mapping[str, Any]) -> dict[str, Any]:
         counted = figures["instructions"]
         figures["instructions"] = {"label": counted["label"], "mean": four_digits(counted["mean"])}
     figures.pop("cycles", None)
+    if "stack_bytes" in figures:
+        stack = figures["stack_bytes"]
+        figures["stack_bytes"] = {"label": stack["label"], "at_start": stack["at_start"]}
+    if "ram_bytes" in figures:
+        figures["ram_bytes"] = {
+            name: value for name, value in figures["ram_bytes"].items() if name != "library_with_stack"
+        }
     return {**kept, **({"figures": figures} if figures else {})}
 
 

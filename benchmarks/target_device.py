@@ -125,9 +125,12 @@ def judge_link(job: Job, board: Board, link: TargetLink) -> list[Measured]:
     data = device_data(job)
     identity = link.identify()
     link.require(identity, board.model_hash, board.contract_hash)
+    at_start = link.stack().high_water
     rows = [_windows(job, board, link, identity, data)]
     if data.stream is not None and identity.graphs & 2:
         rows.append(_steps(job, board, link, identity, data, data.stream))
+    for row in rows:
+        row.figures["stack_bytes"]["at_start"] = at_start
     return rows
 
 

@@ -26,6 +26,10 @@ CORE_BOARDS = {
     "cortex-m33": "mps2-an505",
     "cortex-m55": "mps3-an547",
 }
+#: Longest that an emulated board takes to run its golden vectors and greet, s.
+_START_S = 20.0
+#: Longest that an emulated board takes to run its golden vectors and greet, s.
+_START_S = 20.0
 HOW = (
     "generated C in the firmware image, on QEMU with instructions counted; windows sent over the emulated UART. "
     "Instructions are not cycles, and a load-multiple counts as one"
@@ -52,6 +56,8 @@ def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
             image=image,
         )
         with Emulator(image) as emulator, TargetLink(open_port(emulator.url), target) as link:
+            link.await_start(_START_S)
+            link.await_start(_START_S)
             rows = judge_link(job, board, link)
         for row in rows:
             first = row.figures["bit_exact"]["first"]

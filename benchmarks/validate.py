@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import evidence
 from benchmarks.bench import WINDOWS, bench
 from benchmarks.budgets import deployed
 from benchmarks.report import Report, Run
@@ -17,6 +19,7 @@ from quantization.bundle import Bundle
 from quantization.integer_reference import Interpreter
 from quantization.tflite_file import read
 from toolkit.errors import BudgetError, InputError, UsageError
+from toolkit.files import new_folder, write_json
 
 
 @dataclass(frozen=True)
@@ -85,23 +88,38 @@ def validate(
     runs write the same bytes. ``json`` is the verdict alone. Other arguments as for :func:`benchmarks.bench.bench`.
 
     Raises BudgetError (exit code 1) that names what failed, after ``show`` was called and files were written;
-    InputError for a budget file with an unknown key, and what bench raises.
+    InputError for a budget file with an unknown key, OutputError at once if ``out`` cannot be written, and what bench raises.
     """
     require_known(on)
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(Path(bundle))
     bounds = read_bounds(Path(budgets), tuple(on)) if budgets is not None else Bounds()
-    report = bench(loaded, data, on=on, windows=windows, seed=seed, progress=progress)
-    checks = [check for check in [golden_check(loaded)] if check is not None]
+    with _evidence_folder(out) as folder:  # that it can be written is known before any work
+        report = bench(loaded, data, on=on, windows=windows, seed=seed, progress=progress)
+        verdict = _verdict(loaded, tuple(on), bounds, report)
+        if folder is not None:
+            evidence.fill(folder, verdict)
+    if json is not None:
+        write_json(Path(json), evidence.verdict_json(verdict))
+    if show is not None:
+        show(verdict)
+    if verdict.failed:
+        raise BudgetError("validation failed: " + "; ".join(str(check) for check in verdict.failed))
+    return verdict
+
+
+def _evidence_folder(out: str | Path | None) -> AbstractContextManager[Path | None]:
+    """A new folder that becomes ``out``; an earlier evidence folder there is replaced, nothing else is."""
+    return nullcontext() if out is None else new_folder(Path(out), replace_if=evidence.VERDICT)
+
+
+def _verdict(bundle: Bundle, on: tuple[str, ...], bounds: Bounds, report: Report) -> Verdict:
+    checks = [check for check in [golden_check(bundle)] if check is not None]
     missing: list[NotJudged] = []
     for target in on:
         found, without = judge_target(report, target, bounds)
         checks += found
         missing += without
-    verdict = Verdict(loaded, tuple(on), bounds, tuple(checks), tuple(missing), report)
-    _publish(verdict, out, json, show)
-    if verdict.failed:
-        raise BudgetError("validation failed: " + "; ".join(str(check) for check in verdict.failed))
-    return verdict
+    return Verdict(bundle, on, bounds, tuple(checks), tuple(missing), report)
 
 
 def judge_target(report: Report, target: str, bounds: Bounds) -> tuple[list[Check], list[NotJudged]]:
@@ -164,16 +182,3 @@ def golden_check(bundle: Bundle) -> Check | None:
     outputs = interpreter.tensor_at(graph.outputs[0]).reshape(expected.shape)
     differing = int(np.count_nonzero((outputs != expected).any(axis=1)))
     return Check("bundle", "golden", "differing_outputs", float(differing), 0.0, "computed")
-
-
-def _publish(
-    verdict: Verdict, out: str | Path | None, json: str | Path | None, show: Callable[[Verdict], None] | None
-) -> None:
-    from benchmarks import evidence
-
-    if json is not None:
-        evidence.write_verdict(verdict, Path(json))
-    if out is not None:
-        evidence.write_folder(verdict, Path(out))
-    if show is not None:
-        show(verdict)

@@ -24,6 +24,9 @@ from toolkit.runtime.config_lines import Lines
 
 #: A row's figure and how it came about ("computed", "measured", "emulated"); None if the row has none.
 Figure = Callable[[Run], tuple[float, str] | None]
+#: Frame of an interrupt with floating-point registers (26 words, Armv7-M Architecture Reference Manual B1.5.7), and what the
+#: firmware's handlers save themselves.
+INTERRUPT_BYTES = 4 * 26 + 40
 
 
 def _instructions(graph: str) -> Figure:
@@ -36,12 +39,22 @@ def _instructions(graph: str) -> Figure:
     return read
 
 
-def _bytes(figure: str, part: str) -> Figure:
-    def read(run: Run) -> tuple[float, str] | None:
-        sizes = run.measured.figures.get(figure)
-        return (float(sizes[part]), str(sizes["label"])) if isinstance(sizes, Mapping) else None
+def _flash(run: Run) -> tuple[float, str] | None:
+    sizes = run.measured.figures.get("flash_bytes")
+    return (float(sizes["library"]), str(sizes["label"])) if isinstance(sizes, Mapping) else None
 
-    return read
+
+def _ram(run: Run) -> tuple[float, str] | None:
+    """State, and the stack that the golden vectors took undisturbed, with room for an interrupt where it is deepest.
+
+    When an interrupt comes is the same in no two runs, so that what it adds is bounded and not left to chance; what the
+    run itself has seen counts if it is more.
+    """
+    sizes, stack = run.measured.figures.get("ram_bytes"), run.measured.figures.get("stack_bytes")
+    if not isinstance(sizes, Mapping) or not isinstance(stack, Mapping):
+        return None
+    deepest = max(stack["at_start"] + INTERRUPT_BYTES, stack["value"])
+    return float(sizes["library"] + deepest), str(sizes["label"])
 
 
 def _p99(run: Run) -> tuple[float, str] | None:
@@ -58,8 +71,8 @@ FIGURES: dict[str, Figure] = {
     "error_vs_float_pct": lambda run: (run.accuracy.overall.error_vs_float_pct, "computed"),
     "window_instructions": _instructions("window"),
     "step_instructions": _instructions("stream"),
-    "flash_bytes": _bytes("flash_bytes", "library"),
-    "ram_bytes": _bytes("ram_bytes", "library_with_stack"),
+    "flash_bytes": _flash,
+    "ram_bytes": _ram,
     "p99_ms": _p99,
 }
 #: Of these a target has one, whichever graph runs.

@@ -103,6 +103,15 @@ class TargetLink:
         """Blocks received that were no frames."""
         return self._decoder.damaged
 
+    def await_start(self, seconds: float) -> bool:
+        """Whether a target that is just starting has greeted within that time. Nothing is sent, so that nothing disturbs it."""
+        until = self._clock() + seconds
+        while self._clock() < until:
+            for received in self._read():
+                if isinstance(received.packet, Reply) and received.packet.unasked:
+                    return True
+        return False
+
     def identify(self) -> Identity:
         """Who answers. Starts the session: from now on another life of the target is a TargetResetError."""
         self._life, self._model = None, bytes(MODEL_PREFIX_BYTES)
