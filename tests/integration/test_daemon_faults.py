@@ -25,8 +25,9 @@ from firmware_bridge.simulator.pseudo_terminal import PseudoTerminal, serve
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import VirtualNode
 from firmware_bridge.sources.simulated import programmes
-from quantization.bundle import MANIFEST
+from quantization.bundle import MANIFEST, Bundle
 from tests.daemon_harness import Running, bundle, during, settings
+from toolkit.errors import ContractError
 from toolkit.runtime import daemon as daemon_module
 from toolkit.runtime.loaded_model import LoadedModel, load_model
 from toolkit.runtime.moment import State
@@ -149,6 +150,46 @@ def test_model_reloaded_in_place_and_corrupt(tmp_path: Path) -> None:
 
     running = _run(replace(settings(GOOD), model=ModelSettings(path)), work)
     assert running.event("reloaded")[0]["continued"] is True
+
+
+def test_model_of_another_contract_is_warmed_up_and_one_of_other_sensors_refused(tmp_path: Path) -> None:
+    """The same sensors, another horizon: one window of warm-up. Other channels: refused, the old one runs on."""
+    from quantization.convert import convert
+
+    path = _copy(tmp_path)
+    checkpoint = Bundle.load(path).checkpoint
+
+    def other(**changes: Any) -> None:
+        config = replace(checkpoint.config, **changes)
+        changed = replace(checkpoint, config=config, contract=replace(checkpoint.contract, **changes))
+        convert(changed, "synthetic:people=1,seconds=4", path, calibration_windows=20)
+
+    async def work(running: Running) -> None:
+        daemon = running.daemon
+        await running.until(_is(running, State.OK))
+        await asyncio.to_thread(other, horizon_ms=20.0)
+        first = len(running.moments)
+        assert await daemon.reload()
+        await running.until(lambda: any("warm-up" in m.reasons for m in running.moments[first:]))
+        await running.until(_is(running, State.OK))
+        warm = [m for m in running.moments[first:] if "warm-up" in m.reasons]
+        assert len(warm) >= 63 and daemon.status().model.horizon_ms == 20.0
+        outputs = tuple(replace(c, name=f"other_{c.name}") for c in checkpoint.contract.outputs)
+        renamed = replace(daemon.model, bundle=_Renamed(daemon.model.bundle, outputs))
+        with pytest.raises(
+            ContractError, match=r"gives .*other_.* and the running model .*restart to change outputs"
+        ):
+            renamed.require_same_sensors(daemon.model)
+
+    running = _run(replace(settings(GOOD), model=ModelSettings(path)), work)
+    assert running.event("reloaded")[0]["continued"] is False
+
+
+class _Renamed:
+    """A bundle whose outputs have other names."""
+
+    def __init__(self, bundle: Bundle, outputs: Any) -> None:
+        self.path, self.contract = bundle.path, replace(bundle.contract, outputs=outputs)
 
 
 def test_reload_continues_bit_for_bit(tmp_path: Path) -> None:

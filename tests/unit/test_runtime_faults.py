@@ -306,6 +306,25 @@ def test_engine_slower_than_the_rate() -> None:
     assert _only(later[5:]) == {(State.OK, ())}
 
 
+def test_a_bundle_without_a_stream_graph_runs_windows() -> None:
+    given = contract()
+
+    class Windows(SumEngine):
+        has_stream = False
+
+        def step(self, row: Any) -> Any:
+            raise AssertionError("no stream graph")
+
+    bench = Bench([node(0, BOTH)])
+    engine = Windows(given)
+    bench.estimator = bench.pipeline.estimator = Estimator(given, engine, clock=lambda: 0.0)
+    moments = bench.until(4.0)
+    good = [m for m in moments if m.state is State.OK]
+    assert bench.estimator.graph == "window" and len(good) == engine.windows > 150
+    # Inputs are counts of thousandths, mixed between two neighbours at most; each moment has the window's 20 rows in it.
+    assert _only(_at(moments, 1.0, 4.0)) == {(State.OK, ())}
+
+
 def test_engine_that_refuses() -> None:
     given = contract()
 

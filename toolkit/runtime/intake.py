@@ -69,7 +69,6 @@ class _Stream:
     name: str
     place: Place
     watch: StreamWatch
-    first: int = 0
     values: list[NDArray[np.float32]] = field(default_factory=list)
     findings: list[NDArray[np.uint8]] = field(default_factory=list)
     source_s: list[NDArray[np.float64]] = field(default_factory=list)
