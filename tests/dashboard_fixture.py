@@ -87,6 +87,7 @@ def status_like() -> DaemonStatus:
             "demo/bundle", "ab" * 32, "native", "1", "int8", "stream", 1, OUTPUTS, 100.0, 64, 0.0, 2, 1, None
         ),
         recording=RecordingStatus("/var/lib/edgetool/session.etl", 1_234_567, None),
+        rejected={"packet with NaN": 9},
         labels={"place": "left leg", "data": "synthetic gait"},
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def test_every_figure_of_the_status_is_in_its_place() -> None:
         ("reloads_refused_total", ""): 1,
         ("packets_undescribed_total", ""): 4,
         ("packets_untimed_total", ""): 6,
+        ("rejected_total", "reason=packet with NaN"): 9,
         ("bytes_dropped_total", ""): 17,
         ("recording_bytes_total", ""): 1_234_567,
         ("clock_error_seconds", ""): 0.00075,
@@ -72,6 +74,20 @@ def test_every_figure_of_the_status_is_in_its_place() -> None:
     assert get(found, "sink_up", sink="mqtt://broker.lan/leg") == 0
     assert get(found, "sink_up", sink="udp://192.168.1.20:9000") == 1
     assert get(found, "link_up", link="1", name="ble://shank") == 0
+
+
+def test_every_metric_is_in_the_docs_and_the_other_way_round() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs/DASHBOARD.md"
+    rows = [line.split("|")[1] for line in page.read_text().splitlines() if line.startswith("| `")]
+    told = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)}
+    hot = PiHealth({"0:cpu-thermal": 60.0}, 0)
+    names = {name for name, _ in scrape(replace(status_like(), reasons=("gap",)), hot)}
+    made = {
+        re.sub(r"_(bucket|sum|count)$", "", name).removeprefix("edgetool_")
+        for name in names
+        if "edgetool_" in name
+    }
+    assert made == told
 
 
 def test_a_nodes_ledger_adds_up() -> None:

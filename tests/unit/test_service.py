@@ -138,6 +138,10 @@ def test_restarts_back_off_where_systemd_can() -> None:
     assert "RestartSteps" not in old and lines_of(new)["RestartMaxDelaySec"] == ["60"]
 
 
+def test_without_a_watchdog() -> None:
+    assert "WatchdogSec" not in lines_of(Unit(Path("/a"), Path("/b"), watchdog_s=0).text())
+
+
 def test_a_users_unit_has_no_identity_of_its_own() -> None:
     options = lines_of(Unit(Path("/a"), Path("/b"), user=True).text())
     assert "DynamicUser" not in options and "DevicePolicy" not in options
@@ -188,6 +192,15 @@ def test_memory_that_is_never_writable_and_executable(tmp_path: Path) -> None:
 
 
 # Installing
+
+
+def test_the_config_of_the_docs_can_be_installed(public: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/SERVICE.md").read_text()
+    found = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    (public / "run.toml").write_text(found[1])
+    done = install(public / "run.toml", Place(prefix=public))
+    assert any(line.startswith("engine    native") for line in done.lines)
 
 
 def test_a_dry_run_shows_and_writes_nothing(public: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,14 +35,22 @@ def command() -> None:
 
 @command.command(context_settings=_SETTINGS, epilog="Example: edgetool service install run.toml --dry-run")
 @click.argument("config", type=click.Path(path_type=Path))
+@click.option(
+    "--watchdog",
+    type=click.IntRange(0, 86_400),
+    default=60,
+    show_default=True,
+    metavar="S",
+    help="Start anew when samples or estimates stand still for S seconds; 0: never.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the unit and what would be done; write nothing.")
 @_where
-def install(config: Path, dry_run: bool, user: bool, prefix: Path | None) -> None:
+def install(config: Path, watchdog: int, dry_run: bool, user: bool, prefix: Path | None) -> None:
     """Check CONFIG, write a unit that runs it, and start it now and with the computer."""
     from toolkit.runtime.service import Place
     from toolkit.runtime.service import install as run
 
-    done = run(config, Place(user, prefix and prefix.absolute()), dry_run=dry_run)
+    done = run(config, Place(user, prefix and prefix.absolute()), watchdog_s=watchdog, dry_run=dry_run)
     if dry_run:
         click.echo(done.text)
     click.echo("\n".join(done.lines), err=dry_run)

@@ -172,6 +172,8 @@ def _queues(status: DaemonStatus) -> Iterable[Metric]:
     yield _counter("packets_undescribed", "Packets of streams that no descriptor fits", status.undescribed)
     yield _counter("packets_untimed", "Packets without a time", status.untimed)
     yield _counter("bytes_dropped", "Bytes that belong to no frame", status.dropped_bytes)
+    rejected = CounterMetricFamily("edgetool_rejected", "Frames and packets not handed on", labels=["reason"])
+    yield from _labelled(rejected, [((reason,), number) for reason, number in status.rejected.items()])
     mismatch = float(status.contract_trouble is not None)
     yield from _gauge("contract_mismatch", "1 if the sensors do not fit the model's contract", mismatch)
     if status.recording is not None:

@@ -25,7 +25,7 @@ from toolkit.files import write_bytes
 from toolkit.runtime.config import read_config
 from toolkit.runtime.config_check import check
 from toolkit.runtime.server.access import Access
-from toolkit.runtime.service_unit import GROUPS, Unit
+from toolkit.runtime.service_unit import GROUPS, WATCHDOG_S, Unit
 from toolkit.runtime.settings import Settings
 
 NAME = "edgetool.service"
@@ -74,9 +74,12 @@ class Installation:
     lines: tuple[str, ...]
 
 
-def install(config: Path, place: Place, *, dry_run: bool = False) -> Installation:
+def install(
+    config: Path, place: Place, *, watchdog_s: int = WATCHDOG_S, dry_run: bool = False
+) -> Installation:
     """Check ``config``, write the unit, and start it where a systemd runs.
 
+    ``watchdog_s``: a daemon in which samples or estimates have stood still for longer is started anew; 0: never.
     Raises the config's own errors, UsageError if the service's user could not read or write what the config names or this is
     not root, MissingDependencyError if no systemd runs here (a dry run and a prefix need none), OutputError if it refuses.
     """
@@ -87,7 +90,7 @@ def install(config: Path, place: Place, *, dry_run: bool = False) -> Installatio
     if not place.user:
         require_reachable(config, program, settings)
     token_file = settings.server.token_file if settings.server is not None and not place.user else None
-    unit = Unit(program, config, token_file, place.user, _systemd_version())
+    unit = Unit(program, config, token_file, place.user, _systemd_version(), watchdog_s)
     text = unit.text()
     if dry_run:
         return Installation(place.unit, text, (*checked, f"would write {place.unit}"))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Samples and moments must both have advanced within so many seconds, or the service is started anew.
+#: Samples and estimates must both have advanced within so many seconds, or the service is started anew.
 WATCHDOG_S = 60
 #: Groups that own serial ports and the Bluetooth daemon's door on Debian and Raspberry Pi OS.
 GROUPS = ("dialout", "bluetooth")
@@ -29,6 +29,8 @@ class Unit:
     token_file: Path | None = None
     user: bool = False
     systemd_version: int = 0
+    #: 0: none, for sensors that are switched off for long.
+    watchdog_s: int = WATCHDOG_S
 
     def text(self) -> str:
         """The unit file."""
@@ -63,7 +65,7 @@ class Unit:
             "NotifyAccess=main",
             f"ExecStart={quoted([str(self.program), 'run', str(self.config)])}",
             "ExecReload=/bin/kill -HUP $MAINPID",
-            f"WatchdogSec={WATCHDOG_S}",
+            *([f"WatchdogSec={self.watchdog_s}"] if self.watchdog_s else []),
             "Restart=always",
             "RestartSec=2",
             *(["RestartSteps=6", "RestartMaxDelaySec=60"] if self.systemd_version >= _BACK_OFF_SINCE else []),

@@ -252,6 +252,10 @@ const showStatus = () => {
   status.streams.forEach(showStream);
   lines(page("links"), status.links.map((link) => ({ up: link.up, name: link.name, note: link.up ? "" : link.reason })));
   showLedger(status.nodes);
+  const rejected = Object.entries(status.rejected);
+  page("rejected").textContent = rejected.length
+    ? `Not handed on: ${rejected.map(([reason, number]) => `${count(number)} ${reason}`).join(", ")}.`
+    : "";
   lines(page("sinks"), status.sinks.map(sinkLine));
   page("sinks").classList.toggle("none", status.sinks.length === 0);
   showModel(status);
