@@ -73,11 +73,12 @@ def bench_there(
 
 
 def remote_shell(python: str | None) -> str:
-    """The command line for a login shell there; without ``python`` the virtual environment of docs/PI.md, else python3."""
+    """The command line for a login shell there; without ``python`` a usual virtual environment, else python3."""
     code = shlex.quote(BOOTSTRAP)
     if python is not None:
         return f"{shlex.quote(python)} -c {code}"
-    return f'p="$HOME/edgetool/bin/python"; [ -x "$p" ] || p=python3; "$p" -c {code}'
+    usual = '"$HOME/edgetool/bin/python" /opt/edgetool/bin/python'
+    return f'p=python3; for q in {usual}; do [ -x "$q" ] && p="$q"; done; "$p" -c {code}'
 
 
 def far_side(folder: str) -> bytes:

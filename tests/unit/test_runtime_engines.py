@@ -17,7 +17,7 @@ from quantization.tflite_file import read
 from tests.engine_models import MODELS, make_bundle
 from toolkit.errors import InputError, MissingDependencyError, ModelFileError, UsageError
 from toolkit.model.config import STREAMS
-from toolkit.runtime.engines import ENGINES, open_engine
+from toolkit.runtime.engines import ENGINES, open_engine, usual_scheme
 from toolkit.runtime.engines.interface import Engine, Rows, probe
 from toolkit.runtime.engines.native_build import cache_folder
 
@@ -228,6 +228,11 @@ def test_the_probe_finds_silent_faults(fault: str, message: str, engine: Engine)
     probe(engine)
     with pytest.raises(ModelFileError, match=message):
         probe(Forgetful(engine, fault))  # type: ignore[arg-type]
+
+
+def test_each_engine_opens_with_its_usual_scheme(bundles: dict[str, Bundle]) -> None:
+    for name in {run[0] for run in RUNS}:
+        assert open_engine(bundles["small"], name, usual_scheme(name)).name == name
 
 
 def test_unknown_names_say_what_there_is(bundles: dict[str, Bundle]) -> None:

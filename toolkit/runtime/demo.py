@@ -8,7 +8,7 @@ from pathlib import Path
 from quantization.bundle import MANIFEST
 from toolkit import __version__
 from toolkit.errors import EdgetoolError
-from toolkit.runtime.engines import DEFAULT_ENGINE
+from toolkit.runtime.engines import DEFAULT_ENGINE, usual_scheme
 from toolkit.runtime.engines.native_build import cache_folder
 from toolkit.runtime.settings import ModelSettings, ServerSettings, Settings
 
@@ -42,7 +42,7 @@ def demo_settings(
 ) -> Settings:
     """Simulator, model and dashboard on this machine alone."""
     return Settings(
-        model=ModelSettings(bundle, engine),
+        model=ModelSettings(bundle, engine, usual_scheme(engine)),
         sources=(SOURCE,),
         sinks=sinks,
         server=ServerSettings(port=port),

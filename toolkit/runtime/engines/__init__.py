@@ -32,6 +32,11 @@ ENGINES: dict[str, str] = {
 DEFAULT_ENGINE = next(iter(ENGINES))
 
 
+def usual_scheme(name: str) -> Scheme:
+    """The scheme of an engine where nobody chose one: int8, but for tflite-runtime, which lacks operators of int8 graphs."""
+    return "float32" if name == "tflite-runtime" else "int8"
+
+
 def open_engine(bundle: Bundle, name: str = DEFAULT_ENGINE, scheme: str = "int8") -> Engine:
     """A fresh instance of the engine ``name``, at the start of a stream. Instances share no state.
 
