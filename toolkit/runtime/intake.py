@@ -77,8 +77,10 @@ class _Stream:
     def add(self, rows: Rows, epoch_s: float) -> None:
         """Keep rows with their findings; rows that fill a gap rest on the last measured one."""
         times_s = epoch_s + (rows.first + np.arange(len(rows.valid))) / self.watch.descriptor.rate_hz
-        measured = np.where(rows.valid, times_s, -np.inf)
-        source_s = np.maximum(np.maximum.accumulate(measured), self.measured_s)
+        source_s: NDArray[np.float64] = times_s
+        if not rows.valid.all():
+            measured = np.where(rows.valid, times_s, -np.inf)
+            source_s = np.maximum(np.maximum.accumulate(measured), self.measured_s)
         self.measured_s = float(source_s[-1])
         self.values.append(rows.values)
         self.findings.append(self.watch.findings(rows, epoch_s))
@@ -90,6 +92,8 @@ class _Stream:
 
     def pop(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float64]]:
         """The first ``count`` rows."""
+        if len(self.values) == 1 and count == len(self.values[0]):
+            return self.values.pop(), self.findings.pop(), self.source_s.pop()
         values, findings = np.concatenate(self.values), np.concatenate(self.findings)
         source_s = np.concatenate(self.source_s)
         self.values, self.findings = [values[count:]], [findings[count:]]

@@ -5,6 +5,7 @@ Findings are kept as spans of time and put onto the rows of the stream's regular
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -88,8 +89,9 @@ class StreamWatch:
         values = samples.values
         if self._can_be_odd and not np.isfinite(values).all():
             self._note(start_s, stop_s, Finding.NOT_FINITE)
-        if (np.abs(values) >= self._ends).any():
-            odd = np.flatnonzero((np.abs(values) >= self._ends).any(axis=1))
+        ended = np.abs(values) >= self._ends
+        if ended.any():
+            odd = np.flatnonzero(ended.any(axis=1))
             self._note(float(samples.times_s[odd[0]]), float(samples.times_s[odd[-1]]), Finding.SATURATED)
         self._look_for_life(values, start_s, stop_s)
         self.last = values[-1]
@@ -97,7 +99,9 @@ class StreamWatch:
 
     def findings(self, rows: Rows, epoch_s: float) -> NDArray[np.uint8]:
         """Findings of rows that were given out, (rows,): gaps as the aligner saw them, and all that was noted."""
-        flags: NDArray[np.uint8] = np.where(rows.valid, 0, int(Finding.GAP)).astype(np.uint8)
+        flags: NDArray[np.uint8] = np.zeros(len(rows.valid), np.uint8)
+        if not rows.valid.all():
+            flags[~rows.valid] = int(Finding.GAP)
         first_s = epoch_s + rows.first * self._period_s
         spans = self._spans
         for span in spans:
@@ -109,9 +113,10 @@ class StreamWatch:
         last_s = first_s + (len(flags) - 1) * self._period_s
         while spans and spans[0].stop_s < last_s - 4 * self._period_s:
             spans.popleft()
-        odd = ~np.isfinite(rows.values).all(axis=1)
-        if odd.any():
-            flags[odd] |= int(Finding.NOT_FINITE)
+        flat = rows.values.ravel()
+        # A finite sum of squares proves finite values, fastest; another may be an overflow, so look again.
+        if not math.isfinite(np.vdot(flat, flat)):
+            flags[~np.isfinite(rows.values).all(axis=1)] |= int(Finding.NOT_FINITE)
         self._count(flags)
         return flags
 
