@@ -47,7 +47,7 @@ class LifeClock:
         #: Whether a sync reply has come. Until then the bar rests on the assumption that the fastest frame took at most 30 ms.
         self.synced = False
         #: Stream -> next sample number and time of the newest sample.
-        self._newest: dict[int, tuple[int, float]] = {}
+        self._newest: dict[int, tuple[int, HostTime]] = {}
         self._anchors: dict[
             int, tuple[int, int]
         ] = {}  # stream -> (next sample number, count of the newest sample)
@@ -104,25 +104,25 @@ class LifeClock:
             self._draw(count, received.arrival_ns * 1e-9)
         return HostTime(self._base.time_s + (count - self._count) * self._slope, self.error_s)
 
-    def spread(self, data: Data, newest_s: float, rate_hz: float) -> NDArray[np.float64]:
-        """Times of a packet's samples, the newest at ``newest_s``; evenly from the packet before, if it continues that one.
+    def spread(self, data: Data, newest: HostTime, rate_hz: float) -> tuple[NDArray[np.float64], float]:
+        """Times of a packet's samples and their error bar; evenly from the packet before, if it continues that one.
 
         So a line that is drawn anew bends the times within a packet a little, instead of tearing a gap between two packets
-        of which nothing is missing. Both ends have their error bar, and so has what lies between.
+        of which nothing is missing. What lies between two ends is known as well as the worse of them.
         """
         before = self._newest.get(data.stream)
         after = (data.first + data.samples) % _TURN
         length_s = data.samples / rate_hz
         ahead = before is None or (after - before[0] + _TURN // 2) % _TURN >= _TURN // 2
         if ahead:
-            self._newest[data.stream] = (after, newest_s)
+            self._newest[data.stream] = (after, newest)
         if before is not None and before[0] == data.first:
-            step_s = newest_s - before[1]
+            step_s = newest.time_s - before[1].time_s
             if 0.5 * length_s < step_s < 1.5 * length_s:
                 share: NDArray[np.float64] = np.arange(1.0, data.samples + 1.0)
                 share *= step_s / data.samples
-                return before[1] + share
-        return newest_s - np.arange(data.samples - 1, -1, -1) / rate_hz
+                return before[1].time_s + share, max(before[1].error_s, newest.error_s)
+        return newest.time_s - np.arange(data.samples - 1, -1, -1) / rate_hz, newest.error_s
 
     def _draw(self, count: int, arrival_s: float) -> None:
         self._base = self._map.map(count)
@@ -267,8 +267,8 @@ class Session:
             self.untimed += 1
             return None
         self._packet_s = max(self._packet_s, data.samples / stream.rate_hz)
-        times_s = clock.spread(data, newest.time_s, stream.rate_hz)
-        return TimedSamples(key, stream, data, times_s, newest.error_s, stream.physical(data.values()))
+        times_s, error_s = clock.spread(data, newest, stream.rate_hz)
+        return TimedSamples(key, stream, data, times_s, error_s, stream.physical(data.values()))
 
     def _choose(self, arrival_ns: int) -> None:
         """Fix which streams are aligned, once: all wanted ones are described, or the time to settle is over."""

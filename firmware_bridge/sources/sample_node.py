@@ -29,8 +29,8 @@ _RATE_OFF = 0.05
 #: A stamp further off its line than this many periods, and than this many mean deviations, is no jitter.
 _GAP_PERIODS = 2.5
 _GAP_DEVIATIONS = 10.0
-#: The mean deviation is one over about so many samples.
-_DEVIATION_SAMPLES = 20
+#: How fast the deviation follows larger errors, and smaller ones, in samples: jitter is learnt at once and not forgotten soon.
+_ATTACK_SAMPLES, _DECAY_SAMPLES = 10, 100
 
 
 class SampleClock:
@@ -73,7 +73,8 @@ class SampleClock:
         error = stamp_s - (self._time + ahead * self._period)
         limit = max(_GAP_PERIODS * self._period, _GAP_DEVIATIONS * self._deviation)
         # A hole must not pass for jitter for long, jitter not for one hole after the other.
-        self._deviation += (min(abs(error), limit) - self._deviation) / _DEVIATION_SAMPLES
+        above = min(abs(error), limit) - self._deviation
+        self._deviation += above / (_ATTACK_SAMPLES if above > 0 else _DECAY_SAMPLES)
         if abs(error) > limit:
             self.jumps += 1
             if step is None:
