@@ -35,7 +35,10 @@ _TOOLS = {
     CROSS_COMPILER: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
     "debootstrap": "debootstrap",
     "dpkg": "dpkg",
+    "fakeroot": "fakeroot",
 }
+#: Once it is made these are not asked for; fakeroot only where the user is not root, because debootstrap insists on it.
+_FOR_MAKING = ("debootstrap", "dpkg", "fakeroot")
 #: Beginnings of the names of the packages that Python and the wheels load.
 _PACKAGES = (
     *("python3", "libpython3", "libc6_", "libgcc-s1_", "libstdc++6_", "zlib1g_", "libexpat1_", "libssl3_"),
@@ -102,17 +105,11 @@ def own_requirements() -> list[str]:
 
 def why_not(folder: Path) -> str | None:
     """What is missing to make or run it here; None if nothing is."""
-    made = (folder / "made").is_file()
-    missing = [package for tool, package in _TOOLS.items() if _which(tool) is None]
-    if made:
-        missing = [package for package in missing if package != "debootstrap"]
     if sys.version_info[:2] != (3, 11):
         return f"this is Python {platform.python_version()}, and Debian {_RELEASE}'s is 3.11"
-    if missing:
-        return f"not installed: {', '.join(missing)} (apt install {' '.join(missing)})"
-    if not made and os.geteuid() != 0:
-        return "debootstrap runs as root only; run this once with sudo"
-    return None
+    spared = set(_FOR_MAKING) if (folder / "made").is_file() else {"fakeroot"} if os.geteuid() == 0 else set()
+    missing = [package for tool, package in _TOOLS.items() if tool not in spared and _which(tool) is None]
+    return f"not installed: apt install {' '.join(missing)}" if missing else None
 
 
 def make(folder: Path, name: str, requirements: Sequence[str], local: Sequence[Path] = ()) -> UserLand:
@@ -165,7 +162,8 @@ def _make_root(folder: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder) as fetched:
         options = ["--arch=arm64", "--download-only", "--variant=minbase", "--include=python3"]
-        _call(["debootstrap", *options, _RELEASE, fetched])
+        as_root = [] if os.geteuid() == 0 else ["fakeroot"]
+        _call([*as_root, _which("debootstrap") or "debootstrap", *options, _RELEASE, fetched])
         for package in sorted(Path(fetched, "var/cache/apt/archives").glob("*.deb")):
             if package.name.startswith(_PACKAGES):
                 _call(["dpkg", "-x", package, partial])

@@ -3,9 +3,10 @@
 # Chromium for the report, dbus for BLE without a radio, mosquitto for MQTT. Without them those tests are skipped, and say so.
 set -u
 missing=""
+PATH=$PATH:/usr/sbin:/sbin
 for pair in arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm clang:clang \
   chromium:chromium dbus-daemon:dbus gcc:gcc cmake:cmake aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
-  qemu-aarch64-static:qemu-user-static debootstrap:debootstrap; do
+  qemu-aarch64-static:qemu-user-static debootstrap:debootstrap fakeroot:fakeroot; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -x /usr/sbin/mosquitto ] || command -v mosquitto >/dev/null 2>&1 || missing="$missing mosquitto"
