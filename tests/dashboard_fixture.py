@@ -161,12 +161,17 @@ class Served:
 
         return self.wait(job())
 
-    def walk(self, state: State = State.OK, reasons: tuple[str, ...] = ()) -> None:
+    def walk(
+        self,
+        state: State = State.OK,
+        reasons: tuple[str, ...] = (),
+        values: tuple[float, ...] | None = None,
+    ) -> None:
         """Publish 100 moments a second of this state from now on."""
 
         async def job() -> None:
             while True:
-                self.daemon.publish(state, reasons)
+                self.daemon.publish(state, reasons, values)
                 await asyncio.sleep(0.01)
 
         self.halt()

@@ -36,7 +36,7 @@ def see(tmp_path: Path, story: Story, settings: ServerSettings | None = None) ->
 
 def test_all_figures_of_a_status_are_on_the_page(tmp_path: Path) -> None:
     async def story(page: Page, one: Served) -> None:
-        one.do(lambda daemon: daemon.publish(values=(0.316, -0.104, 1.2)))
+        one.walk(values=(0.316, -0.104, 1.2))
         await page.go(one.url)
         await page.until(LIVE)
         await page.until("document.getElementById('value-0')?.innerText", lambda text: text == "0.32")
@@ -112,6 +112,20 @@ def test_no_word_from_the_daemon_is_never_shown_as_fine(tmp_path: Path) -> None:
         assert await page.ask("document.getElementById('value-0').innerText") == "–"
         assert await page.ask("document.title") == "lost: edgetool"
         page.errors.clear()  # the browser's own words about a connection that is refused
+
+    see(tmp_path, story)
+
+
+def test_a_figure_does_not_outlive_its_moment(tmp_path: Path) -> None:
+    async def story(page: Page, one: Served) -> None:
+        one.walk()
+        await page.go(one.url)
+        value = "document.getElementById('value-0')?.innerText"
+        await page.until(value, lambda text: text not in (None, "–"))
+        # A fault that the daemon should never have: it lives, says that all is well, and publishes nothing.
+        one.halt()
+        await page.until(value, lambda text: text == "–")
+        assert await page.ask("document.body.dataset.link") == "live"
 
     see(tmp_path, story)
 

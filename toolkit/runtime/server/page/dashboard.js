@@ -9,6 +9,8 @@ const TIMELINES_S = [30, 60, 120, 300];
 const TIMELINE_S = TIMELINES_S.at(-1);
 // Ticks come 20 times a second. Two seconds without one: what is shown is no longer what is.
 const LOST_MS = 2000;
+// The daemon itself says within a fraction of a second that nothing comes. Should it not, no figure outlives this.
+const FRESH_S = 1;
 const GLYPHS = {
   ok: "M5 12.5l4.5 4.5L19 7.5",
   degraded: "M12 6v8M12 17.5v.6",
@@ -89,7 +91,7 @@ const takeMoments = (rows) => {
   for (const [sequence, published, rank, age, values, source] of rows) {
     if (seen.sequence !== null && sequence > seen.sequence + 1) seen.missed += sequence - seen.sequence - 1;
     seen.sequence = sequence;
-    seen.newest = { rank, values };
+    seen.newest = { rank, values, time: published };
     if (values.length) seen.published.push(published);
     const change = seen.changes.at(-1);
     if (!change || change.rank !== rank) seen.changes.push({ time: published, rank });
@@ -233,7 +235,8 @@ const showState = () => {
 
 const showValues = () => {
   const { newest } = seen;
-  const usable = alive() && newest !== null && newest.values.length > 0 && newest.rank < 2;
+  const fresh = alive() && newest !== null && daemonNow() - newest.time < FRESH_S;
+  const usable = fresh && newest.values.length > 0 && newest.rank < 2;
   seen.status?.model.outputs.forEach((_, place) => {
     const box = page(`value-${place}`);
     if (box) box.textContent = usable ? fixed(newest.values[place], 2) : "–";
@@ -299,7 +302,6 @@ const showAges = (status) => {
     `${count(total)} moments since the start, by age in ms (bar height: square root of the count). ` +
     `Sample taken to moment out: p50 ${most(status.source_age.p50_ms)}, p99 ${most(status.source_age.p99_ms)}.`;
   page("ages").setAttribute("aria-label", `Histogram of ages: half at most ${ms(status.age.p50_ms)}, 99 of 100 at most ${ms(status.age.p99_ms)}`);
-  drawHistogram(page("ages"), status.age, 1000 / status.model.grid_rate_hz);
 };
 
 const showStream = (stream, k) => {
@@ -408,7 +410,8 @@ const draw = () => {
   const spanS = TIMELINES_S.find((each) => each >= oldest) ?? TIMELINE_S;
   const words = spanS < 120 ? `last ${spanS} s` : `last ${spanS / 60} minutes`;
   if (page("timeline-span").textContent !== words) page("timeline-span").textContent = words;
-  drawTimeline(page("timeline"), seen.changes, time, spanS, time);
+  drawTimeline(page("timeline"), seen.changes, time, spanS, alive());
+  if (seen.status) drawHistogram(page("ages"), seen.status.age, 1000 / seen.status.model.grid_rate_hz);
   seen.status?.streams.forEach((stream, k) => {
     unitGroups(stream).forEach(([, places], group) => {
       const range = drawSpark(page(`spark-${k}-${group}`), seen.streams[k] ?? [], places, time, alive());

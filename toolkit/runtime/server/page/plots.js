@@ -50,6 +50,9 @@ export const easeRange = (range, low, high) => {
   return [ease(range[0], wantLow, wantLow < range[0]), ease(range[1], wantHigh, wantHigh > range[1])];
 };
 
+// What stands at the right end of a time axis: it stays where it is when the daemon is lost.
+const newestWord = (alive) => (alive ? "now" : "last heard");
+
 const SPAN_S = 10;
 // Two moments further apart than this are not joined: nothing came between them.
 const HOLE_S = 0.25;
@@ -115,7 +118,7 @@ export const drawJoint = (canvas, points, place, range, now, alive) => {
   context.textBaseline = "alphabetic";
   for (const [ago, align] of [[10, "left"], [5, "center"], [0, "right"]]) {
     context.textAlign = align;
-    context.fillText(ago ? `\u2212${ago} s` : "now", x(now - ago), height - 3);
+    context.fillText(ago ? `\u2212${ago} s` : newestWord(alive), x(now - ago), height - 3);
   }
   context.save();
   context.beginPath();
@@ -189,7 +192,7 @@ export const drawSpark = (canvas, rows, places, now, alive) => {
 };
 
 // A lane for each state, so that position says it and colour only helps. Changes: {time, rank}.
-export const drawTimeline = (canvas, changes, now, spanS, end) => {
+export const drawTimeline = (canvas, changes, now, spanS, alive) => {
   const [context, width, height] = prepare(canvas);
   const [left, right, bottom] = [66, 2, 18];
   const lane = (height - bottom) / STATES.length;
@@ -203,7 +206,7 @@ export const drawTimeline = (canvas, changes, now, spanS, end) => {
     context.fillText(state, 0, rank * lane + lane / 2);
   });
   changes.forEach((change, k) => {
-    const until = k + 1 < changes.length ? changes[k + 1].time : end;
+    const until = k + 1 < changes.length ? changes[k + 1].time : now;
     if (until < now - spanS) return;
     context.fillStyle = colour(STATES[change.rank]);
     const from = x(change.time);
@@ -217,7 +220,7 @@ export const drawTimeline = (canvas, changes, now, spanS, end) => {
   context.textAlign = "center";
   context.fillText(words[1], left + (width - left - right) / 2, height - 3);
   context.textAlign = "right";
-  context.fillText("now", width - right, height - 3);
+  context.fillText(newestWord(alive), width - right, height - 3);
 };
 
 // Bars of equal width, one a bucket, with the period of the grid marked. Heights go by the root, so that a single late
