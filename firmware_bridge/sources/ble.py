@@ -134,6 +134,9 @@ class BleSource(Source):
     async def _find(self) -> Any:
         from bleak import BleakScanner
 
+        left = await self._left_connected()
+        if left is not None:
+            return left
         wanted = self.url.address.lower()
 
         def fits(device: Any, seen: Any) -> bool:
@@ -154,6 +157,27 @@ class BleSource(Source):
                 "to another host? `edgetool scan` lists what is there"
             )
         return device
+
+    async def _left_connected(self) -> Any:
+        """The node if the platform is still connected to it: a program was killed, or another one hears it too.
+
+        Such a node does not advertise, so no scan finds it. Its connection is taken over, and if it turns out to be dead, the
+        watchdog ends it.
+        """
+        from bleak import BleakAdapter
+
+        if self.client_backend is not None:
+            return None
+        wanted = self.url.address.lower()
+        try:
+            async with asyncio.timeout(self._scan_s):
+                devices = await (await BleakAdapter.get()).get_connected_devices([SERVICE])
+        except Exception:  # no such thing on this platform, no adapter, no daemon: the scan will say
+            return None
+        return next(
+            (each for each in devices if wanted in ("any", each.address.lower(), (each.name or "").lower())),
+            None,
+        )
 
     def _notified(self, _: Any, data: bytearray) -> None:
         now_ns = time.monotonic_ns()

@@ -225,3 +225,50 @@ def test_the_fault_silent_s_lasts_until_the_host_connects_anew(monkeypatch: pyte
         assert balance.balances and balance.gap > 200 and balance.reboots == 0
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("address", [ADDRESS, "edge node", "any"])
+def test_a_connection_that_a_killed_program_left_behind_is_taken_over(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """Such a node does not advertise, so a scan would never find it."""
+
+    async def scenario() -> None:
+        it = World(monkeypatch)
+        it.device.connected = it.device.notifying = True
+        await it.born()
+        playing = asyncio.create_task(it.play())
+        async with asyncio.timeout(10), open_source(f"ble://{address}?scan_s=1") as source:
+            listening = asyncio.create_task(it.listen(source))
+            await it.flows()
+            listening.cancel()
+            assert not it.changes
+        assert not it.device.connected  # and it is let go of in the end
+        playing.cancel()
+        await it.died()
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_left_behind_that_is_dead_is_ended_and_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        it = World(monkeypatch)
+        it.device.connected = it.device.notifying = it.device.silenced = True
+
+        def connected(now: bool) -> None:
+            it.device.silenced = it.device.silenced and now  # a hang-up revives it
+
+        it.device.on_connected = connected
+        await it.born()
+        playing = asyncio.create_task(it.play())
+        async with asyncio.timeout(10), open_source("ble://any?scan_s=1&silence_s=0.5") as source:
+            listening = asyncio.create_task(it.listen(source))
+            await it.flows()
+            listening.cancel()
+            assert it.changes == [False, True]
+        playing.cancel()
+        await it.died()
+
+    asyncio.run(scenario())
