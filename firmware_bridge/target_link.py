@@ -88,6 +88,7 @@ class TargetLink:
         self._writer = FrameWriter(ANY_NODE, random[0], sequence=int.from_bytes(random[1:], "little"))
         self._decoder = LinkDecoder()
         self._life: int | None = None
+        self._device_us = 0
         self._model = bytes(MODEL_PREFIX_BYTES)
 
     def __enter__(self) -> Self:
@@ -211,15 +212,22 @@ class TargetLink:
         until = self._clock() + self._timeout_s
         while self._clock() < until:
             for received in self._read():
-                if not isinstance(received.packet, Reply):
+                # What comes out of order is old, or of a life that chance gave the same number: it can be asked for again.
+                if not isinstance(received.packet, Reply) or received.late:
                     continue
-                if self._life is not None and received.boot != self._life:
+                if self._life is not None and self._is_another_life(received):
                     raise TargetResetError(
                         f"{self.name} was reset in the middle of the run; its state is lost: start the run again"
                     )
+                self._device_us = received.device_us
                 if received.packet.answers(boot, sequence) and not received.packet.unasked:
                     return received
         return None
+
+    def _is_another_life(self, received: Received) -> bool:
+        """Another boot number; or, where chance gave the same one, a clock that went back or a greeting."""
+        back = (received.device_us - self._device_us) & 0xFFFF_FFFF >= 0x8000_0000
+        return received.boot != self._life or back or _reply(received).unasked
 
     def _read(self) -> list[Received]:
         import serial
