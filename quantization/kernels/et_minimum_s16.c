@@ -24,17 +24,16 @@ void et_minimum_s16(const et_axes *axes, const int16_t *a, const int16_t *b, int
                 y += 8;
             }
 #elif defined(__ARM_FEATURE_DSP)
-            for (; a_step == 1 && b_step == 1 && count >= 4; count -= 4) {
-                int32_t left[2];
-                int32_t right[2];
-                memcpy(left, from_a, sizeof left);
-                memcpy(right, from_b, sizeof right);
-                left[0] = et_dsp_minimum2(left[0], right[0]);
-                left[1] = et_dsp_minimum2(left[1], right[1]);
-                memcpy(y, left, sizeof left);
-                from_a += 4;
-                from_b += 4;
-                y += 4;
+            for (; a_step == 1 && b_step == 1 && count >= 2; count -= 2) {
+                int32_t left;
+                int32_t right;
+                memcpy(&left, from_a, 4);
+                memcpy(&right, from_b, 4);
+                left = et_dsp_minimum2(left, right);
+                memcpy(y, &left, 4);
+                from_a += 2;
+                from_b += 2;
+                y += 2;
             }
 #endif
             for (; count > 0; --count) {

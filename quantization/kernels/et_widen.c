@@ -21,8 +21,10 @@ void et_widen(int32_t count, const int8_t *x, int16_t *y) {
         memcpy(&four, x, 4);
         const int32_t even = et_dsp_even_bytes(four);
         const int32_t odd = et_dsp_odd_bytes(four);
-        const int32_t pair[2] = {et_dsp_pack_bottoms(even, odd), et_dsp_pack_tops(odd, even)};
-        memcpy(y, pair, sizeof pair);
+        const int32_t low = et_dsp_pack_bottoms(even, odd);
+        const int32_t high = et_dsp_pack_tops(odd, even);
+        memcpy(y, &low, 4);
+        memcpy(&y[2], &high, 4);
         x += 4;
         y += 4;
     }
