@@ -115,7 +115,7 @@ def test_what_the_unit_promises() -> None:
         and options["WatchdogSec"] == ["60"]
         and options["Restart"] == ["always"]
     )
-    assert options["DynamicUser"] == ["yes"] and options["SupplementaryGroups"] == ["dialout bluetooth"]
+    assert options["User"] == ["edgetool"] and options["SupplementaryGroups"] == ["dialout bluetooth"]
     assert options["CapabilityBoundingSet"] == [""] and options["NoNewPrivileges"] == ["yes"]
     assert options["ProtectSystem"] == ["strict"] and options["ProtectHome"] == ["yes"]
     assert options["LoadCredential"] == ["server-token:/etc/edgetool/token"]
@@ -144,7 +144,7 @@ def test_without_a_watchdog() -> None:
 
 def test_a_users_unit_has_no_identity_of_its_own() -> None:
     options = lines_of(Unit(Path("/a"), Path("/b"), user=True).text())
-    assert "DynamicUser" not in options and "DevicePolicy" not in options
+    assert "User" not in options and "DevicePolicy" not in options
     assert options["WantedBy"] == ["default.target"] and options["Type"] == ["notify"]
 
 
@@ -221,7 +221,9 @@ def test_install_then_status_then_uninstall(public: Path) -> None:
     assert done.unit == unit and unit.read_text() == done.text and unit.stat().st_mode & 0o777 == 0o644
     found = status(place)
     assert found.figures["config"] == str(public / "run.toml") and not found.well
-    assert uninstall(place)[0] == f"removed   {unit}" and not unit.exists()
+    users = public / "etc/sysusers.d/edgetool.conf"
+    assert users.read_text().splitlines()[1] == 'u edgetool - "edgetool daemon"'
+    assert uninstall(place)[0] == f"removed   {unit}" and not unit.exists() and not users.exists()
     assert (public / "run.toml").exists()
     with pytest.raises(UsageError, match="no service is installed there; nothing to remove"):
         uninstall(place)
@@ -346,6 +348,23 @@ def test_the_manager_is_told_in_order(public: Path, manager: Path) -> None:
         "--user --no-pager disable --now edgetool.service",
         "--user --no-pager daemon-reload",
     ]
+
+
+def test_systemd_can_make_the_services_user(public: Path) -> None:
+    program = shutil.which("systemd-sysusers")
+    if program is None:
+        pytest.skip(
+            "SYSTEMD-SYSUSERS IS NOT INSTALLED: the user is not made (Debian: apt-get install systemd)"
+        )
+    install(public / "run.toml", Place(prefix=public))
+    (public / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    command = [program, f"--root={public}", str(public / "etc/sysusers.d/edgetool.conf")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    lines = (public / "etc/passwd").read_text().splitlines()
+    name, _, number, _, words, home, shell = next(x for x in lines if x.startswith("edgetool:")).split(":")
+    assert (name, words, home) == ("edgetool", "edgetool daemon", "/")
+    assert "nologin" in shell and 0 < int(number) < 1000
 
 
 def test_a_manager_that_refuses(public: Path, manager: Path) -> None:

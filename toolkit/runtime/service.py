@@ -25,7 +25,7 @@ from toolkit.files import write_bytes
 from toolkit.runtime.config import read_config
 from toolkit.runtime.config_check import check
 from toolkit.runtime.server.access import Access
-from toolkit.runtime.service_unit import GROUPS, WATCHDOG_S, Unit
+from toolkit.runtime.service_unit import GROUPS, SYSUSERS, USER, WATCHDOG_S, Unit
 from toolkit.runtime.settings import Settings
 
 NAME = "edgetool.service"
@@ -49,6 +49,11 @@ class Place:
             folder = home / "systemd/user"
             return (folder if self.prefix is None else self.prefix / folder.relative_to("/")) / NAME
         return (self.prefix or Path("/")) / _SYSTEM / NAME
+
+    @property
+    def sysusers(self) -> Path | None:
+        """Path of the file that makes the service's user; None for a person's own service."""
+        return None if self.user else (self.prefix or Path("/")) / "etc/sysusers.d/edgetool.conf"
 
     @property
     def managed(self) -> bool:
@@ -96,9 +101,15 @@ def install(
         return Installation(place.unit, text, (*checked, f"would write {place.unit}"))
     if place.prefix is None:
         _require_allowed(place)
+    lines = list(checked)
+    if place.sysusers is not None:
+        write_bytes(place.sysusers, SYSUSERS.encode())
+        lines.append(f"wrote     {place.sysusers}")
     write_bytes(place.unit, text.encode())
-    lines = [*checked, f"wrote     {place.unit}"]
+    lines.append(f"wrote     {place.unit}")
     if place.prefix is None:
+        if place.sysusers is not None:
+            _run("systemd-sysusers", str(place.sysusers))
         for words in (("daemon-reload",), ("enable", NAME), ("restart", NAME)):
             _told(place, *words)
         lines.append(f"started   {NAME}, and at every start of this computer")
@@ -119,14 +130,14 @@ def uninstall(place: Place) -> tuple[str, ...]:
         _told(place, "disable", "--now", NAME)
     try:
         place.unit.unlink()
+        if place.sysusers is not None:
+            place.sysusers.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot remove {place.unit}: {error.strerror}") from None
     if place.managed:
         _told(place, "daemon-reload")
-    return (
-        f"removed   {place.unit}",
-        f"kept      {'your' if place.user else STATE_FOLDER} recordings and logs",
-    )
+    kept = "your recordings" if place.user else f"{STATE_FOLDER} and the user {USER}, whose it is"
+    return (f"removed   {place.unit}", f"kept      {kept}")
 
 
 @dataclass(frozen=True)
@@ -194,7 +205,7 @@ def require_reachable(config: Path, program: Path, settings: Settings) -> None:
 
 def _closed_to_others(path: Path) -> Path | None:
     """The first of a path and its folders that neither everybody nor the service's groups may read (folders: enter)."""
-    groups = {_group_id(name) for name in GROUPS}
+    groups = {_group_id(name) for name in (*GROUPS, USER)}
     whole = path.resolve()
     for part in [*reversed(whole.parents), whole]:
         try:
@@ -259,6 +270,19 @@ def _told(place: Place, *words: str) -> None:
         why = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
         log = f"journalctl {'--user ' if place.user else ''}-u {NAME} -n 50"
         raise OutputError(f"systemctl {' '.join(words)} failed: {why}; what the service said: {log}")
+
+
+def _run(*command: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except OSError as error:
+        raise MissingDependencyError(
+            f"cannot run {command[0]}: {error.strerror}; it is part of systemd"
+        ) from None
+    if done.returncode != 0:
+        raise OutputError(
+            f"{' '.join(command)} failed: {' '.join(done.stderr.split())}; run it by hand to see more"
+        )
 
 
 def _config_of(unit: Path) -> Path | None:

@@ -11,6 +11,11 @@ from pathlib import Path
 
 #: Samples and estimates must both have advanced within so many seconds, or the service is started anew.
 WATCHDOG_S = 60
+#: Whose the service is, a system user without home, shell or password. Not systemd's DynamicUser: its folders, and so
+#: recordings and sockets, can be reached by nobody but root.
+USER = "edgetool"
+#: Makes that user (sysusers.d(5)).
+SYSUSERS = f'# Written by: edgetool service install\nu {USER} - "edgetool daemon"\n'
 #: Groups that own serial ports and the Bluetooth daemon's door on Debian and Raspberry Pi OS.
 GROUPS = ("dialout", "bluetooth")
 #: Device majors (kernel, Documentation/admin-guide/devices.txt): USB serial adapters, USB CDC ACM, AMBA and 8250 ports. The
@@ -47,11 +52,7 @@ class Unit:
         return "# Written by: edgetool service install\n" + "\n\n".join(parts) + "\n"
 
     def _unit(self) -> list[str]:
-        after = (
-            []
-            if self.user
-            else ["Wants=network-online.target", "After=network-online.target bluetooth.service"]
-        )
+        after = [] if self.user else ["After=network.target bluetooth.service"]
         return [
             "Description=edgetool: joint moments from wearable sensors",
             *after,
@@ -91,8 +92,8 @@ class Unit:
             else [f"LoadCredential=server-token:{escaped(str(self.token_file))}"]
         )
         return [
-            "DynamicUser=yes",
-            "User=edgetool",
+            f"User={USER}",
+            f"Group={USER}",
             f"SupplementaryGroups={' '.join(GROUPS)}",
             "CPUWeight=500",
             *token,
