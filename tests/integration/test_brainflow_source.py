@@ -85,7 +85,7 @@ def test_a_board_that_falls_silent_is_opened_again_as_another_life(tmp_path: Pat
     session, changes = Session(), list[bool]()
 
     async def scenario() -> None:
-        async with asyncio.timeout(10), open_source("brainflow://synthetic?silence_s=0.3") as source:
+        async with asyncio.timeout(10), open_source("brainflow://synthetic?silence_s=1") as source:
             stopped_at = 0
             async for item in source:
                 session.take(item)
