@@ -1,7 +1,7 @@
 """The evidence of a validation: a folder that two runs on the same emulated target write byte for byte alike.
 
 No dates, no paths, no times but in ``measured.json``, which is there only if something was timed. Counts of instructions
-jitter by a tick of the counter (31 or 40 instructions): the evidence gives their mean over all inferences, to four digits. An
+jitter by a tick of the counter (6 to 50 instructions): the evidence gives their mean over all inferences, to four digits. An
 interrupt comes at a moment that no run repeats: the evidence gives the stack after the undisturbed golden vectors.
 """
 
