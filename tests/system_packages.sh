@@ -1,11 +1,11 @@
 #!/bin/sh
 # Installs the Debian packages that some tests need: the Arm compiler and QEMU, clang with its sanitizers,
-# Chromium for the report, dbus for BLE without a radio, mosquitto for MQTT. Without them those tests are skipped, and say so.
+# Chromium for the report and the dashboard, systemd to verify the unit, dbus for BLE without a radio, mosquitto for MQTT. Without them those tests are skipped, and say so.
 set -u
 missing=""
 PATH=$PATH:/usr/sbin:/sbin
 for pair in arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm clang:clang \
-  chromium:chromium dbus-daemon:dbus gcc:gcc cmake:cmake aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
+  chromium:chromium systemd-analyze:systemd dbus-daemon:dbus gcc:gcc cmake:cmake aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
   qemu-aarch64-static:qemu-user-static debootstrap:debootstrap fakeroot:fakeroot; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
