@@ -115,7 +115,7 @@ def why_not(folder: Path) -> str | None:
 def make(folder: Path, name: str, requirements: Sequence[str], local: Sequence[Path] = ()) -> UserLand:
     """The user land in ``folder`` with the package set ``name``, made or brought up to date; safe from several processes.
 
-    ``requirements`` are pip's, resolved for arm64. ``local`` wheels are unpacked over them at every call.
+    ``requirements`` are pip's, resolved for arm64. ``local`` wheels are unpacked over them whenever they change.
     MissingDependencyError if it cannot be made here, or with the last line of the tool that failed, say without network.
     """
     reason = why_not(folder)
@@ -228,11 +228,17 @@ def _fetch(folder: Path, to: Path, requirements: Sequence[str]) -> None:
 
 
 def _replace(wheel: Path, site: Path) -> None:
+    """Unpack ``wheel`` in place of what is there; nothing if it is there, because another process may be running it."""
     with zipfile.ZipFile(wheel) as archive:
-        tops = {name.partition("/")[0] for name in archive.namelist()}
-    for top in tops:
+        entries = sorted((entry.filename, entry.CRC) for entry in archive.infolist())
+    stamp, content = site / f"{wheel.name}.content", repr(entries)
+    if stamp.is_file() and stamp.read_text() == content:
+        return
+    stamp.unlink(missing_ok=True)
+    for top in {name.partition("/")[0] for name, _ in entries}:
         shutil.rmtree(site / top, ignore_errors=True)
     _unpack(wheel, site)
+    stamp.write_text(content)
 
 
 def _unpack(wheel: Path, site: Path) -> None:

@@ -72,6 +72,26 @@ def test_packages_are_fetched_when_what_a_wheel_requires_changes(
     assert len(fetched) == 2
 
 
+def test_a_local_wheel_is_unpacked_only_when_it_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second test process must not take the files away from under the first."""
+    only(monkeypatch, "aarch64-linux-gnu-gcc", "qemu-aarch64-static")
+    (tmp_path / "made").touch()
+    (tmp_path / "site-set").mkdir()
+    (tmp_path / "site-set.key").write_text(pi_user_land._key([]))
+    wheel_requiring(tmp_path, "numpy")
+    wheel = tmp_path / "x-1-py3-none-any.whl"
+    found = tmp_path / "site-set" / "x-1.dist-info" / "METADATA"
+    make(tmp_path, "set", [], [wheel])
+    found.write_text("still here")
+    make(tmp_path, "set", [], [wheel])
+    assert found.read_text() == "still here"
+    wheel_requiring(tmp_path, "scipy")
+    make(tmp_path, "set", [], [wheel])
+    assert "scipy" in found.read_text()
+
+
 def test_the_environment_holds_nothing_of_this_machines_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
