@@ -152,6 +152,42 @@ def test_bad_input_is_named_and_leaves_the_state(engine: Engine) -> None:
     np.testing.assert_array_equal(steps(engine, row(inputs, slice(6, 12))), expected[6:])  # type: ignore[arg-type]
 
 
+def test_a_window_is_checked_as_a_row_is(engine: Engine) -> None:
+    window = drawn(engine, engine.rows, 7)
+    expected = engine.window(window)
+    for value in (np.nan, -np.inf):
+        spoilt = {stream: values.copy() for stream, values in window.items()}
+        spoilt["imu"][3, 1] = value
+        with pytest.raises(InputError, match=rf"stream 'imu' is {value} at \(3, 1\)"):
+            engine.window(spoilt)
+    np.testing.assert_array_equal(engine.window(window), expected)
+
+
+def test_rows_of_other_types_are_the_same_rows(engine: Engine) -> None:
+    """Lists, float64 and every other element of a larger array: converted, never read as they lie in memory."""
+    inputs = drawn(engine, 4, 8)
+    expected = steps(engine, inputs)
+    engine.reset()
+    wide = {stream: np.repeat(values, 2, axis=1)[:, ::2] for stream, values in inputs.items()}
+    found = [
+        engine.step({s: v[0].tolist() for s, v in inputs.items()}),
+        engine.step({s: v[1].astype(np.float64) for s, v in inputs.items()}),
+        engine.step(row(wide, 2)),
+        engine.step(row(inputs, 3)),
+    ]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_moments_given_earlier_stay_as_they_were(engine: Engine) -> None:
+    """A step's result is the caller's: the next step must not write into it."""
+    inputs = drawn(engine, 3, 9)
+    first = engine.step(row(inputs, 0))
+    kept = first.copy()
+    engine.step(row(inputs, 1))
+    engine.window(drawn(engine, engine.rows, 10))
+    np.testing.assert_array_equal(first, kept)
+
+
 def test_a_large_value_is_no_error_but_saturates(engine: Engine) -> None:
     """1e30 squared is beyond float32: a check by sums must not take it for NaN."""
     huge = {s: np.full(n, 1e30, np.float32) for s, n in engine.channels.items()}
