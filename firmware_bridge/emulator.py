@@ -36,7 +36,7 @@ def require_emulator() -> str:
 class Emulator:
     """A context: the board runs inside it. :attr:`url` is what pyserial opens.
 
-    LinkError if QEMU does not come up. Nothing is left behind, whatever happens inside.
+    LinkError if QEMU does not come up. Nothing is left behind, whatever happens inside, even if this process is killed.
     """
 
     def __init__(self, image: Image) -> None:
@@ -44,6 +44,7 @@ class Emulator:
         self.version = require_emulator()
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -79,9 +80,13 @@ class Emulator:
 
     def kill(self) -> None:
         """End QEMU: a board that is unplugged."""
+        if self._watcher is not None:
+            self._watcher.kill()
+            self._watcher.communicate()
+            self._watcher = None
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()
             self._process = None
 
     def _start(self, control: Path) -> None:
@@ -91,6 +96,7 @@ class Emulator:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
+        self._watcher = _end_with_this_process(self._process.pid)
         self._control = self._connect(control)
         self._answer()
         self._ask("qmp_capabilities")
@@ -107,14 +113,11 @@ class Emulator:
         return machine + uart + rest
 
     def _connect(self, control: Path) -> socket.socket:
-        assert self._process is not None and self._process.stderr is not None
+        assert self._process is not None
         until = time.monotonic() + _CONTROL_S
         while time.monotonic() < until:
             if self._process.poll() is not None:
-                said = self._process.stderr.read().decode(errors="replace").strip().splitlines()
-                raise LinkError(
-                    f"{PROGRAM} -M {self.image.board.machine} ended at once: {said[-1] if said else 'no message'}"
-                )
+                raise self._ended()
             link = socket.socket(socket.AF_UNIX)
             link.settimeout(_CONTROL_S)
             try:
@@ -144,10 +147,25 @@ class Emulator:
         while not line.endswith(b"\n"):
             try:
                 part = self._control.recv(1)
-            except OSError as error:
-                raise LinkError(f"{PROGRAM} does not answer: {error}") from None
+            except TimeoutError:
+                raise LinkError(f"{PROGRAM} does not answer within {_CONTROL_S:.0f} s") from None
+            except OSError:
+                raise self._ended() from None
             if not part:
-                raise LinkError(f"{PROGRAM} has ended")
+                raise self._ended()
             line += part
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def _ended(self) -> LinkError:
+        """Why QEMU has ended, in its own words. It has closed its control socket, so it is gone or about to be."""
+        assert self._process is not None and self._process.stderr is not None
+        self._process.wait()
+        said = self._process.stderr.read().decode(errors="replace").strip().splitlines()
+        last = said[-1] if said else "no message"
+        return LinkError(f"{PROGRAM} -M {self.image.board.machine} has ended: {last}")
+
+
+def _end_with_this_process(pid: int) -> subprocess.Popen[bytes]:
+    """A shell that kills process ``pid`` when this one is gone, however it went: then the pipe between them closes."""
+    return subprocess.Popen(["sh", "-c", f"read line; kill -9 {pid}"], stdin=subprocess.PIPE)

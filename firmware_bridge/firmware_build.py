@@ -201,8 +201,7 @@ def _firmware_sources() -> list[str]:
 
 
 def _firmware_flags(compiler: str) -> list[str]:
-    version = compiler.split()[-1]
-    build = f"gcc {version} {OPTIMISATION}, edgetool {__version__}"[:63]
+    build = f"{compiler.removeprefix('arm-none-eabi-')} {OPTIMISATION}, edgetool {__version__}"[:63]
     return [
         "-std=c99",
         *WARNINGS,
@@ -263,8 +262,11 @@ def _compiler(program: str) -> str:
         raise MissingDependencyError(
             f"{program} and make are needed to build a target: apt install {packages}, or your system's equivalents"
         )
-    done = subprocess.run([program, "-dumpfullversion"], capture_output=True, text=True, check=True)
-    return f"{program} {done.stdout.strip()}"
+    for option in ("-dumpfullversion", "-dumpversion"):  # clang knows only the second
+        done = subprocess.run([program, option], capture_output=True, text=True)
+        if done.returncode == 0:
+            return f"{program} {done.stdout.strip()}"
+    raise MissingDependencyError(f"{program} does not say its version: is it GCC or clang?")
 
 
 def _run(command: Sequence[str], folder: Path) -> str:

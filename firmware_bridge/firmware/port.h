@@ -33,7 +33,8 @@ void port_wait(void);
 /* Sends all bytes; returns when the UART has taken the last. */
 void port_write(const uint8_t *bytes, size_t size);
 
-/* A free-running up-counter, and the ticks from one reading to a later one (less than a whole turn of the counter). */
+/* A free-running up-counter, and the ticks from one reading to a later one (less than a whole turn of the counter). Without a
+ * counter always 0. */
 uint32_t port_ticks(void);
 uint32_t port_elapsed(uint32_t from, uint32_t to);
 

@@ -21,6 +21,7 @@
 #define INPUT_BYTES (EDGETOOL_IMU_BITS / 8)
 #define MESSAGE_BYTES (ETF_REQUEST_HEADER_BYTES + 4u * WINDOW_VALUES)
 #define REPLY_BYTES 512u
+#define NODE 0u /* the only one on its link */
 
 typedef char inputs_share_one_type[(EDGETOOL_IMU_BITS == EDGETOOL_EMG_BITS) ? 1 : -1];
 typedef char message_fits_the_protocol[(MESSAGE_BYTES <= ETF_MAX_MESSAGE_BYTES) ? 1 : -1];
@@ -389,6 +390,9 @@ void target_node_take(uint8_t byte) {
     if (etf_receive(&receiver, byte, &frame) != ETF_OK || frame.type != ETF_TYPE_REQUEST) {
         return; /* what is damaged has no sender to answer to: the host will ask again */
     }
+    if (frame.node != NODE && frame.node != ETF_ANY_NODE) {
+        return;
+    }
     switch (etf_join(&joiner, &frame, &whole)) {
     case ETF_OK:
         reported.any = false; /* the same number damaged again is news */
@@ -415,6 +419,7 @@ void target_node_start(void) {
     from_hex(EDGETOOL_CONTRACT_HASH, contract_hash);
     etf_receiver_reset(&receiver);
     etf_joiner_reset(&joiner, message.bytes, sizeof message.bytes);
+    sender.node = NODE;
     sender.boot = port_boot();
     sender.max_frame = ETF_MAX_FRAME_BYTES;
     sender.write = write_frame;

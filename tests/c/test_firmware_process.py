@@ -274,3 +274,47 @@ def test_noise_neither_stops_nor_misleads_it(port: ProcessPort, seed: int) -> No
         port.write(bytes(frame))
     reply = answer(port, Request(Operation.SELF_TEST), 5000)
     assert reply.error == TargetError.NONE and reply.body[2:4] == b"\0\0"
+
+
+def test_requests_to_another_node_are_not_answered(port: ProcessPort) -> None:
+    payload = bytes(Request(Operation.RESET))
+    port.write(b"\0" + encode_frame(Frame(PacketType.REQUEST, 7, 9, 5, 0, payload)))
+    replies = ask(port, [encode_frame(Frame(PacketType.REQUEST, 0, 9, 6, 0, payload))])
+    assert [r.packet.request_sequence for r in replies] == [6]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_intact_frames_with_any_content_neither_stop_nor_mislead_it(port: ProcessPort, seed: int) -> None:
+    """Frames whose CRC holds: any type, node, number, part, operation, format, length, values."""
+    draw = random.Random(100 + seed)
+    config = drawn_checkpoint(MODEL).config
+    values = config.imu_channels + config.emg_channels
+    zero = row((config.imu_channels, config.emg_channels))
+    fresh = [answer(port, Request(Operation.STEP, ValueFormat.INT8, zero), 20 + n).body for n in range(2)]
+    assert fresh[0] != fresh[1], "a step that ignores what was carried would not see a wrong state"
+    sequence = 1000
+    for _ in range(300):
+        length = draw.choice([0, 1, 12, values, 4 * values, draw.randrange(480)]) + draw.choice([0, 0, 0, 1])
+        head = bytes(
+            [draw.randrange(10), draw.randrange(5), 0, 0, *draw.choice([bytes(4), draw.randbytes(4)])]
+        )
+        payload = (head + draw.randbytes(length))[: draw.choice([3, 488, 488, 488])]
+        kind = draw.choice([PacketType.REQUEST] * 6 + list(PacketType))
+        sequence += draw.choice([1, 1, 1, 0, 7, -3])
+        node = draw.choice([ANY_NODE, ANY_NODE, 0, 3])
+        count = draw.choice([1, 1, 2, 3, 255])
+        part = draw.randrange(count)
+        port.write(encode_frame(Frame(kind, node, draw.randrange(8), sequence, 0, payload, part, count)))
+    port.write(b"".join(FrameWriter(ANY_NODE, 9, sequence=9000).frames(Request(Operation.RESET), 0)))
+    decoder, replies = LinkDecoder(), []
+    until = time.monotonic() + 20
+    while not (replies and replies[-1].answers(9, 9000)) and time.monotonic() < until:
+        replies += [r.packet for r in decoder.feed(port.read(4096), 0) if isinstance(r.packet, Reply)]
+    assert replies[-1].answers(9, 9000) and replies[-1].error == TargetError.NONE
+    assert len({reply.error for reply in replies}) >= 4, (
+        "the draw must reach what is refused, and for different reasons"
+    )
+    again = [answer(port, Request(Operation.STEP, ValueFormat.INT8, zero), 9001 + n).body for n in range(2)]
+    assert again == fresh
+    reply = answer(port, Request(Operation.SELF_TEST), 9003)
+    assert reply.error == TargetError.NONE and reply.body[2:4] == b"\0\0"

@@ -2,9 +2,10 @@
  *
  * Registers: Armv7-M Architecture Reference Manual (DDI 0403E), Armv8-M (DDI 0553): SysTick, SCB, NVIC, DWT.
  *
- * Counter: DWT's cycle counter where it counts. It counts on silicon; QEMU does not emulate it, and then SysTick is taken, which
- * QEMU with -icount shift=0 derives from executed instructions: one instruction is 1 ns of virtual time, so a tick of a clock of F Hz is
- * 1e9 / F instructions. That is how the image knows what its counts are. */
+ * Counter: DWT's cycle counter where it counts. QEMU does not emulate it, and a core may be made without it; then SysTick is taken.
+ * On silicon SysTick counts core cycles; QEMU with -icount shift=0 derives it from executed instructions: one instruction is 1 ns of
+ * virtual time, so a tick of a clock of F Hz is 1e9 / F instructions. Which of the two it is, is measured over instructions of which no
+ * core does more than one a cycle; if it is neither, the image says that it has no counter. */
 #include "cortex_m.h"
 
 #include <stddef.h>
@@ -25,6 +26,7 @@ void image_start(void);
 #define SYSTICK_TURN 0x1000000u
 #define NVIC_ENABLE(number) REGISTER(0xE000E100u + 4u * ((number) / 32u))
 #define ICSR REGISTER(0xE000ED04u)
+#define VTOR REGISTER(0xE000ED08u)
 #define ICSR_SYSTICK_PENDING (1u << 26)
 #define AIRCR REGISTER(0xE000ED0Cu)
 #define AIRCR_RESET 0x05FA0004u
@@ -33,12 +35,14 @@ void image_start(void);
 #define DEMCR_TRACE (1u << 24)
 #define DWT_CONTROL REGISTER(0xE0001000u)
 #define DWT_CYCLES REGISTER(0xE0001004u)
+#define DWT_LOCK REGISTER(0xE0001FB0u)
+#define DWT_UNLOCK 0xC5ACCE55u
 
 #define STACK_PAINT 0xA5C3A5C3u
 #define INTERRUPTS 96
 
 static port_board described;
-static bool counts_cycles;
+static bool has_cycle_counter;
 static volatile uint32_t turns; /* of SysTick */
 static volatile uint8_t ring[PORT_RING_BYTES];
 static volatile uint32_t ring_written;
@@ -102,7 +106,8 @@ static void paint_stack(void) {
 }
 
 void image_start(void) {
-    CPACR |= 0xFu << 20; /* FPU, and Helium where there is one */
+    VTOR = (uint32_t)(uintptr_t)vectors; /* a boot loader may have left its own */
+    CPACR |= 0xFu << 20;                 /* FPU, and Helium where there is one */
     __asm__ volatile("dsb\n isb" ::: "memory");
     const uint32_t *from = image_data_load;
     for (uint32_t *to = image_data_start; to < image_data_end; ++to) {
@@ -118,11 +123,53 @@ void image_start(void) {
 
 static bool cycle_counter_counts(void) {
     DEMCR |= DEMCR_TRACE;
+    DWT_LOCK = DWT_UNLOCK; /* Cortex-M7 (DDI 0489F) locks its DWT; the others ignore it */
     DWT_CYCLES = 0u;
     DWT_CONTROL |= 1u;
     const uint32_t before = DWT_CYCLES;
     __asm__ volatile("nop\n nop\n nop\n nop" ::: "memory");
     return DWT_CYCLES != before;
+}
+
+/* SysTick counts down, and turns (its interrupt) as it reaches 0, one tick before it is loaded with 2^24 - 1: so 0 is the first tick of
+ * a turn, not its last. */
+static uint64_t systick_ticks(void) {
+    const uint32_t before = port_critical_enter();
+    uint32_t value = SYSTICK_VALUE;
+    uint32_t full = turns;
+    if ((ICSR & ICSR_SYSTICK_PENDING) != 0u) { /* it has turned, and the interrupt waits for us */
+        value = SYSTICK_VALUE;
+        ++full;
+    }
+    port_critical_leave(before);
+    return (uint64_t)full * SYSTICK_TURN + (SYSTICK_TURN - value) % SYSTICK_TURN;
+}
+
+#define CHAIN_ROUNDS 1000u
+#define CHAIN_INSTRUCTIONS (10u * CHAIN_ROUNDS)
+#define CHAIN_LEAST_CYCLES (8u * CHAIN_ROUNDS)
+
+/* Eight sums a round, each of which needs the one before, a count and a branch. */
+static void run_chain(void) {
+    uint32_t rounds = CHAIN_ROUNDS;
+    uint32_t sum = 0;
+    __asm__ volatile("1: adds %0, %0, #1\n adds %0, %0, #1\n adds %0, %0, #1\n adds %0, %0, #1\n"
+                     "adds %0, %0, #1\n adds %0, %0, #1\n adds %0, %0, #1\n adds %0, %0, #1\n"
+                     "subs %1, %1, #1\n bne 1b"
+                     : "+l"(sum), "+l"(rounds)::"cc");
+}
+
+/* ETF_COUNTER_...: what SysTick counts on this core. */
+static uint8_t systick_counts(void) {
+    const uint32_t begun = (uint32_t)systick_ticks();
+    run_chain();
+    const uint32_t ticks = (uint32_t)systick_ticks() - begun;
+    const uint32_t emulated = (uint32_t)((uint64_t)CHAIN_INSTRUCTIONS * described.clock_hz / 1000000000u);
+    const uint32_t slack = 4u + emulated / 50u; /* the reading itself, and rounding to ticks */
+    if (ticks + slack >= emulated && ticks <= emulated + slack) {
+        return ETF_COUNTER_INSTRUCTIONS;
+    }
+    return ticks >= CHAIN_LEAST_CYCLES ? ETF_COUNTER_CYCLES : ETF_COUNTER_NONE;
 }
 
 void port_start(void) {
@@ -133,9 +180,11 @@ void port_start(void) {
     SYSTICK_RELOAD = SYSTICK_TURN - 1u;
     SYSTICK_VALUE = 0u;
     SYSTICK_CONTROL = 7u; /* core clock, interrupt at each turn, on */
-    counts_cycles = cycle_counter_counts();
-    described.counter = counts_cycles ? ETF_COUNTER_CYCLES : ETF_COUNTER_INSTRUCTIONS;
-    described.counter_step = counts_cycles ? 1.0f : 1e9f / (float)described.clock_hz;
+    has_cycle_counter = cycle_counter_counts();
+    described.counter = has_cycle_counter ? ETF_COUNTER_CYCLES : systick_counts();
+    described.counter_step = described.counter == ETF_COUNTER_NONE           ? 0.0f
+                             : described.counter == ETF_COUNTER_INSTRUCTIONS ? 1e9f / (float)described.clock_hz
+                                                                             : 1.0f;
     NVIC_ENABLE(board.uart_interrupt) = 1u << (board.uart_interrupt % 32u);
     __asm__ volatile("cpsie i" ::: "memory");
 }
@@ -174,21 +223,11 @@ void port_write(const uint8_t *bytes, size_t size) {
     }
 }
 
-/* SysTick counts down from 2^24 - 1; with its turns it is a 56-bit up-counter, of which 32 bits are kept apart. */
-static uint64_t systick_ticks(void) {
-    const uint32_t before = port_critical_enter();
-    uint32_t value = SYSTICK_VALUE;
-    uint32_t full = turns;
-    if ((ICSR & ICSR_SYSTICK_PENDING) != 0u) { /* it has turned, and the interrupt waits for us */
-        value = SYSTICK_VALUE;
-        ++full;
-    }
-    port_critical_leave(before);
-    return (uint64_t)full * SYSTICK_TURN + (SYSTICK_TURN - 1u - value);
-}
-
 uint32_t port_ticks(void) {
-    return counts_cycles ? DWT_CYCLES : (uint32_t)systick_ticks();
+    if (described.counter == ETF_COUNTER_NONE) {
+        return 0;
+    }
+    return has_cycle_counter ? DWT_CYCLES : (uint32_t)systick_ticks();
 }
 
 uint32_t port_elapsed(uint32_t from, uint32_t to) {

@@ -19,6 +19,7 @@
 #define USART_DATA REGISTER(USART1 + 0x04u)
 #define USART_BAUD REGISTER(USART1 + 0x08u)
 #define USART_CONTROL REGISTER(USART1 + 0x0Cu)
+#define USART_OVERRUN (1u << 3)
 #define USART_RECEIVED (1u << 5)
 #define USART_SEND_EMPTY (1u << 7)
 
@@ -59,8 +60,14 @@ uint32_t board_start(void) {
     return core_hz;
 }
 
+/* A byte that overran the one before may leave the overrun alone behind, which interrupts for ever: reading the data clears it too. */
 int board_receive(void) {
-    return (USART_STATE & USART_RECEIVED) != 0u ? (int)(USART_DATA & 0xFFu) : -1;
+    const uint32_t state = USART_STATE;
+    if ((state & (USART_RECEIVED | USART_OVERRUN)) == 0u) {
+        return -1;
+    }
+    const int byte = (int)(USART_DATA & 0xFFu);
+    return (state & USART_RECEIVED) != 0u ? byte : -1;
 }
 
 bool board_may_send(void) {
