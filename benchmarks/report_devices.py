@@ -62,7 +62,9 @@ def notes(report: Report) -> Sequence[str]:
         lines.append(f"time: estimated, as if on {'; '.join(parts)}.")
     if any("cycles" in one for one in figures):
         lines.append("count: cycles, measured by the board's own counter; time: measured.")
-    failed = {run.measured.target: None for run in report.devices if run.measured.figures["self_test"] != "passed"}
+    failed = {
+        run.measured.target: None for run in report.devices if run.measured.figures["self_test"] != "passed"
+    }
     lines += [f"{target}: THE GOLDEN VECTORS FAILED when the board started." for target in failed]
     lines += [text for run in report.devices if (text := _difference(run))]
     return lines
