@@ -94,7 +94,8 @@ def test_rows_beside_the_hosts(bundle: Path, tmp_path: Path) -> None:
             ram = figures["ram_bytes"]
             assert ram["library_with_stack"] == ram["library"] + figures["stack_bytes"]["value"] <= 14_000
     assert "qemu:cortex-m55" in result.output and "0 of 12" in result.output
-    assert max(len(line) for line in result.output.splitlines()) <= 80
+    # All but the names of the files, which are as long as their folder.
+    assert max(len(line) for line in result.output.splitlines() if not line.startswith("Wrote")) <= 80
     assert 'id="devices"' in page.read_text()
 
 

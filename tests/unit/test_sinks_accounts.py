@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import socket
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.sink_fixtures import OUTPUTS, moment, run_sink
+from tests.sink_fixtures import OUTPUTS, moment, run_sink, until
 from toolkit.errors import UsageError
 from toolkit.runtime.moment import Moment, Sink, State
 from toolkit.runtime.sinks import SCHEMES, open_sink
@@ -207,7 +208,7 @@ def test_a_file_on_a_bad_disk_has_whole_lines_and_true_counts(
     """Every write does the next deed of the list: takes all, a part or nothing, or fails."""
     path = tmp_path_factory.mktemp("disk") / "moments.ndjson"
     sink = open_sink(f"ndjson:{path}?flush_s=0", OUTPUTS)
-    turn = iter(deeds * 1000)
+    turn = itertools.cycle(deeds)
     write = os.write
 
     def bad(file: int, data: bytes) -> int:
@@ -278,3 +279,31 @@ def test_readers_that_come_and_go_at_random(seed: int, tmp_path: Path) -> None:
     for each in lines:
         numbers = [moment_of(line).sequence for line in each]
         assert not numbers or numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_after_a_bug_of_ours_in_the_middle_of_a_line_whole_lines_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the thread held is dropped and counted once, and the file goes on with a whole line."""
+    path = tmp_path / "moments.ndjson"
+    sink = open_sink(f"ndjson:{path}?flush_s=0", OUTPUTS)
+    write, calls = os.write, 0
+
+    def bad(file: int, data: bytes) -> int:
+        nonlocal calls
+        if threading.current_thread().name != sink.name:
+            return write(file, data)
+        calls += 1
+        if calls == 2:
+            raise RuntimeError("a bug")
+        return write(file, data[:10]) if calls == 1 else write(file, data)
+
+    async def give() -> None:
+        sink.publish(moment(0))
+        await until(lambda: sink.dropped == 1)
+        sink.publish(moment(1))
+
+    monkeypatch.setattr(os, "write", bad)
+    run_sink(sink, lambda _: give())
+    assert (sink.published, sink.dropped) == (1, 1)
+    assert [each.sequence for each in read_moments(path)] == [1]

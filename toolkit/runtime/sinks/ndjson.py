@@ -98,6 +98,7 @@ class LineWriter:
                 self._fsync()
         finally:
             self._close()
+            self._rest.clear()  # whoever calls work() again begins with a whole line; the sink counts these as dropped
 
     def _open(self) -> None:
         if self._path is None:
@@ -162,6 +163,7 @@ class LineWriter:
         if self._begun:
             with suppress(OSError):  # no half line at the end of a file; a pipe keeps what it has
                 os.ftruncate(self._file, os.fstat(self._file).st_size - self._begun)
+            self._begun = 0
         if self._fsync_s:
             with suppress(OSError):
                 os.fsync(self._file)
