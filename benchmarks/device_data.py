@@ -64,12 +64,13 @@ class DeviceData:
     stream_graph: Graph | None
 
 
-_KEPT: list[tuple[int, DeviceData]] = []
+#: Of the job that was asked for last: all devices of a bench share it.
+_KEPT: list[tuple[Job, DeviceData]] = []
 
 
 def device_data(job: Job) -> DeviceData:
     """The data of a job, computed once for all its devices; UsageError for a bundle without int8 graphs."""
-    if _KEPT and _KEPT[0][0] == id(job):
+    if _KEPT and _KEPT[0][0] is job:
         return _KEPT[0][1]
     graphs = {graph.graph: graph for graph in job.graphs if graph.scheme == "int8"}
     if "window" not in graphs:
@@ -83,7 +84,7 @@ def device_data(job: Job) -> DeviceData:
         stream_graph = read(graphs["stream"].content, graphs["stream"].file)
         stream = _stream_data(job, graphs["stream"], stream_graph)
     data = DeviceData(window, stream, window_graph, stream_graph)
-    _KEPT[:] = [(id(job), data)]
+    _KEPT[:] = [(job, data)]
     return data
 
 
