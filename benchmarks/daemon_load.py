@@ -220,21 +220,23 @@ def table(loads: Sequence[Load]) -> str:
 
 @click.command()
 @click.option("--seconds", default=60.0, help="For each program.")
+@click.option("--plain-seconds", type=float, help="For the plain loop; not given: as long as the daemon.")
 @click.option("--engine", default="native")
 @click.option(
     "--nice", default=0, help="Niceness of nodes and programs alike; below 0 (needs root) other work waits."
 )
 @click.option("--json", type=click.Path(path_type=Path), metavar="FILE")
-def main(seconds: float, engine: str, nice: int, json: Path | None) -> None:
+def main(seconds: float, plain_seconds: float | None, engine: str, nice: int, json: Path | None) -> None:
     """Measure the daemon and the plain loop, one after the other."""
     os.nice(nice)
     bundle = demo_bundle()
     open_engine(Bundle.load(bundle), engine)  # compiles the native engine if need be, as an installation does
     before = os.getloadavg()[0]
-    loads = [daemon(seconds, engine, bundle), plain(seconds, bundle)]
+    plain_seconds = seconds if plain_seconds is None else plain_seconds
+    loads = [daemon(seconds, engine, bundle), plain(plain_seconds, bundle)]
     click.echo(table(loads))
     click.echo(
-        f"{seconds:g} s each; synthetic gait over pseudo-terminals; {os.cpu_count()} cores; load average before: {before:.1f}; "
+        f"{seconds:g} s, plain loop {plain_seconds:g} s; synthetic gait over pseudo-terminals; {os.cpu_count()} cores; load average before: {before:.1f}; "
         f"niceness {nice}"
     )
     if json is not None:
