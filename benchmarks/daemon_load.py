@@ -236,8 +236,8 @@ def main(seconds: float, plain_seconds: float | None, engine: str, nice: int, js
     loads = [daemon(seconds, engine, bundle), plain(plain_seconds, bundle)]
     click.echo(table(loads))
     click.echo(
-        f"{seconds:g} s, plain loop {plain_seconds:g} s; synthetic gait over pseudo-terminals; {os.cpu_count()} cores; load average before: {before:.1f}; "
-        f"niceness {nice}"
+        f"{seconds:g} s, plain loop {plain_seconds:g} s; synthetic gait over pseudo-terminals; {os.cpu_count()} cores; "
+        f"load average before: {before:.1f}; niceness {nice}"
     )
     if json is not None:
         write_json(json, [asdict(load) for load in loads])
