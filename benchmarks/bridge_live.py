@@ -1,8 +1,9 @@
 """The load of :mod:`benchmarks.bridge_load` over a real transport: nodes in a process of their own, a pseudo-terminal each.
 
-The nodes' process writes each frame when it is due and notes when. The host is edgetool's own: eight ``serial://`` sources, one
-session. Measured: frames lost anywhere, the processor time of decoding, clocks and alignment and of the whole host process,
-and for every frame the time from its last byte being written to the rows it settles. Both use the same monotonic clock. On a
+The nodes' process writes each frame when it is due and notes when it began to write the last of it. The host is edgetool's
+own: eight ``serial://`` sources, one session. Measured: frames lost anywhere, the processor time of decoding, clocks and
+alignment and of the whole host process, and for every frame the time from then to the rows it settles, the call that writes
+its last byte included. Both use the same monotonic clock. On a
 busy machine a kernel worker that passes bytes through the pseudo-terminal waits its turn, whatever our priority is:
 ``read_p99_ms`` counts from the host's read, and so leaves that out.
 """
@@ -163,10 +164,12 @@ def play(seconds: float, origin_ns: int, log: Path, handles: Sequence[int]) -> N
         chunk = heapq.heappop(due)[2]
         data = chunk.data
         while data:  # a full port waits, as a UART with flow control
+            # Before the call: after it, this process may lose the processor and the host have the bytes before it looks.
+            began_ns = time.monotonic_ns()
             with suppress(BlockingIOError):
                 data = data[os.write(handles[chunk.link], data) :]
         so_far[chunk.link] += len(chunk.data)
-        written.extend((chunk.link, so_far[chunk.link], time.monotonic_ns()))
+        written.extend((chunk.link, so_far[chunk.link], began_ns))
     with log.open("wb") as file:
         written.tofile(file)
 

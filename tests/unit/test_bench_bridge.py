@@ -36,7 +36,8 @@ def test_a_short_run_over_pseudo_terminals_loses_nothing() -> None:
     load = measure_live(2, 2.0)
     assert load.frames_sent == load.frames_delivered > 0
     assert load.process_share is not None and load.process_share >= load.core_share > 0
-    assert load.p50_ms > 0 and load.memory_mb is not None and min(load.memory_mb) > 10
+    # No frame is rows before its writing began, however busy the machine is.
+    assert 0 < load.p50_ms <= load.p99_ms and load.memory_mb is not None and min(load.memory_mb) > 10
 
 
 def test_a_clock_for_two_minutes() -> None:
