@@ -13,7 +13,7 @@ from benchmarks import report_devices, report_pi
 from benchmarks.accuracy import Interval
 from benchmarks.budgets import deployed
 from benchmarks.report import Report, Run
-from benchmarks.report_text import number, signed
+from benchmarks.report_text import microseconds, number, share, signed
 
 #: What each kind of data is called wherever a person reads it.
 KIND_NAMES = {
@@ -95,8 +95,8 @@ def _latency_table(report: Report) -> Table:
     for run in report.runs:
         time, size = run.measured.latency, run.measured.size
         times = (
-            [f"{v:,.0f}" for v in (time.p50_us, time.p90_us, time.p99_us, time.max_us)]
-            + [f"{time.n:,}", f"{time.p99_share_pct:.1f} %"]
+            [microseconds(v) for v in (time.p50_us, time.p90_us, time.p99_us, time.max_us)]
+            + [f"{time.n:,}", share(time.p99_share_pct)]
             if time
             else ["-"] * 6
         )
@@ -138,11 +138,20 @@ def _notes(report: Report) -> Sequence[str]:
     if over is not None:
         lines.append(f"Intervals: bootstrap over {over.units} {over.over}, seed {report.seed}.")
     lines += report_pi.notes(report)
-    for one in report.skipped:
-        where = "" if one.target == "host" else f" on {one.target}"
-        lines.append(f"not run{where}: {one.engine} {one.scheme} {one.graph}: {one.reason}")
+    lines += _not_run(report)
     lines.append(f"again: {report.command}")
     return lines
+
+
+def _not_run(report: Report) -> Sequence[str]:
+    """A line for each engine and reason, with all graphs that it concerns."""
+    graphs: dict[tuple[str, str, str], list[str]] = {}
+    for one in report.skipped:
+        graphs.setdefault((one.target, one.engine, one.reason), []).append(f"{one.scheme} {one.graph}")
+    return [
+        f"not run{'' if target == 'host' else f' on {target}'}: {engine} {', '.join(named)}: {reason}"
+        for (target, engine, reason), named in graphs.items()
+    ]
 
 
 def _stream_ratio(report: Report) -> float | None:

@@ -12,7 +12,7 @@ from benchmarks import report_devices, report_plots
 from benchmarks.budgets import deployed
 from benchmarks.report import Report, Run
 from benchmarks.report_console import KIND_NAMES, interval, row_name, short_joint
-from benchmarks.report_text import number, signed
+from benchmarks.report_text import microseconds, number, share, signed
 from toolkit import __version__
 from toolkit.files import write_bytes
 
@@ -107,11 +107,17 @@ def _tiles(report: Report) -> str:
     ]
     if latency:
         tiles.append(
-            (f"{latency.p99_us:,.0f} µs", f"p99 latency, {latency.p99_share_pct:.1f} % of a sample period")
+            (
+                f"{microseconds(latency.p99_us)} µs",
+                f"p99 latency of {row_name(run)}, {share(latency.p99_share_pct)} of a sample period",
+            )
         )
-    share = 100 * run.measured.size.model_bytes / report.baseline.measured.size.model_bytes
+    of_float = 100 * run.measured.size.model_bytes / report.baseline.measured.size.model_bytes
     tiles.append(
-        (f"{run.measured.size.model_bytes / 1000:.0f} kB", f"model file, {share:.0f} % of the float weights")
+        (
+            f"{run.measured.size.model_bytes / 1000:.0f} kB",
+            f"model file, {of_float:.0f} % of the float weights",
+        )
     )
     return "".join(f'<div class="tile"><b>{_text(a)}</b><span>{_text(b)}</span></div>' for a, b in tiles)
 
@@ -149,9 +155,9 @@ def _summary_row(report: Report, run: Run) -> list[str]:
         number(scores.r2, 3),
         _marked(increase, "rmse_increase_pct" in broken),
         error,
-        f"{time.p50_us:,.0f}" if time else "-",
-        _marked(f"{time.p99_us:,.0f}" if time else "-", "p99_us" in broken),
-        f"{time.p99_share_pct:.1f} %" if time else "-",
+        microseconds(time.p50_us) if time else "-",
+        _marked(microseconds(time.p99_us) if time else "-", "p99_us" in broken),
+        share(time.p99_share_pct) if time else "-",
         f"{size.model_bytes / 1000:.1f}",
         f"{size.arena_bytes / 1000:.1f}" if size.arena_bytes else "",
     ]
@@ -166,7 +172,7 @@ def _more(report: Report) -> str:
         scores, time = run.accuracy.overall, run.measured.latency
         cells = [_named(report, run), f"{number(scores.nrmse_pct, 1)} %", number(scores.r, 3)]
         cells += [number(scores.peak_error, 3), number(scores.max_error, 3)]
-        cells += [f"{time.p90_us:,.0f}", f"{time.max_us:,.0f}", f"{time.n:,}"] if time else ["-"] * 3
+        cells += [microseconds(time.p90_us), microseconds(time.max_us), f"{time.n:,}"] if time else ["-"] * 3
         cells += [number(run.accuracy.per_joint[joint].r2, 3) for joint in report.data.joints]
         rows.append(cells)
     return _table(head, rows)

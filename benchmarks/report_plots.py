@@ -12,6 +12,7 @@ from benchmarks.accuracy import Scores
 from benchmarks.gait_cycles import curve
 from benchmarks.report import Report, Run
 from benchmarks.report_console import short_joint
+from benchmarks.report_text import microseconds
 from benchmarks.svg import Panel
 
 _WIDTH = 340
@@ -164,8 +165,10 @@ def _latency_panel(run: Run, css: str, edges: NDArray[np.float64]) -> str:
     panel.bars(edges, counts.astype(np.float64), css)
     late = panel.x(time.p99_us) > 0.8 * _WIDTH
     early = panel.x(time.p50_us) < 0.2 * _WIDTH
-    panel.rule(time.p50_us, "mark", f"p50 {time.p50_us:,.0f}", anchor="start" if early else "end")
-    panel.rule(time.p99_us, "mark", f"p99 {time.p99_us:,.0f}", height=13, anchor="end" if late else "start")
+    panel.rule(time.p50_us, "mark", f"p50 {microseconds(time.p50_us)}", anchor="start" if early else "end")
+    panel.rule(
+        time.p99_us, "mark", f"p99 {microseconds(time.p99_us)}", height=13, anchor="end" if late else "start"
+    )
     panel.text(panel.x.start, 14, run.measured.name, "heading")
     return str(panel)
 

@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.engines import BASELINE, GRAPH_ENGINES, CannotRunError, HostEngine, load
+from benchmarks.host_engines import native
 from benchmarks.latency import measure, summarise
 from benchmarks.report import Measured, Skipped
 from benchmarks.targets import Job
+from quantization.bundle import Bundle
 from quantization.engines import GraphFile
 from toolkit.errors import ModelFileError
 
+#: The engine that compiles a whole bundle and does not read a .tflite, so that peers' graphs are not for it.
+NATIVE = "native"
 #: Engines whose time on a workstation is not that of any deployment.
 _ONLY_ACCURACY = ("tflm",)
 
@@ -81,12 +85,16 @@ def _load(job: Job, target: str) -> tuple[list[_Row], list[Skipped]]:
     rows = [_Row(BASELINE, None, load(BASELINE, job.checkpoint, None, job.threads))]
     skipped = []
     graphs = sorted(job.graphs, key=lambda graph: (graph.graph != "window", graph.scheme != "float32"))
-    for name in GRAPH_ENGINES:
-        for graph in graphs:
-            try:
-                rows.append(_Row(name, graph, load(name, job.checkpoint, graph, job.threads)))
-            except CannotRunError as reason:
-                skipped.append(Skipped(target, name, graph.graph, graph.scheme, str(reason)))
+    bundle = Bundle.load(job.bundle)
+    for name, graph in itertools.product((*GRAPH_ENGINES, NATIVE), graphs):
+        try:
+            if name == NATIVE:
+                loaded = native.load(bundle, graph, job.threads)
+            else:
+                loaded = load(name, job.checkpoint, graph, job.threads)
+            rows.append(_Row(name, graph, loaded))
+        except CannotRunError as reason:
+            skipped.append(Skipped(target, name, graph.graph, graph.scheme, str(reason)))
     _load_peers(job, target, rows, skipped)
     return rows, skipped
 

@@ -56,11 +56,36 @@ def test_every_engine_is_there_and_near_the_float_model(benched: Benched) -> Non
     assert torch["accuracy"]["rmse_increase_pct"] == 0 == torch["accuracy"]["error_vs_float_pct"]
     # The same float32 arithmetic in another order: differences of 1e-6 Nm/kg, a deviation near 0.3.
     assert benched.run("litert", "float32")["accuracy"]["error_vs_float_pct"] < 0.01
-    for engine in ("litert", "tflm"):
+    for engine in ("litert", "tflm", "native"):
         accuracy = benched.run(engine, "int8")["accuracy"]
         # The bounds of a deployed model, with data and calibration that are a small part of the demo's.
         assert accuracy["rmse_increase_pct"] <= 1.5 and 0 < accuracy["error_vs_float_pct"] <= 2.5
     assert benched.run("litert", "int8")["accuracy"] != benched.run("tflm", "int8")["accuracy"]
+
+
+def test_the_native_engine_gives_what_a_microcontroller_gives(benched: Benched) -> None:
+    """The integer reference's bits: TensorFlow Lite Micro's for windows, and for a stream those of the graph from reset."""
+    native, tflm = (benched.run(engine, "int8")["accuracy"] for engine in ("native", "tflm"))
+    assert native == tflm
+    stream = benched.run("native", "int8", "stream")
+    assert stream["compared_with"] == "litert float32 stream"
+    assert 0 < stream["accuracy"]["error_vs_float_pct"] <= 2.5
+    library, state = (stream["size"][name] for name in ("model_bytes", "arena_bytes"))
+    assert (
+        library > (benched.bundle / "models" / "window.int8.tflite").stat().st_size and 4_000 < state < 20_000
+    )
+
+
+def test_without_a_compiler_the_native_rows_say_so(benched: Benched, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.bench import bench
+
+    monkeypatch.setenv("CC", "no-such-compiler")
+    report = bench(benched.bundle, windows=30)
+    assert not [run for run in report.runs if run.measured.engine == "native"]
+    reasons = {one.reason for one in report.skipped if (one.engine, one.scheme) == ("native", "int8")}
+    assert len(reasons) == 1 and "apt install gcc" in reasons.pop()
+    threads = bench(benched.bundle, windows=30, threads=2).skipped
+    assert any(one.engine == "native" and "one thread" in one.reason for one in threads)
 
 
 def test_latency_and_size_are_plausible(benched: Benched) -> None:

@@ -114,17 +114,19 @@ def test_on_the_host_a_broken_budget_is_exit_code_1_and_the_evidence_is_there(
     arguments = ["validate", bundle, "--budgets", tmp_path / "budgets.toml", "--windows", 60, "--out", out]
     assert status(*arguments) == 1
     said = capsys.readouterr()
-    assert said.out.count("FAIL host") == 2
+    assert said.out.count("FAIL host") == 4
     assert max(len(line) for line in said.out.splitlines()) <= 80
     assert "validation failed: p99_ms of host litert int8 window is " in said.err
     verdict = json.loads((out / "verdict.json").read_text())
     assert verdict["passed"] is False
     timed = [check for check in verdict["checks"] if check["name"] == "p99_ms"]
-    assert {check["row"] for check in timed} == {"litert int8 window", "litert int8 stream"}
+    assert {check["row"] for check in timed} == {
+        f"{engine} int8 {graph}" for engine in ("litert", "native") for graph in ("window", "stream")
+    }
     assert all(check["label"] == "measured" and not check["passed"] for check in timed)
     assert [one["name"] for one in verdict["not_judged"]] == ["flash_bytes"]
     measured: dict[str, Any] = json.loads((out / "measured.json").read_text())
-    assert {row["engine"] for row in measured["rows"]} == {"litert", "tflm"}
+    assert {row["engine"] for row in measured["rows"]} == {"litert", "native", "tflm"}
 
 
 def test_golden_vectors_that_are_not_the_references_fail(bundle: Path, tmp_path: Path) -> None:

@@ -54,8 +54,10 @@ class NativeEngine(Engine):
         super().__init__("native", path.stem, bundle, graphs)
         code = ctypes.CDLL(str(path))
         outputs = code.edgetool_runtime_outputs()
-        # uint32 so that it is aligned as edgetool_state is.
         size = code.edgetool_runtime_state_bytes()
+        #: Of the compiled library, with all its graphs, and of the state and work memory of one stream.
+        self.library_bytes, self.state_bytes = path.stat().st_size, int(size)
+        # uint32 so that it is aligned as edgetool_state is.
         self._carried, self._scratch = (np.zeros(size // 4, np.uint32) for _ in range(2))
         self._clear = code.edgetool_reset
         self._clear.argtypes, self._clear.restype = [ctypes.c_void_p], None
