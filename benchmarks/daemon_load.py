@@ -3,7 +3,8 @@
 Eight virtual nodes (benchmarks.daemon_nodes) on eight pseudo-terminals, in a process of their own, feed first the daemon
 as users start it, ``edgetool run CONFIG``, then the loop that a user would write (benchmarks.daemon_plain_loop), for the same
 time. Counted from outside: processor time and resident memory as the kernel says, ages as the moments themselves say, losses
-from the ledger.
+from the ledger. A moment that is older than a period because a core of this machine stood still then or up to 50 ms before
+(benchmarks.machine_stalls) is counted as late all the same, and how many there are of that kind is said beside it.
 All runs on this machine, so the nodes and whatever else is busy here take part of its cores: ages suffer from that.
 """
 
@@ -25,11 +26,14 @@ import click
 import numpy as np
 
 from benchmarks.daemon_nodes import NODES, inputs
+from benchmarks.machine_stalls import StallWatch, delayed
 from quantization.bundle import Bundle
 from toolkit.files import write_json
 from toolkit.runtime.demo import demo_bundle
 from toolkit.runtime.engines import open_engine
 
+#: Between two moments.
+PERIOD_MS = 10.0
 _TICK_HZ = os.sysconf("SC_CLK_TCK")
 _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 #: Memory is called flat if its mean over the last quarter is at most this much above that over the second.
@@ -47,6 +51,8 @@ class Load:
     frames_sent: int
     frames_lost: int
     deadlines_missed: int
+    #: Of them those while, or up to 50 ms after, a core of the machine stood still.
+    in_stalls: int
     age_p50_ms: float
     age_p99_ms: float
     age_worst_ms: float
@@ -54,6 +60,9 @@ class Load:
     core_percent: float
     resident_mb: float
     growth_mb: float
+    #: How often a core of the machine stood still for 2 ms or longer, and whether that was watched at real-time priority.
+    stalls: int
+    privileged: bool
 
 
 class _Process:
@@ -123,16 +132,19 @@ def _config(folder: Path, bundle: Path, engine: str) -> Path:
     return path
 
 
-def _ages(out: Path) -> tuple[int, np.ndarray[Any, np.dtype[np.float64]]]:
-    """How many moments there were, and the ages of those with values."""
-    count, ages = 0, []
+def _ages(
+    out: Path,
+) -> tuple[int, np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
+    """How many moments there were, and of those with values the ages in ms and when they were published, in s."""
+    count, ages, published = 0, [], []
     with out.open() as lines:
         for line in lines:
             moment = json.loads(line)
             count += 1
             if moment["moments"]:
                 ages.append(moment["age_ms"])
-    return count, np.array(ages)
+                published.append(moment["published_ns"] * 1e-9)
+    return count, np.array(ages), np.array(published)
 
 
 def daemon(seconds: float, engine: str, bundle: Path) -> Load:
@@ -147,7 +159,7 @@ def daemon(seconds: float, engine: str, bundle: Path) -> Load:
             "--seconds",
             str(seconds),
         ]
-        with _eight_nodes(folder, seconds):
+        with _eight_nodes(folder, seconds), StallWatch() as watch:
             process = _Process([*command, "--json", str(status_file)], seconds, folder / "daemon.ndjson")
         status = json.loads(status_file.read_text())
         ledgers = [node["ledger"] for node in status["nodes"]]
@@ -156,6 +168,7 @@ def daemon(seconds: float, engine: str, bundle: Path) -> Load:
             seconds,
             folder / "daemon.ndjson",
             process,
+            watch,
             sum(ledger["sent"] for ledger in ledgers),
             sum(ledger["sent"] - ledger["delivered"] for ledger in ledgers) + status["queue_dropped"],
         )
@@ -167,17 +180,20 @@ def plain(seconds: float, bundle: Path) -> Load:
         folder = Path(name)
         out, counts = folder / "plain.ndjson", folder / "counts.json"
         command = [sys.executable, "-m", "benchmarks.daemon_plain_loop", str(folder), str(bundle)]
-        with _eight_nodes(folder, seconds):
+        with _eight_nodes(folder, seconds), StallWatch() as watch:
             process = _Process([*command, str(out), str(counts), str(seconds)], seconds, out)
         counted = json.loads(counts.read_text())
-        return _load("plain loop", seconds, out, process, counted["sent"], counted["lost"])
+        return _load("plain loop", seconds, out, process, watch, counted["sent"], counted["lost"])
 
 
-def _load(program: str, seconds: float, out: Path, process: _Process, sent: int, lost: int) -> Load:
-    moments, ages = _ages(out)
+def _load(
+    program: str, seconds: float, out: Path, process: _Process, watch: StallWatch, sent: int, lost: int
+) -> Load:
+    moments, ages, published_s = _ages(out)
     median, p99, worst = (float(v) for v in np.percentile(ages, [50, 99, 100]))
     assert process.first_s is not None
-    late = int((ages > 10.0).sum())
+    late = np.flatnonzero(ages > PERIOD_MS)
+    stalled = sum(delayed(watch.stalls, published_s[i] - ages[i] * 1e-3, published_s[i]) for i in late)
     return Load(
         program,
         seconds,
@@ -185,7 +201,8 @@ def _load(program: str, seconds: float, out: Path, process: _Process, sent: int,
         len(ages),
         sent,
         lost,
-        late,
+        len(late),
+        stalled,
         median,
         p99,
         worst,
@@ -193,6 +210,8 @@ def _load(program: str, seconds: float, out: Path, process: _Process, sent: int,
         process.core_percent,
         max(process.memory),
         process.growth_mb,
+        len(watch.stalls),
+        watch.privileged,
     )
 
 
@@ -203,12 +222,14 @@ def table(loads: Sequence[Load]) -> str:
         ("moments", "", [str(x.moments) for x in loads]),
         ("of them usable", "", [str(x.usable) for x in loads]),
         ("older than a period (10 ms)", "0", [str(x.deadlines_missed) for x in loads]),
+        ("of them in a stall", "", [str(x.in_stalls) for x in loads]),
         ("age p50, ms", "", [f"{x.age_p50_ms:.2f}" for x in loads]),
         ("age p99, ms", "5", [f"{x.age_p99_ms:.2f}" for x in loads]),
         ("age worst, ms", "", [f"{x.age_worst_ms:.1f}" for x in loads]),
         ("start to first moment, s", "3", [f"{x.first_moment_s:.2f}" for x in loads]),
         ("processor, % of a core", "30", [f"{x.core_percent:.1f}" for x in loads]),
         ("resident memory, MB", "120", [f"{x.resident_mb:.0f}" for x in loads]),
+        ("stalls of a core of 2 ms on", "", [str(x.stalls) for x in loads]),
         (f"growth, MB (flat: {_FLAT_MB:g})", f"{_FLAT_MB:g}", [f"{x.growth_mb:+.1f}" for x in loads]),
     ]
     lines = [f"{'':<28}{'at most':>8}" + "".join(f"{x.program:>22}" for x in loads)]

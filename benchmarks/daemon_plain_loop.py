@@ -125,11 +125,13 @@ def run(folder: Path, bundle: Bundle, out: Path, seconds: float) -> dict[str, in
                     owed[stream] -= 1
                 if all(len(rows) == contract.window for rows in windows.values()):
                     moments = model.run(windows)
-                    age_ms = (time.monotonic_ns() - arrival_ns) * 1e-6
-                    named = dict(zip((c.name for c in contract.outputs), moments))
-                    lines.write(
-                        json.dumps({"age_ms": age_ms, "moments": named}, separators=(",", ":")) + "\n"
-                    )
+                    now_ns = time.monotonic_ns()
+                    said = {
+                        "age_ms": (now_ns - arrival_ns) * 1e-6,
+                        "published_ns": now_ns,
+                        "moments": dict(zip((c.name for c in contract.outputs), moments)),
+                    }
+                    lines.write(json.dumps(said, separators=(",", ":")) + "\n")
             lines.flush()
             for stream, rows in features.items():
                 features[stream] = rows[-(contract.window + owed[stream]) :]

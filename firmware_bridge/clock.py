@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -127,6 +128,11 @@ class _Polygon:
     slopes: Points
     middle_s: float
 
+    def is_cut_by(self, device_s: float, delay_s: float, from_above: bool) -> bool:
+        """Whether a line has ``host - device`` above (or else below) ``delay_s`` at ``device_s``."""
+        values = self.offsets + self.slopes * (device_s - self.origin_s)
+        return bool(values.max() > delay_s if from_above else values.min() < delay_s)
+
 
 class ClockMap:
     """Maps one life of one node (reboot to reboot) from unwrapped microseconds to host seconds.
@@ -192,10 +198,14 @@ class ClockMap:
             store[-1] = entry
         else:
             store.append(entry)
-        self._stale = True
+        # Most observations say nothing new: all lines that were possible obey them.
+        self._stale = (
+            self._stale or self._polygon is None or self._polygon.is_cut_by(entry[1], entry[2], lowest)
+        )
         for each in (self._arrivals, self._requests):
             while each and each[0][1] < device_s - self.window_s:
                 each.popleft()
+                self._stale = True
 
     def _fit(self) -> None:
         self._stale = False
@@ -217,30 +227,34 @@ class ClockMap:
 
     def _feasible(self) -> _Polygon | None:
         origin = self._arrivals[-1][1]
-        above = np.array([(d - origin, y) for _, d, y in self._arrivals])
-        upper = _hull(above, lower=True)
+        upper = _hull(self._arrivals, origin, lower=True)
         if self._requests:
-            below = np.array([(d - origin, y) for _, d, y in self._requests])
+            below = _hull(self._requests, origin, lower=False)
         else:
             below = _supporting_edge(upper) - np.array([0.0, self.assumed_delay_s])
-        lines = _extreme_lines(upper, _hull(below, lower=False))
+        lines = _extreme_lines(upper, below)
         if lines is None:
             return None
-        return _Polygon(origin, lines[0], lines[1], origin + float(above[:, 0].mean()))
+        middle = math.fsum(device_s for _, device_s, _ in self._arrivals) / len(self._arrivals)
+        return _Polygon(origin, lines[0], lines[1], middle)
 
 
-def _hull(points: Points, *, lower: bool) -> Points:
-    """Lower (or upper) convex hull of points sorted by abscissa, by Andrew's monotone chain."""
+def _hull(observations: Iterable[tuple[int, float, float]], origin_s: float, *, lower: bool) -> Points:
+    """Lower (or upper) convex hull of observations in order of device time, less ``origin_s``, by Andrew's monotone chain.
+
+    Python's own floats: numpy's scalars are several times slower here, and this runs in the way of live samples.
+    """
     sign = 1.0 if lower else -1.0
     hull: list[tuple[float, float]] = []
-    for x, y in points:
+    for _, x, y in observations:
         while len(hull) >= 2:
             (ax, ay), (bx, by) = hull[-2], hull[-1]
             if sign * ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) > 0:
                 break
             hull.pop()
         hull.append((x, y))
-    return np.array(hull)
+    points: Points = np.array(hull) - np.array([origin_s, 0.0])
+    return points
 
 
 def _supporting_edge(hull: Points) -> Points:

@@ -1,8 +1,10 @@
-"""What a host says to nodes that stream: start, and a sync request on every link once a second."""
+"""What a host says to nodes that stream: start, and a sync request on every link about once a second."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import time
 from collections.abc import Callable
 
@@ -12,7 +14,9 @@ from firmware_bridge.protocol_table import ANY_NODE, MIN_FRAME_BYTES, CommandCod
 from firmware_bridge.sources.base import Item, LinkChange, Source
 from toolkit.errors import LinkError
 
-SYNC_S = 1.0
+#: Time from one sync request to the next, drawn anew each time: sources that were opened together must not go on asking
+#: together, for the answers come in one burst; and a request that always meets the same phase of a link learns less.
+SYNC_S = (0.75, 1.25)
 
 
 class Host:
@@ -34,6 +38,13 @@ class Host:
         """Send one sync request on every link."""
         for link in range(len(self._writers)):
             await self._send(link, SyncRequest(self._clock_ns()))
+
+    async def ask(self) -> None:
+        """Start all nodes and go on asking for the time, until cancelled."""
+        await self.start()
+        while True:
+            await self.sync()
+            await asyncio.sleep(random.uniform(*SYNC_S))
 
     async def heard(self, item: Item) -> None:
         """A link that has come up is asked to stream."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from firmware_bridge.host import SYNC_S, Host
+from firmware_bridge.host import Host
 from firmware_bridge.receiver import NodeKey
 from firmware_bridge.session import Session, SessionStep
 from firmware_bridge.sources import open_source
@@ -122,7 +122,7 @@ async def monitor(
     health = Health(Session())
     async with source:
         host = Host(source) if source.writable else None
-        asking = asyncio.create_task(_ask(host)) if host is not None else None
+        asking = asyncio.create_task(host.ask()) if host is not None else None
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -144,10 +144,3 @@ async def _follow(
         if show is not None and time.monotonic() - shown_s >= _SHOW_S:
             shown_s = time.monotonic()
             show(health)
-
-
-async def _ask(host: Host) -> None:
-    await host.start()
-    while True:
-        await host.sync()
-        await asyncio.sleep(SYNC_S)

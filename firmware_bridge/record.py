@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware_bridge.host import SYNC_S, Host
+from firmware_bridge.host import Host
 from firmware_bridge.packets import Descriptor
 from firmware_bridge.receiver import Receiver
 from firmware_bridge.recording import NodeDescriptor, RecordingWriter
@@ -78,7 +78,7 @@ async def record(
 async def _pump(source: Source, writer: RecordingWriter, receiver: Receiver) -> None:
     """Write every item, then look into it for descriptors and the ledger."""
     host = Host(source)
-    asking = asyncio.create_task(_ask(host)) if source.writable else None
+    asking = asyncio.create_task(host.ask()) if source.writable else None
     try:
         async for item in source:
             writer.append(item, time.monotonic_ns())
@@ -92,13 +92,6 @@ async def _pump(source: Source, writer: RecordingWriter, receiver: Receiver) -> 
     finally:
         if asking is not None:
             asking.cancel()
-
-
-async def _ask(host: Host) -> None:
-    await host.start()
-    while True:
-        await host.sync()
-        await asyncio.sleep(SYNC_S)
 
 
 async def _keep(

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from firmware_bridge.host import SYNC_S, Host
+from firmware_bridge.host import Host
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Item, LinkChange, Source
 from toolkit.errors import LinkError
@@ -131,7 +131,7 @@ class SourceKeeper:
             kept.source = source
             self._number(kept, source)
             host = Host(source) if source.writable else None
-            asking = asyncio.create_task(_ask(host)) if host is not None else None
+            asking = asyncio.create_task(host.ask()) if host is not None else None
             try:
                 async for item in source:
                     await self._queue.put(self._numbered(kept, item))
@@ -162,10 +162,3 @@ class SourceKeeper:
             assert kept.first_link is not None
             change = LinkChange(kept.first_link + link, time.monotonic_ns(), False, reason)
             await self._queue.put(change)
-
-
-async def _ask(host: Host) -> None:
-    await host.start()
-    while True:
-        await host.sync()
-        await asyncio.sleep(SYNC_S)
