@@ -199,6 +199,8 @@ def _trained(
     stride: int,
 ) -> Trained:
     """Score the network on validation and test, and put everything into a checkpoint."""
+    import torch
+
     from toolkit.model.fit import largest_cell, predict, reproducible
 
     with reproducible():
@@ -224,7 +226,10 @@ def _trained(
         "metrics": metrics,
         "versions": {
             "edgetool": __version__,
-            **{name: importlib.metadata.version(name) for name in ("torch", "numpy", "scipy")},
+            "torch": str(
+                torch.__version__
+            ),  # with its build (+cpu, +cu130), which the wheel's metadata may lack
+            **{name: importlib.metadata.version(name) for name in ("numpy", "scipy")},
         },
     }
     checkpoint = Checkpoint(
