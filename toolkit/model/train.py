@@ -226,9 +226,8 @@ def _trained(
         "metrics": metrics,
         "versions": {
             "edgetool": __version__,
-            "torch": str(
-                torch.__version__
-            ),  # with its build (+cpu, +cu130), which the wheel's metadata may lack
+            # Of the module: it names the build (+cpu, +cu130), which the wheel's metadata may lack.
+            "torch": str(torch.__version__),
             **{name: importlib.metadata.version(name) for name in ("numpy", "scipy")},
         },
     }
