@@ -15,13 +15,14 @@
 #define LAMP_BIT 5
 #endif
 
-static float imu_sample[EDGETOOL_IMU_CHANNELS];
-static float emg_sample[EDGETOOL_EMG_CHANNELS];
+/* All volatile: the flag is not to be seen before the sample that it announces. */
+static volatile float imu_sample[EDGETOOL_IMU_CHANNELS];
+static volatile float emg_sample[EDGETOOL_EMG_CHANNELS];
 static volatile int imu_full;
 static volatile int emg_full;
 volatile uint32_t board_lost_samples;
 
-static void put(float *box, volatile int *full, const float *sample, int count) {
+static void put(volatile float *box, volatile int *full, const float *sample, int count) {
     if (*full) {
         ++board_lost_samples;
         return;

@@ -144,6 +144,10 @@ def files(contract: SensorContract) -> dict[str, str]:
         "",
         '#include "kernels/et_filter.h"',
         "",
+        "#ifdef __cplusplus",
+        'extern "C" {',
+        "#endif",
+        "",
         f'#define EDGETOOL_FILTERS_CONTRACT_HASH "{contract.hash}"',
         "",
     ]
@@ -180,7 +184,10 @@ def files(contract: SensorContract) -> dict[str, str]:
             f"{_declaration(stream)} {{\n    float row[{stream.channels}];\n{copy}\n"
             f"    return {stream.name}_stage_0(filter, row, features, 0);\n}}\n",
         ]
-    return {HEADER: "\n".join([*header, "#endif", ""]), SOURCE: "\n".join(source)}
+    return {
+        HEADER: "\n".join([*header, "#ifdef __cplusplus", "}", "#endif", "", "#endif", ""]),
+        SOURCE: "\n".join(source),
+    }
 
 
 def _section_sizes(contract: SensorContract) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantization.c_emitter.graph_function import Arenas, Port, Program
-from quantization.c_emitter.text import float_literal
+from quantization.c_emitter.text import decimal_literal, string_literal
 from toolkit import __version__
 from toolkit.records import SensorContract
 
@@ -30,7 +30,7 @@ def state_bytes(arenas: Arenas) -> int:
 
 
 def _strings(name: str, values: list[str]) -> str:
-    quoted = ", ".join(f'"{value}"' for value in values)
+    quoted = ", ".join(map(string_literal, values))
     return f"#define {name} {quoted}"
 
 
@@ -100,8 +100,8 @@ def header_text(
         "",
         "/* The contract: samples a window, their rate on the model's grid, how far ahead the moments look. */",
         f"#define EDGETOOL_WINDOW {contract.window}",
-        f"#define EDGETOOL_GRID_HZ {float_literal(contract.grid_rate_hz)}",
-        f"#define EDGETOOL_HORIZON_MS {float_literal(contract.horizon_ms)}",
+        f"#define EDGETOOL_GRID_HZ {decimal_literal(contract.grid_rate_hz)}",
+        f"#define EDGETOOL_HORIZON_MS {decimal_literal(contract.horizon_ms)}",
         f"#define EDGETOOL_HAS_STREAM {int(len(programs) > 1)}",
         "",
     ]
@@ -111,8 +111,8 @@ def header_text(
             f"#define EDGETOOL_{upper}_CHANNELS {len(item.stream.channels)}",
             _strings(f"EDGETOOL_{upper}_NAMES", list(item.stream.channel_names)),
             _strings(f"EDGETOOL_{upper}_UNITS", [channel.unit for channel in item.stream.channels]),
-            f"#define EDGETOOL_{upper}_STREAM_HZ {float_literal(item.stream.rate_hz)}",
-            f"#define EDGETOOL_{upper}_SCALE {float_literal(float(port.affine.single))}",
+            f"#define EDGETOOL_{upper}_STREAM_HZ {decimal_literal(item.stream.rate_hz)}",
+            f"#define EDGETOOL_{upper}_SCALE {decimal_literal(float(port.affine.single))}",
             f"#define EDGETOOL_{upper}_ZERO_POINT ({port.affine.zero_point})",
             f"#define EDGETOOL_{upper}_BITS {_bits(port)}",
             "",
@@ -121,7 +121,7 @@ def header_text(
     lines += [
         f"#define EDGETOOL_OUTPUTS {output.count}",
         _strings("EDGETOOL_OUTPUT_NAMES", [channel.name for channel in contract.outputs]),
-        f"#define EDGETOOL_OUTPUT_SCALE {float_literal(float(output.affine.single))}",
+        f"#define EDGETOOL_OUTPUT_SCALE {decimal_literal(float(output.affine.single))}",
         f"#define EDGETOOL_OUTPUT_ZERO_POINT ({output.affine.zero_point})",
         f"#define EDGETOOL_OUTPUT_BITS {_bits(output)}",
         "",

@@ -28,6 +28,20 @@ def float_literal(value: float) -> str:
     return float(np.float32(value)).hex() + "f"
 
 
+def decimal_literal(value: float) -> str:
+    """A float32 in the fewest decimal digits that read back to the same bits: for people, and for C++ before C++17."""
+    return str(np.float32(value)) + "f"
+
+
+def string_literal(value: str) -> str:
+    """``value`` as a C string in UTF-8, whatever is in it: octal escapes have three digits, so that none runs into the next."""
+
+    def escaped(byte: int) -> str:
+        return chr(byte) if 32 <= byte < 127 and chr(byte) not in '\\"?' else f"\\{byte:03o}"
+
+    return '"' + "".join(map(escaped, value.encode())) + '"'
+
+
 def number(value: Any, dtype: np.dtype[Any]) -> str:
     """One element as a literal of its type; the least integers need care, their literals being out of range."""
     if dtype == np.float32:

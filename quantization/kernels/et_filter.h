@@ -5,6 +5,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* One second-order section, a0 = 1; gain is that for a constant input. */
 typedef struct {
     float b0, b1, b2, a1, a2, gain;
@@ -37,5 +41,9 @@ void et_filter_resample_begin(et_resampler *resampler);
 int32_t et_filter_resample_next(et_resampler *resampler, int32_t numerator, int32_t denominator, int32_t channels,
                                 const float *last, const float *row, float *output);
 void et_filter_resample_end(int32_t channels, float *last, const float *row);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -14,9 +14,11 @@ from test_c_models import WINDOWS, drawn_checkpoint, drawn_windows, emission, gr
 
 from quantization.c_emitter import Emission, emit
 from quantization.c_emitter.bundle_files import source_files
+from quantization.c_emitter.project import WARNINGS
 from quantization.integer_reference import Interpreter
 from toolkit.errors import ModelFileError, UsageError
 from toolkit.model import float_reference
+from toolkit.records import FilterStage
 
 DOCS = Path(__file__).parents[2] / "docs" / "KERNELS.md"
 
@@ -55,6 +57,97 @@ def test_documented_example_compiles_with_nothing_but_the_folder(tmp_path: Path)
     run(["make", "-s", "-C", folder, "libedgetool_model.a"])
     run(["gcc", *STRICT, folder / "example.c", folder / "libedgetool_model.a", "-o", folder / "example"])
     run([folder / "example"])
+
+
+CPP = """
+#include "edgetool_filters.h"
+#include "edgetool_model.h"
+#include "edgetool_self_test.h"
+
+static edgetool_state state;
+static edgetool_imu_filter filter;
+
+int main() {
+    static const float rates[] = {EDGETOOL_GRID_HZ, EDGETOOL_HORIZON_MS, EDGETOOL_IMU_STREAM_HZ, EDGETOOL_OUTPUT_SCALE};
+    float sample[EDGETOOL_IMU_CHANNELS] = {0}, rows[EDGETOOL_IMU_ROWS_MOST * EDGETOOL_IMU_CHANNELS];
+    edgetool_imu_filter_reset(&filter);
+    if (edgetool_imu_push(&filter, sample, rows) != 1 || rates[0] != 100.0f) {
+        return 2;
+    }
+    return edgetool_self_test(&state);
+}
+"""
+
+
+def test_a_program_in_cpp_links_and_runs(tmp_path: Path) -> None:
+    require("g++", "gcc", "make")
+    folder = write(shipped_emission(), tmp_path)
+    (folder / "main.cpp").write_text(CPP)
+    run(["make", "-s", "-C", folder, "libedgetool_model.a", "edgetool_self_test.o"])
+    objects = [folder / "edgetool_self_test.o", folder / "libedgetool_model.a"]
+    strict = ["-std=c++11", *WARNINGS]
+    run(["g++", *strict, folder / "main.cpp", *objects, "-o", folder / "main"])
+    run([folder / "main"])
+
+
+NAMES = ('a "quoted" name', "back\\slash", "what??/", "Fu\u00df 1", "line\nbreak\t9")
+SAY_NAMES = """
+#include <stdio.h>
+#include "edgetool_model.h"
+
+int main(void) {
+    static const char *const names[] = {EDGETOOL_EMG_NAMES};
+    for (unsigned i = 0; i < sizeof names / sizeof *names; ++i) {
+        (void)fwrite(names[i], 1, 1 + (unsigned)snprintf(NULL, 0, "%s", names[i]), stdout);
+    }
+    printf("%a %a", (double)EDGETOOL_EMG_SCALE, (double)EDGETOOL_EMG_STREAM_HZ);
+    return 0;
+}
+"""
+
+
+def test_names_and_numbers_reach_c_as_they_are(tmp_path: Path) -> None:
+    """Whatever a channel is called; and the constants in decimal are the float32 values to the last bit."""
+    require("gcc")
+    checkpoint, _, window, _ = shipped()
+    imu, emg = checkpoint.contract.inputs
+    channels = tuple(replace(c, name=n) for c, n in zip(emg.stream.channels, NAMES))
+    stream = replace(emg.stream, channels=(*channels, *emg.stream.channels[len(NAMES) :]), rate_hz=1259.26)
+    # Without filters: they would not fit the odd rate, and the header has none of them.
+    stages = (FilterStage("resample", {"from_hz": 1259.26, "to_hz": checkpoint.contract.grid_rate_hz}),)
+    contract = replace(checkpoint.contract, inputs=(imu, replace(emg, stream=stream, filters=stages)))
+    folder = write(emit(window, contract), tmp_path)
+    (folder / "say.c").write_text(SAY_NAMES)
+    run(["gcc", *STRICT, folder / "say.c", "-o", folder / "say"])
+    *names, numbers = run([folder / "say"]).split("\0")
+    assert names == list(stream.channel_names)
+    affine = window.tensors[window.inputs[1]].quantization
+    assert affine is not None
+    expected = [float(np.float32(affine.scale[0])), float(np.float32(1259.26))]
+    assert [float.fromhex(text) for text in numbers.split()] == expected
+
+
+@pytest.mark.parametrize("target", ["cortex-m4", "cortex-m55"])
+def test_the_library_keeps_nothing_and_calls_nothing_but_memcpy_and_memset(
+    target: str, tmp_path: Path
+) -> None:
+    """No variable outside the caller's state, so that instances may run at once; no malloc and no libm, by its symbols."""
+    require("arm-none-eabi-gcc", "make")
+    folder = write(shipped_emission(target), tmp_path)
+    run(["make", "-s", "-C", folder, "libedgetool_model.a"])
+    defined, wanted, member = set(), {}, ""
+    for line in run(["arm-none-eabi-nm", folder / "libedgetool_model.a"]).splitlines():
+        *_, kind, name = ["", "", *line.split()]
+        if line.endswith(":"):
+            member = line.removesuffix(":")
+        elif kind == "U":
+            wanted.setdefault(member, set()).add(name)
+        elif kind:
+            assert kind not in "bBdDcC", f"{member} has a variable {name}"
+            defined.add(name)
+    # The filters' resampling divides two integers in double, as Python does: a call on a core without such an instruction.
+    assert wanted.pop("et_filter.o", set()) <= {"__aeabi_i2d", "__aeabi_ddiv", "__aeabi_d2f"}
+    assert {name for names in wanted.values() for name in names} - defined == {"memcpy", "memset"}
 
 
 class HostModel:
