@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import socket
@@ -19,6 +20,7 @@ from yarl import URL
 
 from tests.dashboard_fixture import TOKEN, Served, served
 from toolkit.errors import InputError, LinkError, UsageError
+from toolkit.runtime.journal import Journal
 from toolkit.runtime.moment import State
 from toolkit.runtime.server.access import Access
 from toolkit.runtime.server.feed import VIEWER_QUEUE, Viewer
@@ -237,6 +239,106 @@ def test_the_token_is_never_logged(guarded: Served, caplog: pytest.LogCaptureFix
         r for r in caplog.records if TOKEN in r.getMessage() and not r.name.startswith("aiohttp.client")
     ]
     assert TOKEN not in repr(guarded.server.access)
+
+
+#: Requests that no parser takes, with the token in them, and what is answered. None but the token's owner sends such; proxies
+#: and mistyped commands do.
+MALFORMED = {
+    "unknown version": f"GET /?token={TOKEN} HTTP/9.9\r\n\r\n",
+    "control character": f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\0\r\n\r\n",
+    "long line": f"GET /?token={TOKEN}{'a' * 20_000} HTTP/1.1\r\n\r\n",
+    "long header": f"GET / HTTP/1.1\r\nHost: x\r\nX: {TOKEN}{'a' * 20_000}\r\n\r\n",
+    "two lengths": f"GET /?token={TOKEN} HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "bad URL": f"GET http://[::1/?token={TOKEN} HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_what_cannot_be_parsed_is_refused_and_not_logged(
+    guarded: Served, kind: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    assert _raw(guarded, MALFORMED[kind]).startswith("HTTP/1.0 400 ")
+    written = "".join(capfd.readouterr())
+    assert TOKEN not in written and "Traceback" not in written
+    assert TOKEN not in caplog.text and not [r for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+FORM = "POST /session HTTP/1.1\r\nHost: x\r\nContent-Type: "
+
+
+@pytest.mark.parametrize(
+    ("request_text", "status"),
+    [
+        (f"{FORM}multipart/form-data\r\nContent-Length: 4\r\n\r\nabcd", 415),
+        (f"{FORM}multipart/form-data; boundary=x\r\nContent-Length: 4\r\n\r\nabcd", 415),
+        (f"{FORM}application/x-www-form-urlencoded; charset=none\r\nContent-Length: 7\r\n\r\ntoken=a", 400),
+        (f"{FORM}application/x-www-form-urlencoded\r\nContent-Length: 8\r\n\r\ntoken=\xff\xfe", 400),
+        (f"{FORM}application/x-www-form-urlencoded\r\nContent-Length: 99\r\n\r\ntok", 408),
+    ],
+)
+def test_a_form_that_is_none_is_refused_quietly(
+    guarded: Served,
+    request_text: str,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("toolkit.runtime.server.app._FORM_S", 0.3)
+    assert _raw(guarded, request_text).startswith(f"HTTP/1.1 {status} ")
+    assert capfd.readouterr().err == ""
+
+
+def _raw(one: Served, text: str) -> str:
+    """What comes back, until the server closes or nothing more comes for a second."""
+    with socket.create_connection(("127.0.0.1", int(one.url.rsplit(":", 1)[1].rstrip("/")))) as client:
+        client.settimeout(1.0)
+        client.sendall(text.encode("latin-1"))
+        answer = b""
+        try:
+            while part := client.recv(65_536):
+                answer += part
+        except TimeoutError:
+            pass
+        return answer.decode("latin-1")
+
+
+@pytest.mark.parametrize("path", ["//evil.example/", "/\\evil.example", "/%0d%0aX-Bad:1", "/nothing"])
+def test_the_token_in_an_address_leads_nowhere_else(guarded: Served, path: str) -> None:
+    answer = _raw(guarded, f"GET {path}?token={TOKEN} HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith("HTTP/1.1 303 ") and "\r\nLocation: /\r\n" in answer and "X-Bad" not in answer
+
+
+def test_a_mistake_of_ours_is_logged_without_what_was_sent(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    text = io.StringIO()
+    with served(tmp_path, ServerSettings(port=0, token_file=tmp_path / "token")) as one:
+        one.server._journal = Journal("debug", "json", text)
+        one.daemon.status = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+        answer = _raw(
+            one, f"GET /healthz?x={TOKEN} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+        )
+    assert answer.startswith("HTTP/1.1 500 ") and "nosniff" in answer
+    (line,) = [json.loads(each) for each in text.getvalue().splitlines()]
+    assert (line["level"], line["reason"]) == ("error", "ZeroDivisionError")
+    assert line["at"].startswith("test_dashboard_server.py:") and TOKEN not in text.getvalue()
+
+
+def test_who_says_nothing_does_not_keep_others_out(free: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 connections that send half a request: all the server has, until they are let go."""
+    monkeypatch.setattr("toolkit.runtime.server.connections.FIRST_REQUEST_S", 0.5)
+    port = int(free.url.rsplit(":", 1)[1].rstrip("/"))
+    slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(64)]
+    try:
+        for each in slow:
+            each.settimeout(5)
+            each.sendall(b"GET / HTTP/1.1\r\nX: ")
+        for each in slow:
+            assert each.recv(1) == b""  # closed, not timed out
+        assert _raw(free, f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n").startswith("HTTP/1.1 ")
+    finally:
+        for each in slow:
+            each.close()
 
 
 def test_a_foreign_name_is_refused_without_a_token(free: Served) -> None:

@@ -203,7 +203,7 @@ class Daemon:
             raise MissingDependencyError(
                 f"[server] needs a package that cannot be imported ({error}): pip install 'edgetool[pi]', or leave out [server]"
             ) from None
-        server = DashboardServer(self, self.settings.server)
+        server = DashboardServer(self, self.settings.server, journal=self.journal)
         await server.start()
         self.server = server
         self.journal.info("dashboard", url=server.url)

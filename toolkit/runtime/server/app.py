@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from toolkit.errors import LinkError
+from toolkit.runtime.journal import Journal
 from toolkit.runtime.metrics import CONTENT_TYPE, Metrics
 from toolkit.runtime.server.access import Access
+from toolkit.runtime.server.connections import BACKLOG, Connections, quiet_logger
 from toolkit.runtime.server.feed import Feed, full_status
-from toolkit.runtime.server.guard import HEADERS, Guard
+from toolkit.runtime.server.guard import HEADERS, Guard, Handler
 from toolkit.runtime.server.health import health
 from toolkit.runtime.server.machine import Machine
 from toolkit.runtime.settings import ServerSettings
@@ -24,10 +27,8 @@ from toolkit.runtime.status import Observed
 
 #: Bytes of a request's body: the form with the token is the only one there is.
 _MOST_BODY = 4096
-#: Open connections; more are closed at once, so that no visitor can use up the daemon's files.
-_MOST_CONNECTIONS = 64
-#: Connections that one pass of the event loop accepts; so many may be above the bound.
-_BACKLOG = 16
+#: A form that has not come by then is not waited for.
+_FORM_S = 10.0
 #: A viewer that takes nothing for so long is let go.
 _STALLED_S = 10.0
 #: Bytes that wait for a viewer in this process, and as many in the system, before it counts as slow.
@@ -46,7 +47,8 @@ PAGE = {
 class DashboardServer:
     """Serves one daemon on its event loop. ``start`` raises LinkError if the address cannot be had.
 
-    ``environment`` may hold the token (:meth:`Access.of`); ``root`` is where the files of the system lie.
+    ``environment`` may hold the token (:meth:`Access.of`); ``root`` is where the files of the system lie. ``journal`` is told
+    of our own mistakes, without what the visitor sent.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class DashboardServer:
         settings: ServerSettings,
         environment: Mapping[str, str] | None = None,
         root: Path = Path("/"),
+        journal: Journal | None = None,
     ) -> None:
         self._observed = observed
+        self._journal = journal
         self.access = Access.of(settings, environment)
         self._machine = Machine(root)
         self.feed = Feed(observed, self._machine.figures)
@@ -64,6 +68,7 @@ class DashboardServer:
         self._guard = Guard(self.access)
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
+        self._connections: Connections | None = None
 
     @property
     def url(self) -> str:
@@ -76,18 +81,18 @@ class DashboardServer:
     async def start(self) -> None:
         """Listen."""
         runner = web.AppRunner(
-            self._application(), access_log=None, handle_signals=False, keepalive_timeout=30
+            self._application(),
+            access_log=None,
+            logger=quiet_logger(),
+            handle_signals=False,
+            keepalive_timeout=30,
         )
         await runner.setup()
         assert runner.server is not None
-        server = runner.server
-
-        def accept() -> asyncio.Protocol:
-            return server() if len(server.connections) < _MOST_CONNECTIONS else _Refuse()
-
+        self._connections = Connections(runner.server)
         try:
             self._listening = await asyncio.get_running_loop().create_server(
-                accept, self.access.host, self.access.port, backlog=_BACKLOG
+                self._connections.accept, self.access.host, self.access.port, backlog=BACKLOG
             )
         except OSError as error:
             await runner.cleanup()
@@ -112,7 +117,9 @@ class DashboardServer:
         self._runner = None
 
     def _application(self) -> web.Application:
-        application = web.Application(middlewares=[self._guard.middleware], client_max_size=_MOST_BODY)
+        application = web.Application(
+            middlewares=[self._heard, self._guard.middleware], client_max_size=_MOST_BODY
+        )
         application.add_routes(
             [
                 web.get("/", _file("index.html")),
@@ -125,6 +132,29 @@ class DashboardServer:
             ]
         )
         return application
+
+    @property
+    def _heard(self) -> Middleware:
+        """The outermost: notes that a connection asks, and answers 500 where we are wrong, with a line in our own log."""
+
+        @web.middleware
+        async def heard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if self._connections is not None:
+                self._connections.asked(request)
+            try:
+                return await handler(request)
+            except (web.HTTPException, ConnectionError):
+                raise
+            except Exception as error:  # a mistake of ours: aiohttp's own words would repeat what was sent
+                if self._journal is not None:
+                    at = traceback.extract_tb(error.__traceback__)[-1]
+                    place = f"{Path(at.filename).name}:{at.lineno}"
+                    self._journal.error("dashboard request failed", reason=type(error).__name__, at=place)
+                raise web.HTTPInternalServerError(
+                    text="edgetool: the dashboard made a mistake; its log says where\n", headers=HEADERS
+                ) from None
+
+        return heard
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         viewer = self.feed.join()
@@ -163,7 +193,15 @@ class DashboardServer:
         return _json(200 if well else 503, why)
 
     async def _session(self, request: web.Request) -> web.Response:
-        given = (await request.post()).get("token")
+        if request.content_type != "application/x-www-form-urlencoded":
+            raise web.HTTPUnsupportedMediaType(text="edgetool: the token is sent as a form\n")
+        try:
+            async with asyncio.timeout(_FORM_S):
+                given = (await request.post()).get("token")
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text="edgetool: the form did not come\n") from None
+        except (ValueError, LookupError):  # no UTF-8, or an encoding that nobody knows
+            raise web.HTTPBadRequest(text="edgetool: this is no form\n") from None
         if not isinstance(given, str) or not self._guard.knows(given.strip()):
             raise web.HTTPUnauthorized(text="edgetool: this is not the dashboard's token\n")
         response = web.Response(status=303, headers={"Location": "/"})
@@ -179,15 +217,6 @@ def _bound_buffers(request: web.Request) -> None:
     connection = request.transport.get_extra_info("socket")
     if connection is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _WRITE_BUFFER)
-
-
-class _Refuse(asyncio.Protocol):
-    """Takes the place of a connection that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Close it."""
-        with contextlib.suppress(OSError):
-            transport.close()
 
 
 def _file(name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -85,7 +85,9 @@ class Guard:
         given = request.query.get("token")
         if given is not None and self.knows(given):
             # Away with the token from the address line, history and whatever copies addresses.
-            response = web.Response(status=303, headers={"Location": request.path})
+            # Only to a page of ours: a path such as //elsewhere would lead away.
+            path = request.path if request.match_info.http_exception is None else "/"
+            response = web.Response(status=303, headers={"Location": path})
             self.admit(response)
             return response
         if request.path in _OPEN_PATHS or self._is_known(request):
