@@ -27,13 +27,15 @@ from toolkit.records import Windows
 
 PLACES = ("gcc", "clang", *BOARDS)
 MODELS = 30
+#: Windows of the shipped model in each place: overlapping by all rows but one, so that 200 fit into an image.
+WINDOWS = 200
 FULL = bool(os.environ.get("EDGETOOL_FULL"))
 PAIRS = (
     [(number, place) for number in range(MODELS) for place in PLACES]
     if FULL
     else [(number, PLACES[number % len(PLACES)]) for number in range(12)]
 )
-SANITIZE = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+SANITIZE = "-g -fsanitize=address,undefined -fno-sanitize-recover=all"
 
 SELF_TEST_MAIN = """
 #include "edgetool_self_test.h"
@@ -98,10 +100,9 @@ def shipped() -> tuple[Checkpoint, Windows, Graph, StreamGraph]:
 
 
 def check_on_host(files: Emission, compiler: str, folder: Path) -> None:
-    """Build with warnings as errors, with clang also with sanitizers, and run the self-test."""
+    """Build with warnings as errors and with sanitizers, and run the self-test."""
     write(files, folder)
-    flags = SANITIZE if compiler == "clang" else "-O2"
-    said = run(["make", "-s", "-C", folder, "check", f"CC={compiler}", f"CFLAGS={flags}"])
+    said = run(["make", "-s", "-C", folder, "check", f"CC={compiler}", f"CFLAGS=-O2 {SANITIZE}"])
     assert "all vectors equal" in said
 
 
@@ -118,6 +119,74 @@ def test_drawn_model_is_bit_exact(number: int, place: str, tmp_path: Path) -> No
     else:
         require(place, "make")
         check_on_host(emission(checkpoint, "c99", windows), place, tmp_path)
+
+
+THREADS_MAIN = """
+#include <pthread.h>
+#include <stdio.h>
+#include "edgetool_self_test.h"
+#include "samples.h"
+#define THREADS 4
+#ifndef USED
+#define USED WINDOWS
+#endif
+
+static edgetool_state states[THREADS];
+static int differing[THREADS];
+
+static void *work(void *number) {
+    const long k = (long)number;
+    int16_t result[EDGETOOL_OUTPUTS];
+    for (long i = k; i < USED; i += THREADS) {
+        edgetool_reset(&states[k]);
+        edgetool_window_quantized(&states[k], &imu_rows[i][0], &emg_rows[i][0], result);
+        for (int j = 0; j < EDGETOOL_OUTPUTS; ++j) {
+            differing[k] += result[j] != expected[i][j];
+        }
+    }
+    differing[k] += edgetool_self_test(&states[k]) != 0; /* steps too */
+    return 0;
+}
+
+int main(void) {
+    pthread_t threads[THREADS];
+    int total = 0;
+    for (long k = 0; k < THREADS; ++k) {
+        if (pthread_create(&threads[k], 0, work, (void *)k) != 0) {
+            return 2;
+        }
+    }
+    for (long k = 0; k < THREADS; ++k) {
+        (void)pthread_join(threads[k], 0);
+        total += differing[k];
+    }
+    printf("%d windows, %d differing", USED, total);
+    return total != 0;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("compiler", "flags", "used"),
+    # A race does not need 200 windows to be seen, and its sanitizer is slow.
+    [("gcc", SANITIZE, WINDOWS), ("clang", SANITIZE, WINDOWS), ("gcc", "-g -fsanitize=thread", 16)],
+    ids=["gcc", "clang", "gcc, data races"],
+)
+def test_shipped_model_on_the_host_with_sanitizers(
+    compiler: str, flags: str, used: int, tmp_path: Path
+) -> None:
+    """200 windows and the golden steps, bit for bit, in four instances that run at once."""
+    require(compiler, "make")
+    checkpoint, windows, window, stream = shipped()
+    write(emit(window, checkpoint.contract, "c99", stream=stream, golden=windows.inputs), tmp_path)
+    (tmp_path / "samples.h").write_text(samples_header(windows, window))
+    (tmp_path / "threads.c").write_text(THREADS_MAIN)
+    options = f"-O2 {flags} -pthread -DUSED={used}"
+    objects = ["edgetool_self_test.o", "libedgetool_model.a"]
+    run(["make", "-s", "-C", tmp_path, *objects, f"CC={compiler}", f"CFLAGS={options}"])
+    parts = [tmp_path / name for name in ("threads.c", *objects)]
+    run([compiler, "-std=gnu99", *options.split(), *parts, "-o", tmp_path / "threads"])
+    assert run([tmp_path / "threads"]) == f"{used} windows, 0 differing"
 
 
 MEASURE_MAIN = """
@@ -167,9 +236,6 @@ int main(void) {
     return 0;
 }
 """
-
-#: Windows of the shipped model on each board: overlapping by all rows but one, so that 200 fit into the image.
-WINDOWS = 200
 
 
 def samples_header(windows: Windows, graph: Graph) -> str:
