@@ -72,11 +72,7 @@ def device_data(job: Job) -> DeviceData:
     """The data of a job, computed once for all its devices; UsageError for a bundle without int8 graphs."""
     if _KEPT and _KEPT[0][0] is job:
         return _KEPT[0][1]
-    graphs = {graph.graph: graph for graph in job.graphs if graph.scheme == "int8"}
-    if "window" not in graphs:
-        raise UsageError(
-            "a device runs the int8 graphs, and this bundle has none: convert it with --scheme int8"
-        )
+    graphs = int8_graphs(job)
     window_graph = read(graphs["window"].content, graphs["window"].file)
     window = _window_data(job, window_graph)
     stream, stream_graph = None, None
@@ -86,6 +82,16 @@ def device_data(job: Job) -> DeviceData:
     data = DeviceData(window, stream, window_graph, stream_graph)
     _KEPT[:] = [(job, data)]
     return data
+
+
+def int8_graphs(job: Job) -> dict[str, GraphFile]:
+    """The int8 graphs of a job by kind; UsageError if there is no window graph among them."""
+    graphs: dict[str, GraphFile] = {graph.graph: graph for graph in job.graphs if graph.scheme == "int8"}
+    if "window" not in graphs:
+        raise UsageError(
+            "a device runs the int8 graphs, and this bundle has none: convert it with --scheme int8"
+        )
+    return graphs
 
 
 def moments(values: NDArray[Any], form: TensorFormat) -> NDArray[np.float32]:

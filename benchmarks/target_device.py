@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.device_data import DeviceData, StreamData, device_data, moments
+from benchmarks.device_data import DeviceData, StreamData, device_data, int8_graphs, moments
 from benchmarks.engines import Size
 from benchmarks.latency import Latency, summarise
 from benchmarks.report import Measured
@@ -229,7 +229,6 @@ def _latency(ticks: Sequence[int], identity: Identity, rate_hz: float) -> Latenc
     return summarise([round(s * 1e9) for s in times], rate_hz) if times else None
 
 
-def require_int8(job: Job) -> Mapping[str, int]:
+def model_bytes(job: Job) -> Mapping[str, int]:
     """Bytes of the int8 model files by graph; UsageError if there are none."""
-    device_data(job)
-    return {graph.graph: len(graph.content) for graph in job.graphs if graph.scheme == "int8"}
+    return {kind: len(graph.content) for kind, graph in int8_graphs(job).items()}

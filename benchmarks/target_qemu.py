@@ -9,10 +9,10 @@ import numpy as np
 
 from benchmarks.device_data import DeviceData, device_data
 from benchmarks.report import Measured, Skipped
-from benchmarks.target_device import FORMATS, Board, judge_link, require_int8
+from benchmarks.target_device import FORMATS, Board, judge_link, model_bytes
 from benchmarks.targets import Job
 from firmware_bridge.emulator import Emulator, require_emulator
-from firmware_bridge.firmware_build import BOARDS, Image, build, require_board
+from firmware_bridge.firmware_build import BOARDS, Image, build, require_board, require_compiler
 from firmware_bridge.target_link import TargetLink, open_port
 from quantization.bundle import Bundle
 from quantization.c_emitter.bundle_files import source_files
@@ -36,11 +36,18 @@ HOW = (
 )
 
 
+def require(target: str) -> None:
+    """UsageError for an unknown board, MissingDependencyError without its compiler or the emulator."""
+    require_board(board_name(target))
+    require_compiler()
+    require_emulator()
+
+
 def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
     """Build, boot, feed, compare."""
-    name = board_name(target)
-    model_bytes = require_int8(job)
+    name, sizes = board_name(target), model_bytes(job)
     version = require_emulator()
+    device_data(job)  # takes its time: no board is to wait for it
     with tempfile.TemporaryDirectory(prefix="edgetool-bench-") as folder:
         job.progress(f"{target} build", 0, 1)
         image = build_image(job.bundle, name, Path(folder))
@@ -50,7 +57,7 @@ def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
             label="emulated",
             how=HOW,
             version=f"{version}; {image.compiler}",
-            model_bytes=model_bytes,
+            model_bytes=sizes,
             model_hash=image.model_hash,
             contract_hash=job.checkpoint.contract.hash,
             image=image,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from benchmarks.device_data import int8_graphs
 from benchmarks.report import Measured, Skipped
-from benchmarks.target_device import Board, judge_link, require_int8
+from benchmarks.target_device import Board, judge_link, model_bytes
 from benchmarks.target_qemu import write_c
 from benchmarks.targets import Job
 from firmware_bridge.firmware_build import header_facts
@@ -18,21 +19,35 @@ from toolkit.errors import UsageError
 HOW = "generated C in the firmware image on the board itself; cycles by its own counter, windows sent over its UART"
 
 
-def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
-    """Ask the board who it is, feed it, compare. ContractError if it does not run this bundle's model."""
+def require(target: str) -> None:
+    """UsageError if no port is named, LinkError if it cannot be opened."""
+    open_port(port_of(target)).close()
+
+
+def port_of(target: str) -> str:
+    """The port that a target names; UsageError if there is none."""
     port = target.partition(":")[2]
     if not port:
         raise UsageError(f"target {target!r} names no port; say for instance serial:/dev/ttyACM0")
-    model_bytes = require_int8(job)
-    with TargetLink(open_port(port), target) as link:
+    return port
+
+
+def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
+    """Ask the board who it is, feed it, compare. ContractError if it does not run this bundle's model."""
+    int8_graphs(job)
+    wanted, contract_hash = model_hash(job.bundle), job.checkpoint.contract.hash
+    with TargetLink(open_port(port_of(target)), target) as link:
+        link.require(
+            link.identify(), wanted, contract_hash
+        )  # before the reference is computed, which takes its time
         board = Board(
             target=target,
             label="measured",
             how=HOW,
             version=f"edgetool {__version__}",
-            model_bytes=model_bytes,
-            model_hash=model_hash(job.bundle),
-            contract_hash=job.checkpoint.contract.hash,
+            model_bytes=model_bytes(job),
+            model_hash=wanted,
+            contract_hash=contract_hash,
         )
         return judge_link(job, board, link), []
 

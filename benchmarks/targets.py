@@ -66,10 +66,21 @@ def judge_for(target: str) -> Judge:
 
 
 def require_known(targets: Sequence[str]) -> None:
-    """UsageError for an unknown, missing or repeated target, before any work is done."""
+    """Refuse targets that cannot work, before any work is done.
+
+    UsageError for an unknown, missing or repeated target, and what ``require`` of a target's module raises: a port
+    that cannot be opened, a compiler or an emulator that is not installed.
+    """
     if not targets:
         raise UsageError(f"no target is given; allowed: {', '.join(EXAMPLES)}")
     for place, target in enumerate(targets):
         judge_for(target)
         if target in targets[:place]:
             raise UsageError(f"target {target!r} is given twice")
+    for target in targets:
+        module = importlib.import_module(TARGETS[target.partition(":")[0]])
+        getattr(module, "require", _nothing)(target)
+
+
+def _nothing(target: str) -> None:
+    """What a target asks for that only needs what every bench needs."""

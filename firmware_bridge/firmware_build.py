@@ -111,6 +111,11 @@ def require_board(name: str) -> Board:
     return BOARDS[name]
 
 
+def require_compiler() -> str:
+    """The boards' compiler and its version; MissingDependencyError says what to install."""
+    return _compiler("arm-none-eabi-gcc")
+
+
 def build(c_folder: Path, board: Board, out: Path, *, probe: bool = False) -> Image:
     """Build the image of ``board`` around the C in ``c_folder`` into the file ``out`` (an ELF).
 
@@ -124,7 +129,7 @@ def build(c_folder: Path, board: Board, out: Path, *, probe: bool = False) -> Im
             f"{c_folder} holds C for {facts['TARGET']} and board {board.name} is a {board.target}: "
             f"run edgetool convert with --target {board.target}"
         )
-    compiler = _compiler("arm-none-eabi-gcc")
+    compiler = require_compiler()
     with _sources(c_folder) as folder:
         options = (OPTIMISATION, *(("-DEDGETOOL_PROBE",) if probe else ()))
         _run(["make", "-s", "-C", "model", "libedgetool_model.a", f"CFLAGS={' '.join(options)}"], folder)

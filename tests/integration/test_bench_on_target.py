@@ -17,7 +17,7 @@ from firmware_bridge.firmware_build import Image
 from quantization.bundle import Bundle
 from quantization.convert import convert
 from toolkit.cli import edgetool, main
-from toolkit.errors import ContractError, LinkError, UsageError
+from toolkit.errors import ContractError, LinkError, MissingDependencyError, UsageError
 
 #: Synthetic people of another seed than those of training.
 DATA = "synthetic:people=4,seconds=4,tasks=level+stairs-up,seed=7"
@@ -150,6 +150,15 @@ def test_targets_that_are_not_there(bundle: Path, capsys: pytest.CaptureFixture[
         bench(bundle, on=["qemu:cortex-m99"], windows=300)
     with pytest.raises(LinkError, match="is the board plugged in"):
         bench(bundle, on=["serial:/dev/no-such-port"], windows=300)
+    # Before any work: not even the bundle has been looked at.
+    with pytest.raises(LinkError, match="is the board plugged in"):
+        bench("no/such/bundle", on=["host", "serial:/dev/no-such-port"])
+    with pytest.raises(UsageError, match="names no port; say for instance"):
+        bench("no/such/bundle", on=["serial:"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", "")
+        with pytest.raises(MissingDependencyError, match="apt install gcc-arm-none-eabi"):
+            bench("no/such/bundle", on=["host", "qemu:stm32f405"])
     with pytest.raises(SystemExit) as left:
         main(["bench", str(bundle), "--on", "teapot"])
     assert left.value.code == 2
