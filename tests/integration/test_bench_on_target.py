@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -14,6 +17,8 @@ from benchmarks import device_data, target_qemu
 from benchmarks.bench import bench
 from firmware_bridge.emulator import Emulator
 from firmware_bridge.firmware_build import Image
+from firmware_bridge.protocol_table import Operation
+from firmware_bridge.target_link import TargetLink
 from quantization.bundle import Bundle
 from quantization.convert import convert
 from toolkit.cli import edgetool, main
@@ -121,6 +126,101 @@ def test_a_wrong_kernel_is_found_and_named(bundle: Path, monkeypatch: pytest.Mon
     )
     softmax = [graph.tensors[op.outputs[0]].name for op in graph.ops if op.kind == "SOFTMAX"]
     assert exact["first"]["tensor"] == softmax[0]
+
+
+class FaultyPort:
+    """A port between bench and board that loses, flips and doubles bytes in both directions; ``rate``: faults a byte."""
+
+    def __init__(self, port: Any, seed: int, rate: float) -> None:
+        self._port, self._draw, self._rate = port, random.Random(seed), rate
+        self.faults = [0, 0, 0]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+    def _mangle(self, data: bytes) -> bytes:
+        result = bytearray()
+        for byte in data:
+            kind = self._draw.randrange(3) if self._draw.random() < self._rate else None
+            if kind is not None:
+                self.faults[kind] += 1
+            changed = byte ^ 1 << self._draw.randrange(8) if kind == 1 else byte
+            result += bytes([changed] * (1, 0, 1, 2)[0 if kind is None else kind + 1])
+        return bytes(result)
+
+    def read(self, size: int) -> bytes:
+        return self._mangle(self._port.read(size))
+
+    def write(self, data: bytes) -> int:
+        self._port.write(self._mangle(data))
+        return len(data)
+
+
+def test_a_bad_line_costs_time_and_changes_no_figure(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of a bench over a line that damages one byte in 5,000 are those over a good line."""
+    ports: list[FaultyPort] = []
+    plain_open = target_qemu.open_port
+
+    def bad(url: str) -> FaultyPort:
+        ports.append(FaultyPort(plain_open(url), seed=2026, rate=2e-4))
+        return ports[-1]
+
+    clean = bench(bundle, on=["qemu:cortex-m4"], windows=60).devices
+    monkeypatch.setattr(target_qemu, "open_port", bad)
+    # A reply takes some 20 ms here; eight attempts, so that chance ends no test.
+    monkeypatch.setattr(target_qemu, "TargetLink", partial(TargetLink, timeout_s=0.5, attempts=8))
+    found = bench(bundle, on=["qemu:cortex-m4"], windows=60).devices
+    assert min(ports[0].faults) > 0, "bytes lost, flipped and doubled"
+    assert found[-1].measured.figures["resent_requests"] >= 5
+    for one, other in zip(clean, found, strict=True):
+        assert np.array_equal(one.measured.estimates, other.measured.estimates)
+        assert other.measured.figures["bit_exact"]["differing"] == 0
+        for name in ("bit_exact", "flash_bytes", "core", "self_test"):
+            assert one.measured.figures[name] == other.measured.figures[name]
+        # One tick of the counter is 40 instructions; an interrupt for a byte that comes late adds none to the model's own.
+        counts = [run.measured.figures["instructions"]["mean"] for run in (one, other)]
+        assert counts[0] == pytest.approx(counts[1], abs=40)
+
+
+@pytest.mark.parametrize(
+    ("operation", "number", "what", "message"),
+    [
+        ("window", 7, "reset", "qemu:cortex-m4 was reset in the middle of the run; its state is lost"),
+        ("step", 100, "reset", "qemu:cortex-m4 was reset in the middle of the run; its state is lost"),
+        ("step", 100, "stop", "qemu:cortex-m4 did not answer step in 4 attempts of 0.5 s"),
+    ],
+)
+def test_a_board_that_fails_in_the_middle_ends_the_bench(
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str,
+    number: int,
+    what: str,
+    message: str,
+) -> None:
+    """Reset or hung just before its nth inference: an error that says so, and no row and no file."""
+    boards: list[Emulator] = []
+    asked: list[str] = []
+    plain_infer = TargetLink._infer
+
+    def kept(image: Image) -> Emulator:
+        boards.append(Emulator(image))
+        return boards[-1]
+
+    def infer(link: TargetLink, asks: Operation, *rest: Any) -> Any:
+        asked.append(asks.name.lower())
+        if asked.count(operation) == number and asked[-1] == operation:
+            getattr(boards[0], what)()
+        return plain_infer(link, asks, *rest)
+
+    monkeypatch.setattr(target_qemu, "Emulator", kept)
+    monkeypatch.setattr(target_qemu, "TargetLink", partial(TargetLink, timeout_s=0.5))
+    monkeypatch.setattr(TargetLink, "_infer", infer)
+    with pytest.raises(LinkError, match=message):
+        bench(bundle, on=["qemu:cortex-m4"], windows=60, json=tmp_path / "bench.json")
+    assert asked.count(operation) == number
+    assert list(tmp_path.iterdir()) == []
 
 
 def emulated(bundle: Path, folder: Path) -> Image:
