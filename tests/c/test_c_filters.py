@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_harness import STRICT, require, run, write
+from c_harness import BOARDS, STRICT, Target, emulate, link_image, require, run, write
 
 from quantization.c_emitter import filters
+from quantization.c_emitter.context import CORE_FLAGS
 from quantization.c_emitter.emit import KERNELS
 from toolkit.filtering.chain import Chain
 from toolkit.filtering.design import butterworth
@@ -81,3 +82,64 @@ def test_chain_equals_python(imu_rate: float, emg_rate: float, compiler: str, tm
                 np.concatenate(given).view(np.uint32), np.ascontiguousarray(expected).view(np.uint32)
             )
             assert len(expected) > 20
+
+
+BOARD_MAIN = """
+#include <string.h>
+
+#include "edgetool_filters.h"
+#include "samples.h"
+#include "target.h"
+
+static edgetool_imu_filter imu_filter;
+static edgetool_emg_filter emg_filter;
+
+#define RUN(name, channels)                                                                           \\
+    edgetool_##name##_filter_reset(&name##_filter);                                                   \\
+    for (int32_t i = 0, given = 0; i < SAMPLES; ++i) {                                                \\
+        float rows[64];                                                                               \\
+        const int32_t count = edgetool_##name##_push(&name##_filter, (const float *)name##_samples[i], rows); \\
+        rows_given += count;                                                                          \\
+        differing += memcmp(rows, name##_expected[given], (unsigned)(4 * (channels) * count)) != 0;   \\
+        given += count;                                                                               \\
+    }
+
+int main(void) {
+    int32_t differing = 0, rows_given = 0;
+    RUN(imu, 5)
+    RUN(emg, 3)
+    target_print_number(differing);
+    target_print(" of ");
+    target_print_number(rows_given);
+    return 0;
+}
+"""
+
+
+def bits(name: str, values: np.ndarray) -> str:
+    """A constant array of the bits of float32 values."""
+    rows = ",".join("{" + ",".join(map(str, row)) + "}" for row in values.view(np.uint32).tolist())
+    return f"static const uint32_t {name}[][{values.shape[1]}] = {{{rows}}};"
+
+
+@pytest.mark.parametrize("target", BOARDS)
+def test_chain_equals_python_on_board(target: Target, tmp_path: Path) -> None:
+    """The cores' own float unit, and on M4 and M33 the compiler's double division."""
+    require("arm-none-eabi-gcc", "qemu-system-arm", "make")
+    made, samples = contract(148.148, 1259.26), 500
+    folder = write(filters.files(made), tmp_path)
+    (folder / "kernels").symlink_to(KERNELS)
+    text, rows = ["#include <stdint.h>", f"#define SAMPLES {samples}"], 0
+    for item in made.inputs:
+        values = np.random.default_rng(9).normal(size=(samples, len(item.stream.channels))).astype(np.float32)
+        values[100:200] *= np.float32(1e-38)  # denormal numbers too: none may be flushed to zero
+        expected = np.ascontiguousarray(Chain.of(item, made.grid_rate_hz).push(values))
+        rows += len(expected)
+        text += [bits(f"{item.stream.name}_samples", values), bits(f"{item.stream.name}_expected", expected)]
+    (folder / "samples.h").write_text("\n".join(text) + "\n")
+    objects = []
+    for source in (folder / filters.SOURCE, KERNELS / "et_filter.c"):
+        objects.append(folder / f"{source.stem}.o")
+        flags = [*CORE_FLAGS[target], *STRICT, "-O2", f"-I{folder}"]
+        run(["arm-none-eabi-gcc", *flags, "-c", source, "-o", objects[-1]])
+    assert emulate(link_image(folder, BOARD_MAIN, target, *objects), target) == (0, f"0 of {rows}")
