@@ -1,5 +1,12 @@
 #include "et_filter.h"
 
+/* A fused multiply-add rounds once where Python rounds twice, and compilers fuse by themselves unless they are told. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("fp-contract=off")
+#else
+#pragma STDC FP_CONTRACT OFF
+#endif
+
 void et_filter_sections(const et_section *sections, int32_t count, int32_t channels, float *state, int32_t *started,
                         float *row) {
     for (int32_t channel = 0; *started == 0 && channel < channels; ++channel) {

@@ -1,5 +1,5 @@
 /* The filter stages of toolkit/filtering/stages.py on one row of channels, in float32 and in the same order of
- * operations: equal to Python bit for bit when a multiplication and an addition are not fused (-ffp-contract=off). */
+ * operations: equal to Python bit for bit as long as a multiplication and an addition are not fused (et_filter.c sees to it). */
 #ifndef ET_FILTER_H
 #define ET_FILTER_H
 

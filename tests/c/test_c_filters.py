@@ -122,8 +122,15 @@ def bits(name: str, values: np.ndarray) -> str:
     return f"static const uint32_t {name}[][{values.shape[1]}] = {{{rows}}};"
 
 
-@pytest.mark.parametrize("target", BOARDS)
-def test_chain_equals_python_on_board(target: Target, tmp_path: Path) -> None:
+#: A project that adds the files to its own build, with GNU C, in which GCC fuses multiplications and additions by itself.
+OWN_BUILD = ("-std=gnu11", "-O3", "-ffp-contract=fast")
+
+
+@pytest.mark.parametrize(
+    ("target", "flags"),
+    [*((target, (*STRICT, "-O2")) for target in BOARDS), ("cortex-m4", OWN_BUILD), ("cortex-m55", OWN_BUILD)],
+)
+def test_chain_equals_python_on_board(target: Target, flags: tuple[str, ...], tmp_path: Path) -> None:
     """The cores' own float unit, and on M4 and M33 the compiler's double division."""
     require("arm-none-eabi-gcc", "qemu-system-arm", "make")
     made, samples = contract(148.148, 1259.26), 500
@@ -140,6 +147,7 @@ def test_chain_equals_python_on_board(target: Target, tmp_path: Path) -> None:
     objects = []
     for source in (folder / filters.SOURCE, KERNELS / "et_filter.c"):
         objects.append(folder / f"{source.stem}.o")
-        flags = [*CORE_FLAGS[target], *STRICT, "-O2", f"-I{folder}"]
-        run(["arm-none-eabi-gcc", *flags, "-c", source, "-o", objects[-1]])
+        run(
+            ["arm-none-eabi-gcc", *CORE_FLAGS[target], *flags, f"-I{folder}", "-c", source, "-o", objects[-1]]
+        )
     assert emulate(link_image(folder, BOARD_MAIN, target, *objects), target) == (0, f"0 of {rows}")
