@@ -16,6 +16,8 @@ from benchmarks.report import Report, Run
 from benchmarks.targets import Progress, require_known
 from benchmarks.validation_budgets import FIGURES, OF_IMAGE, Bounds, read_bounds
 from quantization.bundle import Bundle
+from quantization.c_emitter.bundle_files import FOLDER, source_files
+from quantization.c_emitter.emit import DEFAULT_PREFIX
 from quantization.integer_reference import Interpreter
 from quantization.tflite_file import read
 from toolkit.errors import BudgetError, InputError, UsageError
@@ -84,8 +86,8 @@ def validate(
     """Bench ``bundle`` on the targets ``on`` and hold its int8 rows against the ``budgets`` file.
 
     Whatever the file says, a device must give the integer reference's outputs bit for bit, pass its golden vectors, and the
-    bundle's golden vectors must be the reference's. ``out`` is a folder for evidence: on an emulated target two
-    runs write the same bytes. ``json`` is the verdict alone. Other arguments as for :func:`benchmarks.bench.bench`.
+    bundle's golden vectors must be the reference's; the C in the bundle must be what is generated for it here. ``out``
+    is a folder for evidence: on an emulated target two runs write the same bytes. ``json`` is the verdict alone. Other arguments as for :func:`benchmarks.bench.bench`.
 
     Raises BudgetError (exit code 1) that names what failed, after ``show`` was called and files were written;
     InputError for a budget file with an unknown key, OutputError at once if ``out`` cannot be written, and what bench raises.
@@ -113,7 +115,8 @@ def _evidence_folder(out: str | Path | None) -> AbstractContextManager[Path | No
 
 
 def _verdict(bundle: Bundle, on: tuple[str, ...], bounds: Bounds, report: Report) -> Verdict:
-    checks = [check for check in [golden_check(bundle)] if check is not None]
+    own = [golden_check(bundle), source_check(bundle)]
+    checks = [check for check in own if check is not None]
     missing: list[NotJudged] = []
     for target in on:
         found, without = judge_target(report, target, bounds)
@@ -182,3 +185,21 @@ def golden_check(bundle: Bundle) -> Check | None:
     outputs = interpreter.tensor_at(graph.outputs[0]).reshape(expected.shape)
     differing = int(np.count_nonzero((outputs != expected).any(axis=1)))
     return Check("bundle", "golden", "differing_outputs", float(differing), 0.0, "computed")
+
+
+def source_check(bundle: Bundle) -> Check | None:
+    """Files of the bundle's C that are not what its graphs give here; None for a bundle without C.
+
+    A device runs C that is generated from the graphs, so that what the bundle hands out is validated only if it is the same: it
+    is not after an edgetool of another version.
+    """
+    about = bundle.manifest.get("c")
+    if not about:
+        return None
+    golden = {item.stream.name: bundle.golden[item.stream.name] for item in bundle.contract.inputs}
+    options = (about["target"], about["prefer"], about.get("prefix", DEFAULT_PREFIX))
+    made, _ = source_files(bundle.graphs, bundle.contract, golden, *options)
+    names = {name for name in bundle.manifest["files"] if name.startswith(f"{FOLDER}/")} | set(made)
+    there = {name: bundle.path / name for name in names}
+    differing = sum(not path.is_file() or path.read_bytes() != made.get(name) for name, path in there.items())
+    return Check("bundle", FOLDER, "differing_sources", float(differing), 0.0, "computed")

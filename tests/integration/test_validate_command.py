@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks import device_data
-from benchmarks.validate import golden_check
+from benchmarks.validate import golden_check, source_check
 from quantization import golden
 from quantization.bundle import Bundle
 from quantization.convert import convert
@@ -148,6 +148,31 @@ def test_golden_vectors_that_are_not_the_references_fail(bundle: Path, tmp_path:
     (other / "manifest.json").write_text(json.dumps(manifest))
     check = golden_check(Bundle.load(other))
     assert check is not None and check.value == 2 and not check.passed
+
+
+def test_c_that_is_not_what_the_graphs_give_fails(tmp_path: Path) -> None:
+    """As after an edgetool of another version: a kernel that was otherwise, one that is gone and one that is new."""
+    out = tmp_path / "bundle"
+    convert(
+        "pretrained", DATA, out, engine="native", calibration_windows=20, target="cortex-m4", prefix="left"
+    )
+    check = source_check(Bundle.load(out))
+    assert check is not None and check.value == 0 and check.passed
+    manifest = json.loads((out / "manifest.json").read_text())
+    files = manifest["files"]
+    (out / "c/kernels/et_widen.c").rename(out / "c/kernels/et_older.h")
+    files["c/kernels/et_older.h"] = files.pop("c/kernels/et_widen.c")
+    content = (out / "c/left_model.c").read_bytes() + b"\n"
+    (out / "c/left_model.c").write_bytes(content)
+    files["c/left_model.c"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    check = source_check(Bundle.load(out))
+    assert check is not None and check.value == 3 and not check.passed
+    assert str(check) == "differing_sources of bundle c is 3, the bound is 0"
+
+
+def test_a_bundle_without_c_has_no_such_check(bundle: Path) -> None:
+    assert source_check(Bundle.load(bundle)) is None
 
 
 def test_a_folder_of_another_kind_is_refused_before_any_work(
