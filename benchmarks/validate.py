@@ -87,7 +87,8 @@ def validate(
 
     Whatever the file says, a device must give the integer reference's outputs bit for bit, pass its golden vectors, and the
     bundle's golden vectors must be the reference's; the C in the bundle must be what is generated for it here. ``out``
-    is a folder for evidence: on an emulated target two runs write the same bytes. ``json`` is the verdict alone. Other arguments as for :func:`benchmarks.bench.bench`.
+    is a folder for evidence: on an emulated target two runs write the same bytes. ``json`` is the verdict
+    alone. Other arguments as for :func:`benchmarks.bench.bench`.
 
     Raises BudgetError (exit code 1) that names what failed, after ``show`` was called and files were written;
     InputError for a budget file with an unknown key, OutputError at once if ``out`` cannot be written, and what bench raises.
