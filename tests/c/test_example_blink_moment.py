@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from toolkit.records import Recording
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "blink_moment"
 #: Of the lamp, as in blink_moment.c, in Nm/kg.
 ON, OFF = 0.3, 0.2
+WALK = "synthetic:people=1,seconds=4,tasks=level"
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +35,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return convert("pretrained", "synthetic:people=2", out, calibration_windows=20, target="c99")
 
 
-def sample_lines(recording: Recording) -> Iterator[str]:
-    """Samples of both streams in order of time, as board_host.c reads them."""
-    signals = recording.signals
-    waiting = [(time, name, row) for name in signals for row, time in enumerate(signals[name].times_s)]
-    for _, name, row in sorted(waiting, key=lambda item: (item[0], item[1])):
-        values = signals[name].samples[row].astype(np.float32)
-        yield f"{name} " + " ".join(f"{value:.9g}" for value in values.tolist())
+def sample_lines(source: str) -> list[str]:
+    """What the example's own script writes of a data source."""
+    return run([sys.executable, EXAMPLE / "samples.py", source]).splitlines()
 
 
 def tensor_format(graph: Any, name: str) -> TensorFormat:
@@ -89,8 +87,8 @@ def test_on_the_host_it_says_what_python_says(bundle: Bundle, tmp_path: Path) ->
     shutil.copytree(EXAMPLE, tmp_path / "example")
     shutil.copytree(bundle.path / "c", tmp_path / "example" / "c")
     run(["make", "-s", "-C", tmp_path / "example"])
-    recording = load("synthetic:people=1,seconds=4,tasks=level")[0]
-    (tmp_path / "samples").write_text("\n".join(sample_lines(recording)) + "\n")
+    recording = load(WALK)[0]
+    (tmp_path / "samples").write_text("\n".join(sample_lines(WALK)) + "\n")
     said = run(["sh", "-c", f"{tmp_path}/example/blink_moment < {tmp_path}/samples"]).splitlines()
     moments = python_moments(bundle, recording)[:, 0]
     assert len(said) == len(moments) > 300
@@ -106,8 +104,8 @@ def test_without_emg_there_is_no_step(bundle: Bundle, tmp_path: Path) -> None:
     shutil.copytree(EXAMPLE, tmp_path / "example")
     shutil.copytree(bundle.path / "c", tmp_path / "example" / "c")
     run(["make", "-s", "-C", tmp_path / "example"])
-    recording = load("synthetic:people=1,seconds=4,tasks=level")[0]
-    lines = list(sample_lines(recording))
+    recording = load(WALK)[0]
+    lines = sample_lines(WALK)
     early = lines[: len(lines) // 2]
     silent = [line for line in lines[len(lines) // 2 :] if line.startswith("imu")][:200]
     (tmp_path / "samples").write_text("\n".join([*early, *silent]) + "\n")
