@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from json import loads
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import click
 import numpy as np
@@ -61,7 +61,8 @@ class GapCost:
     ``cost``: engine name -> RMSE against the same engine's run without loss. ``error``: RMSE against the reference moments, and
     ``error_without_loss`` of the same rows. ``marked``: share of moments that rest on a gap (in the model's window). With
     ``invalidate`` those are not given out, and the RMSEs are of the others (None if there are none). ``wait_ms``: from a
-    row's own time to its moment's last byte, 99th percentile.
+    row's own time to its moment's last byte, 99th percentile. ``degraded``: share of moments that the daemon's rule, which lets
+    short gaps pass (docs/DAEMON.md), calls degraded.
     """
 
     pattern: Pattern
@@ -73,6 +74,7 @@ class GapCost:
     error: Mapping[str, float | None]
     error_without_loss: Mapping[str, float | None]
     wait_ms: float
+    degraded: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +88,11 @@ class _Played:
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """Moments by engine (rows, outputs), which rows are marked, when each came (s after its time), and the rows' times."""
+    """Moments by engine (rows, outputs), which rows are marked and degraded, when each came (s after its time), rows' times."""
 
     moments: dict[str, NDArray[np.float64]]
     marked: NDArray[np.bool_]
+    degraded: NDArray[np.bool_]
     wait_s: NDArray[np.float64]
     times_s: NDArray[np.float64]
 
@@ -199,9 +202,14 @@ def _run(
     engines: Mapping[str, Engine],
 ) -> _Run:
     """Items the daemon's way, through every engine at once."""
-    rules = Rules(gaps_invalid=policy == "invalidate", silence_ms=4000.0)
-    intake = Intake(contract, alignment=AlignmentSettings(policy), rules=rules)
-    estimators = {name: Estimator(contract, engine, rules, lambda: 0.0) for name, engine in engines.items()}
+    usual = Rules(silence_ms=4000.0)
+    every_gap = replace(usual, short_gap_ms=0.0, gap_share=0.0)
+    intake = Intake(contract, alignment=AlignmentSettings(policy), rules=usual)
+    estimators = {
+        name: Estimator(contract, engine, every_gap, lambda: 0.0) for name, engine in engines.items()
+    }
+    judge = Estimator(contract, cast(Engine, _NoEngine(contract)), usual, lambda: 0.0)
+    judged: list[Estimate] = []
     found: dict[str, list[Estimate]] = {name: [] for name in engines}
     shift_s = 0.0
     for item in items:
@@ -212,6 +220,7 @@ def _run(
         if batch is not None:
             for name, estimator in estimators.items():
                 found[name] += estimator.take(batch)
+            judged += judge.take(batch)
     aligner = intake.session.aligner
     assert intake.restarts == 1 and aligner is not None and aligner.epoch_s is not None
     first = next(iter(found.values()))
@@ -220,9 +229,24 @@ def _run(
     return _Run(
         {name: np.array([each.values for each in estimates]) for name, estimates in found.items()},
         np.array([_GAP in each.verdict.reasons for each in first]),
+        np.array([_GAP in each.verdict.reasons for each in judged]),
         wait_s,
         times_s + shift_s + contract.horizon_ms * 1e-3,
     )
+
+
+class _NoEngine:
+    """Stands for an engine where only the states count."""
+
+    def __init__(self, contract: SensorContract) -> None:
+        self.rows, self.has_stream = contract.window, True
+        self.channels = {item.stream.name: len(item.stream.channels) for item in contract.inputs}
+        self._moments: NDArray[np.float32] = np.zeros(len(contract.outputs), np.float32)
+
+    def step(self, _row: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        return self._moments
+
+    def reset(self) -> None: ...
 
 
 def _judge(
@@ -237,11 +261,12 @@ def _judge(
     pooled: dict[str, dict[str, list[NDArray[np.float64]]]] = {
         kind: {name: [] for name in engines} for kind in ("cost", "error", "clean")
     }
-    marked, waits = [], []
+    marked, degraded, waits = [], [], []
     for played, clean, lossy in runs:
         rows = min(len(clean.times_s), len(lossy.times_s))
         counts = clean.times_s[:rows] >= played.start_s
         marked.append(lossy.marked[:rows][counts])
+        degraded.append(lossy.degraded[:rows][counts])
         waits.append(lossy.wait_s[:rows][counts])
         given = counts.copy()
         if policy == "invalidate":
@@ -263,6 +288,7 @@ def _judge(
         rmse["error"],
         rmse["clean"],
         float(np.percentile(np.concatenate(waits), 99)) * 1e3,
+        float(np.mean(np.concatenate(degraded))),
     )
 
 

@@ -27,14 +27,15 @@ def table(costs: Sequence[GapCost]) -> str:
     engines = list(costs[0].cost)
     lines = [
         "RMSE against the same engine without loss, mNm/kg; increase of its RMSE against",
-        "the reference; share of moments marked; 99th percentile of the wait for a row.",
+        "the reference; share of moments with a gap in the window (marked) and of those",
+        "that the daemon calls degraded; 99th percentile of the wait for a row.",
         "invalidate gives out no marked moments: its figures are of the others.",
-        f"{'loss':<16}{'policy':<12}"
+        f"{'loss':<14}{'policy':<12}"
         + "".join(f"{_short(e):>9}{'':>8}" for e in engines)
-        + f"{'marked':>9}{'wait':>9}",
+        + f"{'marked':>7}{'degr.':>7}{'wait':>6}",
     ]
     for cost in costs:
-        line = f"{cost.pattern:<8}{cost.loss:>6.1%}  {cost.policy:<12}"
+        line = f"{cost.pattern:<7}{cost.loss:>6.1%} {cost.policy:<12}"
         for engine in engines:
             rmse = cost.cost[engine]
             line += (
@@ -42,7 +43,7 @@ def table(costs: Sequence[GapCost]) -> str:
                 if rmse is None
                 else f"{1e3 * rmse:>9.2f}{_percent(_increase(cost, engine)):>7} "
             )
-        lines.append(f"{line}{cost.marked:>9.1%}{cost.wait_ms:>6.0f} ms")
+        lines.append(f"{line}{cost.marked:>7.1%}{cost.degraded:>7.1%}{cost.wait_ms:>4.0f}ms")
     clean = ", ".join(f"{_short(e)} {1e3 * (costs[0].error_without_loss[e] or 0):.1f}" for e in engines)
     lines.append(f"RMSE against the reference without loss, mNm/kg: {clean}")
     return "\n".join(lines)

@@ -253,7 +253,9 @@ def test_disk_full_stops_the_recording_not_the_moments(
         await running.until(lambda: running.daemon.status().recording.trouble is None)  # type: ignore[union-attr]
         await asyncio.sleep(0.5)
 
-    _run(settings(GOOD, recording=RecordingSettings(tmp_path)), work)
+    running = _run(settings(GOOD, recording=RecordingSettings(tmp_path)), work)
+    (said,) = running.event("trouble")
+    assert said["who"] == "recording" and "No space left" in said["reason"]
     files = sorted(tmp_path.glob("*.etl"), key=lambda path: path.stat().st_mtime_ns)
     assert len(files) >= 2
     whole = RecordingReader.open(files[-1])
@@ -379,7 +381,10 @@ def test_broker_that_is_down_does_not_stop_moments() -> None:
             await running.until(lambda: len(running.moments) > count + 50)
             assert running.is_state(State.OK)
 
-        _run(settings(GOOD, sinks=(url,)), work)
+        running = _run(settings(GOOD, sinks=(url,)), work)
+    # The log says so, once.
+    (said,) = running.event("trouble")
+    assert said["level"] == "warning" and url in said["who"] and "cannot reach the broker" in said["reason"]
 
 
 def test_faulty_link_ends_in_balanced_books() -> None:

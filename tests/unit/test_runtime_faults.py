@@ -85,6 +85,21 @@ def test_short_loss_is_degraded_for_one_window() -> None:
     assert sum(watch.rows_in_gaps for *_, watch in bench.intake.streams()) > 20
 
 
+def test_a_short_gap_is_degraded_while_it_lasts() -> None:
+    """A packet of 20 ms: 2 samples of 100 Hz and one about it at either end, three rows of 50 Hz. Not 22, as if all counted."""
+
+    def found(short_gap_ms: float) -> list[Moment]:
+        faults = Faults(link_loss_s=3.0, link_loss_for_s=0.02)
+        bench = Bench([node(0, BOTH, faults)], rules=Rules(short_gap_ms=short_gap_ms))
+        moments = bench.until(6.0)
+        assert bench.intake.session.receiver.balance().gap > 0
+        return [m for m in moments if "gap" in m.reasons]
+
+    short = found(60.0)
+    assert len(short) == 3 and {m.state for m in short} == {State.DEGRADED}
+    assert len(found(40.0)) == len(found(0.0)) == 3 + WINDOW - 1
+
+
 def test_gap_policy_invalidate() -> None:
     bench = Bench(
         [node(0, BOTH, Faults(link_loss_s=3.0, link_loss_for_s=0.1))], rules=Rules(gaps_invalid=True)

@@ -27,6 +27,7 @@ from toolkit.runtime.publisher import Publisher
 from toolkit.runtime.recorder import Recorder
 from toolkit.runtime.states import Finding, FindingWindow, Rules, Verdict
 from toolkit.runtime.status import Histogram, Tally
+from toolkit.runtime.troubles import Troubles
 
 MS = 1_000_000
 
@@ -181,6 +182,35 @@ class TestHistogram:
         assert tally.snapshot().quantile_ms(0.99) == 3.2
 
 
+class TestTroubles:
+    def _said(self, looks: list[tuple[float, str | None]]) -> list[tuple[str, str]]:
+        text = io.StringIO()
+        troubles = Troubles(Journal("info", "json", text))
+        for now_s, words in looks:
+            troubles.look(now_s, {"sink": words, "other": None})
+        entries = [json.loads(line) for line in text.getvalue().splitlines()]
+        assert {entry["who"] for entry in entries} <= {"sink"}
+        return [(entry["event"], entry.get("reason", "")) for entry in entries]
+
+    def test_begin_and_end_are_said_once(self) -> None:
+        looks = [
+            (0.0, None),
+            *((t / 10, "down") for t in range(10, 600)),
+            *((t / 10, None) for t in range(600, 800)),
+        ]
+        assert self._said(looks) == [("trouble", "down"), ("trouble over", "")]
+
+    def test_flicker_is_one_trouble(self) -> None:
+        """A UDP sink to nobody is refused every other time."""
+        assert self._said([(t / 50, "refused" if t % 2 else None) for t in range(3000)]) == [
+            ("trouble", "refused")
+        ]
+
+    def test_other_words_are_said_but_not_too_often(self) -> None:
+        looks = [(float(t), "a" if t % 2 else "b") for t in range(30)]
+        assert [words for _, words in self._said(looks)] == ["b", "a", "b"]  # at 0, 11 and 22 s
+
+
 class TestVerdict:
     def test_worst_first_and_once(self) -> None:
         found = [(State.DEGRADED, "gap"), (State.INVALID, "off"), (State.DEGRADED, "gap")]
@@ -193,19 +223,58 @@ class TestVerdict:
         assert gap.and_also(State.DEGRADED, "flat") == Verdict(State.DEGRADED, ("gap", "flat"))
 
     def test_a_finding_leaves_with_its_row(self) -> None:
-        window = FindingWindow(4, Rules())
+        window = FindingWindow(4, Rules(), 10.0)
         for _ in range(4):
             last = window.push(0)
         assert last == Verdict(State.OK)
-        said = [window.push(int(Finding.GAP) if row == 0 else 0) for row in range(6)]
-        assert said == [Verdict(State.DEGRADED, ("gap",))] * 4 + [Verdict(State.OK)] * 2
+        said = [window.push(int(Finding.REBOOT) if row == 0 else 0) for row in range(6)]
+        assert said == [Verdict(State.DEGRADED, ("reboot",))] * 4 + [Verdict(State.OK)] * 2
+
+    def _after(self, window: FindingWindow, rows: str) -> str:
+        """``g``: a row in a gap, ``.``: none. What is said of each: ``d`` degraded, ``i`` invalid, ``o`` ok."""
+        for _ in range(20):
+            window.push(0)
+        said = [window.push(int(Finding.GAP) if row == "g" else 0) for row in rows]
+        assert {v.reasons for v in said} <= {(), ("gap",)}
+        return "".join(v.state.value[0] for v in said)
+
+    def test_a_short_gap_degrades_while_it_lasts_and_a_long_one_for_a_window(self) -> None:
+        # 40 ms at 100 Hz are 4 rows. The fifth row in a gap degrades until it has left the window of 20.
+        assert self._after(FindingWindow(20, Rules(), 10.0), "gggg" + 20 * ".") == "dddd" + 20 * "o"
+        assert (
+            self._after(FindingWindow(20, Rules(gap_share=1.0), 10.0), "ggggg" + 21 * ".") == 24 * "d" + "oo"
+        )
+        # Two short gaps are no long one.
+        assert self._after(FindingWindow(20, Rules(), 10.0), "gg.gg" + 21 * ".") == "ddodd" + 21 * "o"
+
+    def test_many_short_gaps_degrade(self) -> None:
+        # A fifth of 20 rows are 4; the fifth row degrades while five are in the window.
+        assert (
+            self._after(FindingWindow(20, Rules(), 10.0), "gg.gg.g" + 14 * "." + "...")
+            == "ddoddo" + 14 * "d" + "oooo"
+        )
+
+    def test_every_gap_counts_if_told_so(self) -> None:
+        rules = Rules(short_gap_ms=0.0)
+        assert self._after(FindingWindow(20, rules, 10.0), "g" + 20 * ".") == 20 * "d" + "o"
+        rules = Rules(gap_share=0.0)
+        assert self._after(FindingWindow(20, rules, 10.0), "g" + 20 * ".") == 20 * "d" + "o"
+        rules = Rules(gaps_invalid=True)
+        assert self._after(FindingWindow(20, rules, 10.0), "g" + 20 * ".") == 20 * "i" + "o"
+
+    def test_a_gap_does_not_outlive_a_reset(self) -> None:
+        window = FindingWindow(4, Rules(), 10.0)
+        for _ in range(8):
+            window.push(int(Finding.GAP))
+        window.reset()
+        assert [window.push(0).reasons for _ in range(5)] == [("warm-up",)] * 3 + [(), ()]
 
     def test_warm_up_is_a_window_less_one(self) -> None:
-        window = FindingWindow(4, Rules())
+        window = FindingWindow(4, Rules(), 10.0)
         assert [window.push(0).reasons for _ in range(5)] == [("warm-up",)] * 3 + [(), ()]
 
     def test_share_of_saturated_rows(self) -> None:
-        window = FindingWindow(10, Rules(saturated_share=0.2))
+        window = FindingWindow(10, Rules(saturated_share=0.2), 10.0)
         said = [window.push(int(Finding.SATURATED)) for _ in range(3)]
         assert [v.state for v in said] == [State.INVALID] * 3  # warm-up; then by share
         for _ in range(7):

@@ -32,6 +32,7 @@ from toolkit.runtime.sinks import open_sink
 from toolkit.runtime.source_keeper import SourceKeeper
 from toolkit.runtime.states import MISMATCH
 from toolkit.runtime.status import DaemonStatus
+from toolkit.runtime.troubles import Troubles
 
 if TYPE_CHECKING:
     from toolkit.runtime.server.app import DashboardServer
@@ -79,6 +80,8 @@ class Daemon:
         self._said: tuple[State, tuple[str, ...]] | None = None
         self._said_s = -float("inf")
         self._reloading: asyncio.Task[bool] | None = None
+        self._troubles = Troubles(self.journal)
+        self._dropped = 0
         self.server: DashboardServer | None = None
 
     async def run(self, seconds: float | None = None) -> None:
@@ -245,7 +248,6 @@ class Daemon:
             while self._foreign and self.worker.full:
                 await asyncio.sleep(0.001)
             if not self.worker.put(batch):
-                self.journal.warning("queue full", dropped=self.worker.dropped)
                 self.intake.realign()
             await asyncio.sleep(
                 0
@@ -311,7 +313,17 @@ class Daemon:
             if self.recorder is not None:
                 self.recorder.tick(time.monotonic_ns())
             self._tell()
+            self._troubles.look(time.monotonic(), self._found())
             await asyncio.sleep(_TICK_S)
+
+    def _found(self) -> dict[str, str | None]:
+        """What is in trouble beside the moments themselves, and what is not."""
+        found = {f"sink {place} {sink.name}": sink.trouble for place, sink in enumerate(self.sinks, 1)}
+        if self.recorder is not None:
+            found["recording"] = self.recorder.trouble
+        dropped, self._dropped = self.worker.dropped - self._dropped, self.worker.dropped
+        found["queue to the model"] = "full; batches are dropped" if dropped else None
+        return found
 
     @property
     def _trouble(self) -> tuple[State, str] | None:

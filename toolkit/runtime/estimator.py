@@ -212,7 +212,7 @@ class Estimator:
         self.rules = rules or Rules()
         self._clock = clock
         self._inputs = {item.stream.name: _Input(item, contract.grid_rate_hz) for item in contract.inputs}
-        self._window = FindingWindow(contract.window, self.rules)
+        self._window = FindingWindow(contract.window, self.rules, 1e3 / contract.grid_rate_hz)
         self.pace = Pace(1.0 / contract.grid_rate_hz, clock)
         #: Rows of the grid that decimation left out, and calls that the engine refused.
         self.decimated = 0

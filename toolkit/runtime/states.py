@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntFlag
@@ -52,7 +53,9 @@ class Rules:
     moments invalid, and the model starts anew when it is back. ``clock_ms``: the largest error bar of sample times.
     ``saturated_share``, ``not_finite_share``: of the rows in the model's window; more makes it invalid, any makes it degraded.
     ``flat_ms``: a channel with the same value for longer is flat. ``stale_hz``: how often the daemon says that nothing comes.
-    ``gaps_invalid``: rows that fill a gap make the moment invalid instead of degraded (alignment policy ``invalidate``).
+    ``short_gap_ms``, ``gap_share``: once it is over, a gap that was no longer leaves moments ok, as long as gaps fill no more
+    of the window; 0: every gap degrades. ``gaps_invalid``: any row that fills a gap makes the moment invalid (alignment policy
+    ``invalidate``).
     """
 
     stale_ms: float = 150.0
@@ -62,6 +65,8 @@ class Rules:
     not_finite_share: float = 0.2
     flat_ms: float = 1000.0
     stale_hz: float = 10.0
+    short_gap_ms: float = 40.0
+    gap_share: float = 0.2
     gaps_invalid: bool = False
 
     def __post_init__(self) -> None:
@@ -85,6 +90,8 @@ RULE_RANGES: dict[str, tuple[float, float]] = {
     "not_finite_share": (0.0, 1.0),
     "flat_ms": (50.0, 3_600_000.0),
     "stale_hz": (1.0, 100.0),
+    "short_gap_ms": (0.0, 1_000.0),
+    "gap_share": (0.0, 1.0),
 }
 
 
@@ -114,10 +121,16 @@ _FINE = Verdict(State.OK)
 
 
 class FindingWindow:
-    """Findings of the rows that the model's window holds, the last ``rows`` of the grid; all of them unknown at first."""
+    """Findings of the rows that the model's window holds, the last ``rows`` of the grid; all of them unknown at first.
 
-    def __init__(self, rows: int, rules: Rules) -> None:
+    ``period_ms`` of the grid: a gap is as long as the rows one after another that rest on it.
+    """
+
+    def __init__(self, rows: int, rules: Rules, period_ms: float) -> None:
         self._rules = rules
+        self._short_rows = math.floor(rules.short_gap_ms / period_ms + 1e-9)
+        #: Rows in gaps up to the newest one, and how many more pushes the window holds a row beyond a short gap.
+        self._gap_rows = self._long_gap = 0
         self._ring: NDArray[np.uint8] = np.zeros(rows, np.uint8)
         self._place = 0
         #: Rows since the last reset.
@@ -128,13 +141,15 @@ class FindingWindow:
     def reset(self) -> None:
         """A new stream: the window is empty."""
         self._ring[:] = 0
-        self._place = self.seen = self._clean = 0
+        self._place = self.seen = self._clean = self._gap_rows = self._long_gap = 0
 
     def push(self, findings: int) -> Verdict:
         """Take the findings of the next row; what they and those before it say of a moment made now."""
         self._ring[self._place] = findings
         self._place = (self._place + 1) % len(self._ring)
         self.seen += 1
+        self._gap_rows = self._gap_rows + 1 if findings & Finding.GAP else 0
+        self._long_gap = len(self._ring) if self._gap_rows > self._short_rows else max(self._long_gap - 1, 0)
         self._clean = 0 if findings else self._clean + 1
         if self._clean >= len(self._ring):
             return _FINE
@@ -146,15 +161,21 @@ class FindingWindow:
     def _judge(self) -> Iterable[tuple[State, str]]:
         together = int(np.bitwise_or.reduce(self._ring))
         for finding, word in WORDS.items():
-            if together & finding:
-                yield self._state(finding), word
+            if together & finding and (state := self._state(finding)) is not State.OK:
+                yield state, word
 
     def _state(self, finding: Finding) -> State:
         rules = self._rules
         if finding is Finding.SENSOR_OFF or (finding is Finding.GAP and rules.gaps_invalid):
             return State.INVALID
+        if finding is Finding.GAP:
+            # While a gap lasts nobody knows how long it will be.
+            bad = self._gap_rows or self._long_gap or self._share(finding) > rules.gap_share
+            return State.DEGRADED if bad else State.OK
         if finding in (Finding.SATURATED, Finding.NOT_FINITE):
-            share = np.count_nonzero(self._ring & finding) / len(self._ring)
             limit = rules.saturated_share if finding is Finding.SATURATED else rules.not_finite_share
-            return State.INVALID if share > limit else State.DEGRADED
+            return State.INVALID if self._share(finding) > limit else State.DEGRADED
         return State.DEGRADED
+
+    def _share(self, finding: Finding) -> float:
+        return np.count_nonzero(self._ring & finding) / len(self._ring)
