@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import socket
 import stat
+import subprocess
+import sys
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -74,14 +79,12 @@ def test_udp_to_an_unknown_host_is_trouble_not_an_error(monkeypatch: pytest.Monk
         sink = open_sink(f"udp://controller.invalid:{port}", OUTPUTS)
 
         async def given() -> None:
-            loop = asyncio.get_running_loop()
-
-            async def look_up(host: str, port: int, **_: object) -> object:
+            def look_up(host: str, port: int, **_: object) -> object:
                 if not known[0]:
                     raise socket.gaierror(-2, "Name or service not known")
                 return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", port))]
 
-            monkeypatch.setattr(loop, "getaddrinfo", look_up)
+            monkeypatch.setattr("socket.getaddrinfo", look_up)
             await sink.open()
             sink.publish(moment(0))
             assert sink.dropped == 1 and "cannot reach controller.invalid" in str(sink.trouble)
@@ -94,6 +97,66 @@ def test_udp_to_an_unknown_host_is_trouble_not_an_error(monkeypatch: pytest.Monk
             assert (sink.published, sink.dropped) == (1, 2)
 
         asyncio.run(given())
+
+
+def test_udp_a_name_server_that_does_not_answer_holds_up_neither_start_nor_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = threading.Event()
+    monkeypatch.setattr("toolkit.runtime.sinks.udp._OPEN_S", 0.05)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: answer.wait(60) and [])
+    sink = open_sink("udp://controller.lan:9000", OUTPUTS)
+    began = time.monotonic()
+    run_sink(sink, lambda s: s.publish(moment(0)))
+    assert time.monotonic() - began < 5 and (sink.published, sink.dropped) == (0, 1)
+    assert "looking for controller.lan" in str(sink.trouble)
+    answer.set()
+
+
+#: In a network of its own: the address that the socket sends from is taken away, and another given, as a new DHCP lease does.
+NEW_LEASE = """
+import asyncio, subprocess
+from tests.sink_fixtures import OUTPUTS, moment
+from toolkit.runtime.sinks import open_sink
+
+async def main():
+    sink = open_sink("udp://10.9.0.77:9000", OUTPUTS)
+    await sink.open()
+    sink.publish(moment(0))
+    assert (sink.published, sink.trouble) == (1, None), sink.trouble
+    subprocess.run("ip address flush dev d0; ip address add 10.9.0.2/24 dev d0", shell=True, check=True)
+    sink.publish(moment(1))
+    assert sink.dropped == 1 and "cannot send" in sink.trouble, sink.trouble
+    async with asyncio.timeout(10):
+        while sink.trouble is not None:
+            await asyncio.sleep(0.05)
+    sink.publish(moment(2))
+    assert (sink.published, sink.dropped) == (2, 1)
+    await sink.close()
+
+asyncio.run(main())
+"""
+
+
+def test_udp_goes_on_from_a_new_address() -> None:
+    network = (
+        "ip link set lo up && ip link add d0 type veth peer name d1 && ip address add 10.9.0.1/24 dev d0"
+    )
+    up = (
+        "ip link set d0 up && ip link set d1 up && ip neighbour add 10.9.0.77 lladdr 02:00:00:00:00:01 dev d0"
+    )
+    here = ["unshare", "--map-root-user", "--net", "sh", "-c"]
+    try:
+        can = subprocess.run([*here, f"{network} && {up}"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        can = False
+    if not can:
+        pytest.skip("no network of its own can be made here (unshare, ip)")
+    command = f"{network} && {up} && exec {shlex.quote(sys.executable)} -c {shlex.quote(NEW_LEASE)}"
+    done = subprocess.run(
+        [*here, command], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=60
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
