@@ -66,7 +66,8 @@ def compare(checkpoint: Checkpoint, calibration: Windows, test: Windows) -> Iter
     deviation = np.sqrt(np.mean(test.targets.var(axis=0)))
     for name, recipe in variants().items():
         graph = passes.apply(lower_window(checkpoint), recipe.passes)
-        observed = calibrate(graph, {stream: calibration.inputs[stream] for stream in STREAMS})
+        windows = {stream: calibration.inputs[stream] for stream in STREAMS}
+        observed = calibrate(graph, windows, method=recipe.calibration)
         integer = quantize(graph, observed, recipe)
         estimate = reference_moments(integer, inputs)
         rmse = np.sqrt(np.mean((estimate - test.targets) ** 2))

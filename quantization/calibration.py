@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization import float_interpreter
+from quantization import artefacts, float_interpreter
 from quantization.ir import Graph
 from quantization.recipe import Method
 from toolkit.errors import RecordingError
@@ -22,7 +22,7 @@ Values = NDArray[np.floating[Any]]
 
 #: Values of a tensor that are kept for percentile and MSE ranges: enough for the 99.99th percentile to be stable.
 _KEPT = 200_000
-#: A largest value this many times the 99.9th percentile is taken for an artefact, and min-max ranges are warned about.
+#: A value this many times its tensor's 99.9th percentile is taken for an artefact by mse ranges.
 _ARTEFACT = 6.0
 _SHRINKS = np.linspace(1.0, 0.4, 61)
 
@@ -53,9 +53,12 @@ class Calibration:
     warnings: tuple[str, ...]
 
 
-def calibrate(graph: Graph, inputs: Mapping[str, NDArray[np.float32]]) -> Calibration:
+def calibrate(
+    graph: Graph, inputs: Mapping[str, NDArray[np.float32]], *, method: Method = "minmax"
+) -> Calibration:
     """Run the float ``graph`` (a window graph) on ``inputs`` {stream: (N, T, C)} and note what every tensor holds.
 
+    ``method`` is what the ranges are for: all but min-max leave out windows with an artefact (:mod:`quantization.artefacts`).
     Raises RecordingError if an input or a computed tensor is not finite.
     """
     for name, rows in inputs.items():
@@ -66,6 +69,9 @@ def calibrate(graph: Graph, inputs: Mapping[str, NDArray[np.float32]]) -> Calibr
                 f"calibration data: stream {name!r}, window {window}, row {row}, channel {channel} is "
                 f"{rows[window, row, channel]}; values must be finite: cut or repair the recording there"
             )
+    found = artefacts.find(inputs)
+    if method != "minmax":
+        inputs = {name: rows[found.sound] for name, rows in inputs.items()}
     values = float_interpreter.run(graph, inputs)
     spreads = {}
     for name, each in values.items():
@@ -75,7 +81,7 @@ def calibrate(graph: Graph, inputs: Mapping[str, NDArray[np.float32]]) -> Calibr
             )
         flat = each.reshape(-1)
         spreads[name] = Spread(float(flat.min()), float(flat.max()), _evenly(flat))
-    return Calibration(spreads, _moments(graph, values), tuple(_warnings(inputs)))
+    return Calibration(spreads, _moments(graph, values), found.warnings)
 
 
 def _evenly(flat: Values) -> Values:
@@ -108,24 +114,6 @@ def _second_moment(x: Values) -> Values:
     extended = np.concatenate([x, np.ones((len(x), 1))], axis=1)
     result: Values = extended.T @ extended / len(extended)
     return result
-
-
-def _warnings(inputs: Mapping[str, NDArray[np.float32]]) -> list[str]:
-    warnings = []
-    for name, values in inputs.items():
-        flat = np.abs(values.reshape(-1, values.shape[-1]))
-        dead = [int(c) for c in np.flatnonzero(np.ptp(values.reshape(-1, values.shape[-1]), axis=0) == 0)]
-        if dead:
-            warnings.append(f"stream {name}: channel {', '.join(map(str, dead))} is constant in all windows")
-        peak, usual = flat.max(axis=0), np.percentile(flat, 99.9, axis=0)
-        for channel in np.flatnonzero(peak > _ARTEFACT * np.maximum(usual, 1e-6)):
-            if int(channel) not in dead:
-                warnings.append(
-                    f"stream {name}: channel {int(channel)} peaks at {peak[channel]:.1f}, "
-                    f"{peak[channel] / max(usual[channel], 1e-6):.0f} times its 99.9th percentile: an artefact would widen a "
-                    "min-max range; percentile and mse ranges survive it"
-                )
-    return warnings
 
 
 def int8_range(spread: Spread, method: Method, percentile: float, *, symmetric: bool) -> tuple[float, float]:

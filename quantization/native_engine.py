@@ -52,7 +52,8 @@ def build(
     files = [_file(kind, "float32", graph, None, ()) for kind, graph in floats.items()]
     if scheme == "float32":
         return files
-    observed = calibrate(floats["window"], {s: calibration.inputs[s] for s in STREAMS})
+    windows = {s: calibration.inputs[s] for s in STREAMS}
+    observed = calibrate(floats["window"], windows, method=chosen.calibration)
     integers = quantized(floats, observed, chosen)
     # Rings in the form that LiteRT runs fastest; a window graph has none.
     files += [

@@ -8,7 +8,7 @@ there stays a measurement.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization import execute, passes
-from quantization.calibration import calibrate
+from quantization.calibration import Calibration, calibrate
 from quantization.integer_reference.interpreter import Interpreter
 from quantization.ir import Graph
 from quantization.lowering import lower_window
@@ -74,9 +74,10 @@ def search(
         raise UsageError(f"--max-rmse-increase is {max_rmse_increase}; it must be a number of at least 0")
     if not len(validation):
         raise RecordingError("the validation part of the data has no window; searching a recipe needs some")
-    judge = _Judge(checkpoint, calibration, validation)
+    start = start or Recipe()
+    judge = _Judge(checkpoint, calibration, validation, start.passes)
     tried = []
-    for recipe in candidates(start or Recipe()):
+    for recipe in candidates(start):
         trial = Trial(recipe, judge.rmse_increase(recipe))
         tried.append(trial)
         if tell is not None:
@@ -107,23 +108,27 @@ def reference_moments(integer: Graph, inputs: Mapping[str, NDArray[np.float32]])
 
 
 class _Judge:
-    """What all candidates share: the float moments of the validation windows, and calibrations by passes."""
+    """What candidates share: the float graph, its moments of the validation windows, and calibrations."""
 
-    def __init__(self, checkpoint: Checkpoint, calibration: Windows, validation: Windows) -> None:
-        self._checkpoint = checkpoint
+    def __init__(
+        self, checkpoint: Checkpoint, calibration: Windows, validation: Windows, passes_used: Sequence[str]
+    ) -> None:
         self._validation = validation
         self._calibration = {stream: calibration.inputs[stream] for stream in STREAMS}
-        self._prepared: dict[tuple[str, ...], Any] = {}
+        self._graph = passes.apply(lower_window(checkpoint), passes_used)
+        #: By whether windows with an artefact are part of it.
+        self._prepared: dict[bool, Calibration] = {}
         moments = float_reference.window(checkpoint, {s: validation.inputs[s] for s in STREAMS})
         self._float_rmse = self._rmse(moments)
 
     def rmse_increase(self, recipe: Recipe) -> float:
         """Percent over the float model's RMSE."""
-        if recipe.passes not in self._prepared:
-            graph = passes.apply(lower_window(self._checkpoint), recipe.passes)
-            self._prepared[recipe.passes] = graph, calibrate(graph, self._calibration)
-        graph, observed = self._prepared[recipe.passes]
-        integer = quantize(graph, observed, recipe)
+        every_window = recipe.calibration == "minmax"
+        if every_window not in self._prepared:
+            self._prepared[every_window] = calibrate(
+                self._graph, self._calibration, method=recipe.calibration
+            )
+        integer = quantize(self._graph, self._prepared[every_window], recipe)
         moments = reference_moments(integer, {s: self._validation.inputs[s] for s in STREAMS})
         return 100.0 * (self._rmse(moments) / self._float_rmse - 1.0)
 

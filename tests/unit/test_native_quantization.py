@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from quantization import passes
+from quantization import artefacts, native_engine, passes
 from quantization.calibration import Spread, _evenly, calibrate, int8_affine, int8_range
 from quantization.lowering import lower_window
 from quantization.quantize import quantize
 from quantization.recipe import Recipe
+from quantization.tflite_file import read
 from quantization.weights import round_weights, symmetric_scale
-from tests.native_models import SMALL, features
+from tests.native_models import SMALL, features, windows
 from toolkit.errors import RecordingError, UsageError
 from toolkit.model.checkpoint import Checkpoint
 
@@ -171,6 +174,72 @@ def test_a_dead_channel_and_an_artefact_are_warned_about_and_survived() -> None:
         scale[method] = float(quantization.scale[0])
     assert scale["minmax"] > 30 * scale["percentile"]
     assert scale["minmax"] > 30 * scale["mse"]
+
+
+def filtered_artefact(size: float) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Windows of unit normal features, and which hold what a filter makes of one bad sample: it halves every row.
+
+    As of one recording with windows 2 rows apart, so that the same bad rows are in many windows.
+    """
+    inputs = features(SMALL, 200)
+    start = 2 * np.arange(200)[:, None] + np.arange(SMALL.window)[None]
+    decay = np.where(start >= 100, size * 0.5 ** np.maximum(start - 100.0, 0), 0.0)
+    inputs["imu"][:, :, 1] += decay.astype(np.float32)
+    return inputs, (np.abs(inputs["imu"][:, :, 1]) > 10).any(axis=1)
+
+
+@pytest.mark.parametrize("method", ["percentile", "mse"])
+def test_an_artefact_that_filter_and_overlap_have_smeared_leaves_the_range_of_clean_data(method: Any) -> None:
+    checkpoint = Checkpoint.random(SMALL, 3)
+    inputs, bad = filtered_artefact(1e5)
+    # Far beyond any percentile of 99.99: a single sample is in 2.6 % of this stream's values.
+    assert 10 < bad.sum() < 50
+
+    def input_scale(values: dict[str, np.ndarray]) -> tuple[float, tuple[str, ...]]:
+        files = native_engine.build(
+            checkpoint,
+            replace(windows(checkpoint, len(values["imu"])), inputs=values),
+            scheme="int8",
+            recipe=Recipe(calibration=method),
+        )
+        window = next(f for f in files if (f.graph, f.scheme) == ("window", "int8"))
+        quantization = read(window.content).tensor("imu").quantization
+        assert quantization is not None
+        return float(quantization.scale[0]), window.notes
+
+    scale, notes = input_scale(inputs)
+    clean, none = input_scale({stream: values[~bad] for stream, values in inputs.items()})
+    assert scale == clean
+    assert none == ()
+    assert notes == (
+        f"stream imu: channel 1 peaks at {inputs['imu'].max():.1f} training deviations, an artefact in {bad.sum()} of 200 "
+        "windows: percentile and mse ranges leave these windows out, a min-max range is widened by them",
+    )
+
+
+def test_what_most_windows_hold_is_no_artefact_to_leave_out() -> None:
+    inputs = features(SMALL, 20)
+    inputs["imu"][:11, 2, 1] = 400.0
+    found = artefacts.find(inputs)
+    assert found.sound.all()
+    assert len(found.warnings) == 1
+    assert "an artefact in 11 of 20 windows, too many to leave out" in found.warnings[0]
+
+
+def test_a_channel_that_mostly_rests_has_no_artefacts_and_one_in_another_unit_is_named() -> None:
+    inputs = features(SMALL, 50)
+    inputs["emg"][:, :, 1] = 0.0
+    inputs["emg"][:, 0, 1] = 7.0  # rests but for one row in a window
+    found = artefacts.find(inputs)
+    assert found.sound.all() and found.warnings == ()
+    inputs["imu"][:, :, 0] *= 1000.0
+    found = artefacts.find(inputs)
+    assert found.sound.all()
+    # The median magnitude of a unit normal is 0.67.
+    assert len(found.warnings) == 1
+    assert re.search(
+        r"imu: channel 0 peaks .* usually at 6\d\d\.\d training deviations: its unit", found.warnings[0]
+    )
 
 
 @pytest.mark.parametrize(
