@@ -6,7 +6,7 @@ float model is judged on the same rows, so that increase and error compare like 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,10 @@ STEPS = 700
 RECORDINGS = 4
 
 
+#: Input and output of a carried state, and its value after a reset.
+Carried = tuple[str, str, int]
+
+
 @dataclass(frozen=True, eq=False)
 class WindowData:
     """``rows`` of the evaluation; integer ``inputs`` (n, T, channels) of each stream, ``expected`` (n, outputs)."""
@@ -42,11 +46,12 @@ class StreamData:
     """Runs from reset: ``inputs`` and ``expected`` by run, (steps, channels) and (steps, outputs).
 
     ``recordings`` are those of the runs. ``rows`` are the evaluation's windows that end within them; ``place`` (n, 2) their
-    run and step.
+    run and step. ``names`` are the streams', ``carried`` the graph's state: input, output, value after a reset.
     """
 
+    names: tuple[str, ...]
+    carried: tuple[Carried, ...]
     recordings: tuple[int, ...]
-
     rows: NDArray[np.int64]
     place: NDArray[np.int64]
     inputs: tuple[tuple[NDArray[Any], ...], ...]
@@ -117,8 +122,9 @@ def _window_data(job: Job, graph: Graph) -> WindowData:
 
 def _stream_data(job: Job, file: GraphFile, graph: Graph) -> StreamData:
     assert file.state is not None
-    formats = _formats(graph, _streams(job))
-    output = _output(graph)
+    names = _streams(job)
+    carried = tuple((c["input"], c["output"], int(c["initial"])) for c in file.state["carried"])
+    formats, output = _formats(graph, names), _output(graph)
     inputs, expected, rows, places = [], [], [], []
     chosen = _recordings(job)
     for number, recording in enumerate(chosen):
@@ -128,11 +134,14 @@ def _stream_data(job: Job, file: GraphFile, graph: Graph) -> StreamData:
         steps = int(job.data.sequence_row[mine].max()) + 1
         samples = tuple(encode(sequence[form.name][:steps], form) for form in formats)
         inputs.append(samples)
-        expected.append(_reference_steps(graph, file.state["carried"], formats, samples))
+        steps_run = reference_steps(graph, carried, names, samples)
+        expected.append(np.stack([one.tensor_at(graph.outputs[0]).reshape(-1).copy() for one in steps_run]))
         rows.append(mine)
         places.append(np.stack([np.full(len(mine), number), job.data.sequence_row[mine]], axis=1))
     job.progress("reference steps", len(chosen), len(chosen))
     return StreamData(
+        names=names,
+        carried=carried,
         recordings=chosen,
         rows=np.concatenate(rows),
         place=np.concatenate(places),
@@ -151,27 +160,22 @@ def _recordings(job: Job) -> tuple[int, ...]:
     return tuple(int(early[place]) for place in places)
 
 
-def _reference_steps(
-    graph: Graph,
-    carried: Sequence[Any],
-    formats: Sequence[TensorFormat],
-    samples: Sequence[NDArray[Any]],
-) -> NDArray[Any]:
-    """Outputs (steps, outputs) of the integer reference from reset."""
+def reference_steps(
+    graph: Graph, carried: Sequence[Carried], names: Sequence[str], samples: Sequence[NDArray[Any]]
+) -> Iterator[Interpreter]:
+    """The integer reference from reset, after each step of ``samples`` (steps, channels) of the streams ``names``."""
     interpreter = Interpreter(graph)
     state = {
-        c["input"]: np.full(graph.tensor(c["input"]).shape, int(c["initial"]), graph.tensor(c["input"]).dtype)
-        for c in carried
+        before: np.full(graph.tensor(before).shape, start, graph.tensor(before).dtype)
+        for before, _, start in carried
     }
-    outputs = []
     for step in range(len(samples[0])):
         feed = dict(state)
-        for form, values in zip(formats, samples):
-            feed[form.name] = values[step].reshape(form.shape)
+        for name, values in zip(names, samples):
+            feed[name] = values[step].reshape(graph.tensor(name).shape)
         interpreter.run(feed)
-        state = {c["input"]: interpreter.tensor(c["output"]) for c in carried}
-        outputs.append(interpreter.tensor_at(graph.outputs[0]).reshape(-1).copy())
-    return np.stack(outputs)
+        state = {before: interpreter.tensor(after) for before, after, _ in carried}
+        yield interpreter
 
 
 def _streams(job: Job) -> tuple[str, ...]:

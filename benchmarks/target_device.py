@@ -11,18 +11,16 @@ from numpy.typing import NDArray
 
 from benchmarks.device_data import DeviceData, StreamData, device_data, int8_graphs, moments
 from benchmarks.engines import Size
+from benchmarks.first_difference import FORMATS
 from benchmarks.latency import Latency, summarise
 from benchmarks.report import Measured
 from benchmarks.targets import Job
 from firmware_bridge.firmware_build import Image
-from firmware_bridge.protocol_table import CounterKind, ValueFormat
+from firmware_bridge.protocol_table import CounterKind
 from firmware_bridge.target_link import Answer, TargetLink, counted, seconds
 from firmware_bridge.target_packets import Identity, StackUse
 from quantization.work import multiply_accumulates
 from toolkit.errors import LinkError
-
-#: How a graph's integers travel.
-FORMATS = {np.dtype(np.int8): ValueFormat.INT8, np.dtype(np.int16): ValueFormat.INT16}
 
 
 @dataclass(frozen=True)

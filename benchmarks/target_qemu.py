@@ -5,18 +5,16 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks.device_data import DeviceData, device_data
+from benchmarks.device_data import device_data
+from benchmarks.first_difference import first_tensor
 from benchmarks.report import Measured, Skipped
-from benchmarks.target_device import FORMATS, Board, judge_link, model_bytes
+from benchmarks.target_device import Board, judge_link, model_bytes
 from benchmarks.targets import Job
 from firmware_bridge.emulator import Emulator, require_emulator
 from firmware_bridge.firmware_build import BOARDS, Image, build, require_board, require_compiler
 from firmware_bridge.target_link import TargetLink, open_port
 from quantization.bundle import Bundle
 from quantization.c_emitter.bundle_files import source_files
-from quantization.integer_reference import Interpreter
 from toolkit.errors import UsageError
 
 #: A core's name stands for the board that is emulated for it.
@@ -67,8 +65,8 @@ def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
             rows = judge_link(job, board, link)
         for row in rows:
             first = row.figures["bit_exact"]["first"]
-            if first is not None and row.graph == "window":
-                first["tensor"] = first_tensor(device_data(job), image, Path(folder), first["window"])
+            if first is not None:
+                first["tensor"] = first_tensor(device_data(job), image, Path(folder) / "c", first)
         return rows, []
 
 
@@ -77,28 +75,6 @@ def _started(emulator: Emulator, link: TargetLink) -> None:
     if not link.await_start(_HEARD_S):
         emulator.reset()
         link.await_start(_START_S)
-
-
-def first_tensor(data: DeviceData, image: Image, folder: Path, window: int) -> str | None:
-    """Name of the first tensor, in the order of computation, that an image computes wrongly for one window.
-
-    A probing image of the same C keeps every tensor that is stored; they are compared with the integer reference's. None if
-    all that can be seen are right.
-    """
-    probing = build(folder / "c", image.board, folder / "probe.elf", probe=True)
-    place = int(np.flatnonzero(data.window.rows == window)[0])
-    inputs = [stream[place] for stream in data.window.inputs]
-    reference = Interpreter(data.window_graph)
-    reference.run([values[None] for values in inputs])
-    with Emulator(probing) as emulator, TargetLink(open_port(emulator.url), image.board.name) as link:
-        link.identify()
-        link.window(FORMATS[inputs[0].dtype], inputs)
-        for op in data.window_graph.ops:
-            expected = reference.tensor_at(op.outputs[0]).tobytes()
-            kept = link.tensor(op.outputs[0], len(expected))
-            if kept is not None and kept != expected:
-                return data.window_graph.tensors[op.outputs[0]].name
-    return None
 
 
 def board_name(target: str) -> str:

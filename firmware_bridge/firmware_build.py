@@ -119,7 +119,7 @@ def require_compiler() -> str:
 def build(c_folder: Path, board: Board, out: Path, *, probe: bool = False) -> Image:
     """Build the image of ``board`` around the C in ``c_folder`` into the file ``out`` (an ELF).
 
-    ``probe``: a debugging image that keeps every tensor of a window for the request ``tensor``; larger and slower.
+    ``probe``: a debugging image that keeps every tensor of the last inference for the request ``tensor``; larger and slower.
 
     InputError if the folder holds no generated C, or C for another core; MissingDependencyError without a compiler.
     """

@@ -158,7 +158,7 @@ class TargetLink:
         return StackUse.from_bytes(_reply(self._ask(Request(Operation.STACK, model=self._model))).body)
 
     def tensor(self, index: int, size: int) -> bytes | None:
-        """``size`` bytes of a tensor of the last window; None if the image does not keep it (only a probing one does)."""
+        """``size`` bytes of a tensor of the last inference; None if the image does not keep it (only a probing one does)."""
         parts = []
         for offset in range(0, size, MAX_TENSOR_BYTES):
             length = min(MAX_TENSOR_BYTES, size - offset)

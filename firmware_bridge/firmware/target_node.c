@@ -76,7 +76,7 @@ static struct {
 } reported;
 
 #ifdef EDGETOOL_PROBE
-/* Every tensor of the last window, as the model's source shows them, up to what fits. A debugging build. */
+/* Every tensor of the last inference, as the model's source shows them, up to what fits. A debugging build. */
 #ifndef PROBE_BYTES
 #define PROBE_BYTES 65536u
 #endif

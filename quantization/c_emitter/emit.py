@@ -227,7 +227,7 @@ def _entry_points(program: Program, public: str) -> str:
 
 
 _PROBE = """\
-/* Compiled with -DEDGETOOL_PROBE, every tensor of the window graph is shown as it is made; else nothing is. */
+/* Compiled with -DEDGETOOL_PROBE, every tensor is shown as it is made; else nothing is. */
 #ifdef EDGETOOL_PROBE
 void edgetool_probe(int32_t tensor, const void *values, uint32_t bytes);
 #define PROBE(tensor, values, bytes) edgetool_probe(tensor, values, bytes)

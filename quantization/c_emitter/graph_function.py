@@ -456,7 +456,7 @@ class GraphFunction:
         for place in self.order:
             lines = self._lower_op(self.graph.ops[place])
             self.lines += lines
-            if lines and not self.links:
+            if lines:
                 self.lines.append(self._probe(self.graph.ops[place].outputs[0]))
         for link in self.links:
             self._carry(link)

@@ -7,7 +7,7 @@ import random
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -21,6 +21,8 @@ from firmware_bridge.protocol_table import Operation
 from firmware_bridge.target_link import TargetLink
 from quantization.bundle import Bundle
 from quantization.convert import convert
+from quantization.ir import Graph
+from quantization.tflite_file import read
 from toolkit.cli import edgetool, main
 from toolkit.errors import ContractError, LinkError, MissingDependencyError, UsageError
 
@@ -104,28 +106,52 @@ def test_rows_beside_the_hosts(bundle: Path, tmp_path: Path) -> None:
     assert 'id="devices"' in page.read_text()
 
 
-def test_a_wrong_kernel_is_found_and_named(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A softmax that is off by one in the generated C: the row says so, with window, output and tensor."""
+def change_c(monkeypatch: pytest.MonkeyPatch, name: str, line: str, changed: str) -> None:
+    """Every image from now on is built with ``line`` of the generated file ``name`` as ``changed``."""
     plain = target_qemu.write_c
 
     def broken(loaded: Bundle, target: str, folder: Path, prefer: str | None = None) -> None:
         plain(loaded, target, folder, prefer)
-        kernel = next(folder.glob("c/kernels/et_softmax_s16.c"))
-        text = kernel.read_text()
-        line = "        y += depth;\n"
+        text = (folder / name).read_text()
         assert text.count(line) == 1
-        kernel.write_text(text.replace(line, "        y[0] = (int16_t)(y[0] ^ 64);\n" + line))
+        (folder / name).write_text(text.replace(line, changed))
 
     monkeypatch.setattr(target_qemu, "write_c", broken)
+
+
+def graph_of(bundle: Path, kind: Literal["window", "stream"]) -> Graph:
+    return read(Bundle.load(bundle).graph(kind, "int8").content)
+
+
+def test_a_wrong_kernel_is_found_and_named(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A softmax that is off in the generated C: both rows say so, with window or step, output and tensor."""
+    line = "        y += depth;\n"
+    wrong = "        y[0] = (int16_t)(y[0] ^ 64);\n" + line
+    change_c(monkeypatch, "c/kernels/et_softmax_s16.c", line, wrong)
     report = bench(bundle, on=["qemu:cortex-m4"], windows=300)
-    window = next(run.measured for run in report.devices if run.measured.graph == "window")
-    exact = window.figures["bit_exact"]
-    assert exact["differing"] > 0 and window.figures["self_test"] == "failed"
-    graph = device_data.read(
-        next(g.content for g in Bundle.load(bundle).graphs if g.file.endswith("window.int8.tflite"))
-    )
-    softmax = [graph.tensors[op.outputs[0]].name for op in graph.ops if op.kind == "SOFTMAX"]
-    assert exact["first"]["tensor"] == softmax[0]
+    for run, kind in zip(report.devices, ("window", "stream"), strict=True):
+        exact = run.measured.figures["bit_exact"]
+        assert exact["differing"] > 0 and run.measured.figures["self_test"] == "failed"
+        graph = graph_of(bundle, kind)
+        softmax = [graph.tensors[op.outputs[0]].name for op in graph.ops if op.kind == "SOFTMAX"]
+        assert exact["first"]["tensor"] == softmax[0]
+        assert ("window" in exact["first"]) == (kind == "window")
+
+
+def test_a_memory_that_is_a_row_too_short_is_found_in_the_step_that_needs_it(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows are right, and so are 63 steps; the 64th has no place for its row."""
+    change_c(monkeypatch, "c/edgetool_model.c", "place == 63 ? 0", "place == 62 ? 0")
+    report = bench(bundle, on=["qemu:cortex-m55"], windows=60)
+    window, stream = (run.measured.figures["bit_exact"] for run in report.devices)
+    assert window["differing"] == 0 and window["first"] is None
+    assert stream["differing"] > 0 and stream["first"]["step"] == 63
+    graph = graph_of(bundle, "stream")
+    # The first tensor over the memory that is computed: which of its rows hold a sample.
+    ages = [op.outputs[0] for op in graph.ops if op.kind == "CONCATENATION"]
+    known = {graph.tensors[index].name: graph.tensors[index].shape for index in ages}
+    assert known[stream["first"]["tensor"]] == (1, 64, 1)
 
 
 class FaultyPort:
