@@ -6,6 +6,7 @@ the same engine here. Times are measured there; of an emulation none are given, 
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,24 +83,23 @@ def place_of(target: str, job: Job) -> Place:
     """UsageError for a URL that is not one, MissingDependencyError where nothing can be emulated."""
     if target == EMULATED:
         return _emulated(job)
-    parts = urllib.parse.urlsplit(target)
-    options = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
+    unknown = UsageError(
+        f"target {target!r} is not known; allowed: ssh://USER@HOST, ssh://USER@HOST:PORT, with ?python=PATH"
+    )
     try:
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    # A host that began with a dash would be an option of ssh.
-    if (
-        not host
-        or host.startswith("-")
-        or parts.password
-        or parts.path.strip("/")
-        or set(options) - {"python"}
-    ):
-        raise UsageError(
-            f"target {target!r} is not known; allowed: ssh://USER@HOST, ssh://USER@HOST:PORT, with ?python=PATH"
-        )
-    to = f"{parts.username}@{host}" if parts.username else host
+        parts = urllib.parse.urlsplit(target)
+        user, host, port = parts.username, parts.hostname, parts.port
+    except ValueError:  # half a bracket, or a port that is no number
+        raise unknown from None
+    options = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
+    # A name that began with a dash would be an option of ssh, and a config of the user's may hand names to a shell.
+    names = [host or "", *([] if user is None else [user])]
+    good = all(re.fullmatch(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]*", name) for name in names)
+    if not good or parts.password is not None or parts.path.strip("/") or parts.fragment:
+        raise unknown
+    if set(options) - {"python"} or not options.get("python", "python3"):
+        raise unknown
+    to = f"{user}@{host}" if user else str(host)
     more = ["-p", str(port)] if port is not None else []
     quiet = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15"]
     return Place(["ssh", *quiet, *more, "--", to, remote_shell(options.get("python"))], "measured")

@@ -53,11 +53,15 @@ class SourceUrl:
     def parse(cls, text: str) -> SourceUrl:
         """Split ``text``; UsageError if it is no URL or names an option twice. The address keeps its slashes."""
         scheme, separator, rest = text.partition("://")
+        unfit = UsageError(
+            f"source {text!r} is no source URL; it must look like replay://session.etl or serial:///dev/ttyUSB0?baud=921600"
+        )
         if not separator or not scheme.isidentifier() or not rest:
-            raise UsageError(
-                f"source {text!r} is no source URL; it must look like replay://session.etl or serial:///dev/ttyUSB0?baud=921600"
-            )
-        parts = urlsplit("x://" + rest)
+            raise unfit
+        try:
+            parts = urlsplit("x://" + rest)
+        except ValueError:  # half a bracket
+            raise unfit from None
         address = unquote(parts.netloc + parts.path)
         options: dict[str, str] = {}
         for key, value in parse_qsl(parts.query, keep_blank_values=True):

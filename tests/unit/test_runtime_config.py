@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -109,8 +110,15 @@ def test_the_least_config(tmp_path: Path) -> None:
         ('from = ["foot/imu", "shank/imu"]', "from = []", 10, "it must be a list of at least one text"),
         ('from = ["foot/imu", "shank/imu"]\n', "", 9, "[inputs.imu] lacks 'from'"),
         ('folder = "rec"', 'folder = "rec"\nprefix = "a/b"', 33, "it must be no path"),
-        ('place = "lab"', "place = 1", 38, "labels must be a table of texts"),
+        ('place = "lab"', "place = 1", 39, "labels.place is 1; labels must be texts"),
         ("[log]", "[log", 34, "not TOML"),
+        ('bundle = "b"', 'bundle = "b\\u0000c"', 2, "must not hold the character NUL"),
+        ('bundle = "b"', 'bundle = "~no-such-user/b"', 2, "the home of a user that is not known"),
+        ('"replay://x.etl?speed=max"', '"sim://synthetic"', 6, "'sim://synthetic' is there twice; name each once"),
+        ('from = ["foot/imu", "shank/imu"]', 'from = ["foot/imu", "foot/imu"]', 10, "'foot/imu' is there twice"),
+        ('urls = ["sim://synthetic",', 'urls = ["sim://[::1",', 6, "is no source URL"),
+        ("port = 0", f"port = {'9' * 5000}", 1, "a number of thousands of digits"),
+        ('place = "lab"', f"place = {'[' * 2000}{']' * 2000}", 1, "brackets in hundreds of brackets"),
         ('form = "json"', 'form = "json"\nform = "json"', 37, "not TOML"),
         ('[sources]\nurls = ["sim://synthetic",\n        "replay://x.etl?speed=max"]\n', "", 1, "section [sources] is missing"),
     ],
@@ -124,6 +132,15 @@ def test_mistakes_have_a_line(tmp_path: Path, old: str, new: str, line: int, wor
     assert text.startswith(f"{path}:{line}: "), text
     assert words in text
     assert "\n" not in text
+
+
+def test_a_sink_that_is_there_twice(tmp_path: Path) -> None:
+    sink = '[[sinks]]\nurl = "unix:///run/moments.sock"\n'
+    path = _write(tmp_path, f'[model]\nbundle = "b"\n[sources]\nurls = ["sim://synthetic"]\n{sink}{sink}')
+    with pytest.raises(
+        InputError, match=r":7: sink 'unix:///run/moments.sock' is there twice; name each once"
+    ):
+        read_config(path)
 
 
 def test_files_that_are_no_config(tmp_path: Path) -> None:
@@ -153,3 +170,28 @@ def test_lines_of_what_toml_allows() -> None:
     assert lines.of(("list", 1, "k")) == 14
     assert lines.of(("list", 1, "absent")) == 13
     assert lines.of(()) == 1
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "# it's '''",
+        '# """',
+        "a = \"'''\"",
+        'a = \'"""\'',
+        'a = "\\\\"',
+        "a = \"\\\"\" # '''",
+        'a = """one line""" # "',
+        "a = ''",
+    ],
+)
+def test_quotes_in_comments_and_texts_open_nothing(before: str) -> None:
+    text = f"{before}\n[t]\nk = 1\n"
+    tomllib.loads(text)
+    assert Lines(text).of(("t", "k")) == 3
+
+
+def test_an_escaped_quote_does_not_end_a_long_text() -> None:
+    text = 'a = """\n\\"""\n[no]\n"""\n[t]\nk = 1\n'
+    assert tomllib.loads(text)["t"] == {"k": 1}
+    assert Lines(text).of(("t", "k")) == 6 and Lines(text).of(("no",)) == 1

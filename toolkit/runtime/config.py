@@ -43,27 +43,33 @@ class Key:
     choices: tuple[str, ...] = ()
     needed: bool = False
 
+    @property
+    def range(self) -> str:
+        """The allowed numbers, without powers of ten."""
+        return f"{self.low:.10g} to {self.high:.10g}"
+
     def trouble(self, value: Any) -> str | None:
         """What is wrong with ``value``, None if nothing is."""
         if self.kind == "number":
             if isinstance(value, bool) or not isinstance(value, int | float):
-                return f"it must be a number from {self.low:g} to {self.high:g}"
-            return (
-                None if self.low <= value <= self.high else f"it must be from {self.low:g} to {self.high:g}"
-            )
+                return f"it must be a number from {self.range}"
+            return None if self.low <= value <= self.high else f"it must be from {self.range}"
         if self.kind == "integer":
             if isinstance(value, bool) or not isinstance(value, int):
-                return f"it must be a whole number from {self.low:g} to {self.high:g}"
-            return (
-                None if self.low <= value <= self.high else f"it must be from {self.low:g} to {self.high:g}"
-            )
+                return f"it must be a whole number from {self.range}"
+            return None if self.low <= value <= self.high else f"it must be from {self.range}"
         if self.kind == "true or false":
             return None if isinstance(value, bool) else "it must be true or false"
         if self.kind == "texts":
             good = isinstance(value, list) and value and all(isinstance(v, str) and v for v in value)
-            return None if good else 'it must be a list of at least one text, such as ["foot/imu"]'
+            if not good:
+                return 'it must be a list of at least one text, such as ["foot/imu"]'
+            twice = next((v for place, v in enumerate(value) if v in value[:place]), None)
+            return f"{twice!r} is there twice; name each once" if twice is not None else None
         if not isinstance(value, str) or not value:
             return "it must be a text"
+        if "\0" in value:
+            return "it must not hold the character NUL"
         if self.choices and value not in self.choices:
             return f"allowed: {', '.join(self.choices)}"
         return None
@@ -110,6 +116,10 @@ class _Reader:
             what = str(error)[: found.start()] if found is not None else str(error)
             line = found[1] if found is not None else str(len(text.splitlines()))
             raise InputError(f"{path}:{line}: not TOML: {what}; mend it there") from None
+        except (ValueError, RecursionError):  # tomllib's own limits, without a place
+            raise InputError(
+                f"{path}:1: a number of thousands of digits, or brackets in hundreds of brackets; write less"
+            ) from None
         self._lines = Lines(text)
 
     def wrong(self, where: tuple[str | int, ...], what: str) -> InputError:
@@ -139,9 +149,14 @@ class _Reader:
         except EdgetoolError as error:
             raise self.wrong(where, str(error)) from None
 
-    def place(self, text: str) -> Path:
+    def place(self, where: tuple[str | int, ...], text: str) -> Path:
         """A path in the config is relative to its folder."""
-        return self.path.parent / Path(text).expanduser()
+        try:
+            return self.path.parent / Path(text).expanduser()
+        except RuntimeError:
+            raise self.wrong(
+                where, f"{text!r} begins with the home of a user that is not known; write the path in full"
+            ) from None
 
 
 def read_config(path: str | Path) -> Settings:
@@ -184,7 +199,7 @@ def _settings(reader: _Reader) -> Settings:
     )
     return Settings(
         model=ModelSettings(
-            reader.place(model["bundle"]),
+            reader.place(("model", "bundle"), model["bundle"]),
             model.get("engine", DEFAULT_ENGINE),
             model.get("scheme", "int8"),
             model.get("watch", False),
@@ -222,6 +237,10 @@ def _sinks(reader: _Reader) -> tuple[Mapping[str, Any], ...]:
             raise reader.wrong(
                 ("sinks", place), 'a sink must be a table with a key url: [[sinks]] url = "ndjson:-"'
             )
+        if any(isinstance(value, str) and "\0" in value for value in sink.values()):
+            raise reader.wrong(("sinks", place), "a sink's texts must not hold the character NUL")
+        if sink in sinks[:place]:
+            raise reader.wrong(("sinks", place), f"sink {sink.get('url')!r} is there twice; name each once")
         reader.checked(("sinks", place), partial(open_sink, sink, [Channel("moment", "Nm/kg")]))
     return tuple(sinks)
 
@@ -233,7 +252,7 @@ def _server(reader: _Reader, table: Mapping[str, Any]) -> ServerSettings | None:
     settings = ServerSettings(
         table.get("host", "127.0.0.1"),
         table.get("port", 8765),
-        None if token_file is None else reader.place(token_file),
+        None if token_file is None else reader.place(("server", "token_file"), token_file),
     )
     reader.checked(("server", "host" if token_file is None else "token_file"), partial(Access.of, settings))
     return settings
@@ -247,11 +266,16 @@ def _recording(reader: _Reader, table: Mapping[str, Any]) -> RecordingSettings |
         raise reader.wrong(
             ("recording", "prefix"), f"recording.prefix is {prefix!r}; it must be no path: use folder"
         )
-    return RecordingSettings(reader.place(table["folder"]), prefix)
+    return RecordingSettings(reader.place(("recording", "folder"), table["folder"]), prefix)
 
 
 def _labels(reader: _Reader) -> dict[str, str]:
     labels = reader.values.get("labels", {})
-    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+    if not isinstance(labels, dict):
         raise reader.wrong(("labels",), 'labels must be a table of texts, such as place = "lab 2"')
+    for name, value in labels.items():
+        if not isinstance(value, str):
+            raise reader.wrong(
+                ("labels", name), f'labels.{name} is {value!r}; labels must be texts, such as place = "lab 2"'
+            )
     return dict(labels)

@@ -50,15 +50,23 @@ def _parts(text: str) -> Path:
 
 
 def _open_quote(line: str, quote: str) -> str:
-    """The triple quote that is open at the end of ``line``, if ``quote`` was at its beginning."""
+    """The triple quote that is open at the end of ``line``, if ``quote`` was at its beginning. Comments and texts of one line
+    may hold quotes of any kind."""
     at = 0
-    while True:
+    while at < len(line):
         if quote:
-            end = line.find(quote, at)
-            if end < 0:
-                return quote
-            at, quote = end + 3, ""
-        begins = [(line.find(mark, at), mark) for mark in ('"""', "'''") if line.find(mark, at) >= 0]
-        if not begins:
+            if line[at] == "\\" and quote[0] == '"':
+                at += 2
+            elif line.startswith(quote, at):
+                at, quote = at + len(quote), ""
+            else:
+                at += 1
+        elif line[at] == "#":
             return ""
-        at, quote = min(begins)[0] + 3, min(begins)[1]
+        elif line[at] in "\"'":
+            triple = line[at] * 3
+            quote = triple if line.startswith(triple, at) else line[at]
+            at += len(quote)
+        else:
+            at += 1
+    return quote
