@@ -1,12 +1,14 @@
 """``tflm/`` of a bundle: the array is the file, the operators are the graph's, the arena is enough and not by chance.
 
-``main.cc`` and the resolver need TensorFlow Lite Micro's headers, which no package that the tests may install holds: they
-are not compiled here. What is checked of them is that TFLM's library has a registration for every operator they name.
+``main.cc`` and the resolver need TensorFlow Lite Micro's headers, which no package that the tests may install holds. Here they
+are compiled against a stand-in with the declarations that they use, as read in TFLM's source, which shows that the C++ is sound
+and what the program does; and TFLM's library is asked for a registration of every operator they name.
 """
 
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from quantization.engines import GraphFile
 from quantization.execute import has_tflm, run_tflm
 from quantization.metadata import load_model
 from quantization.operations_count import operator_name
+from quantization.tflite_file import SUPPORTED_OPS
 from toolkit.errors import ModelFileError
 
 needs_tflm = pytest.mark.skipif(
@@ -105,6 +108,105 @@ def test_tflm_has_a_registration_for_every_operator(
     library = next(Path(tflite_micro.__file__).parent.rglob("_runtime*.so")).read_bytes()
     for operator in emitted[3]["operators"]:
         assert f"Register_{operator}".encode() in library, operator
+
+
+#: Declarations as in micro_mutable_op_resolver.h, micro_interpreter.h, micro_log.h and schema_generated.h; behind them a
+#: graph that gives the golden outputs (xor WRONG) for the golden inputs, after a Reset, with enough arena and every operator
+#: registered once.
+STAND_IN = """
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+enum TfLiteStatus { kTfLiteOk = 0, kTfLiteError = 1 };
+struct TfLiteTensor { union { char* raw; int8_t* int8; } data; size_t bytes; };
+#define MicroPrintf(...) (std::printf(__VA_ARGS__), std::printf("\\n"))
+namespace tflite {
+struct Model { const void* content; };
+inline const Model* GetModel(const void* buffer) { static Model model; model.content = buffer; return &model; }
+OPEN
+class MicroOpResolver { public: virtual ~MicroOpResolver() {} unsigned int registered = 0; };
+template <unsigned int tOpCount>
+class MicroMutableOpResolver : public MicroOpResolver {
+ public:
+METHODS
+ private:
+  TfLiteStatus Add(bool& there) {
+    if (there || registered == tOpCount) return kTfLiteError;
+    there = true;
+    ++registered;
+    return kTfLiteOk;
+  }
+};
+class MicroInterpreter {
+ public:
+  MicroInterpreter(const Model* model, const MicroOpResolver& resolver, uint8_t* arena, size_t arena_size)
+      : ready_(model->content && resolver.registered == OPERATORS && arena && arena_size >= LEAST) {}
+  TfLiteStatus AllocateTensors() { return ready_ ? kTfLiteOk : kTfLiteError; }
+  size_t arena_used_bytes() const { return LEAST; }
+  TfLiteStatus Reset() { reset_ = true; return kTfLiteOk; }
+  TfLiteTensor* input(size_t index) { return &inputs_[index]; }
+  TfLiteTensor* output(size_t) { return &output_; }
+  TfLiteStatus Invoke() {
+    if (!reset_ || std::memcmp(imu_, edgetool_tflm_golden_imu, sizeof imu_) != 0 ||
+        std::memcmp(emg_, edgetool_tflm_golden_emg, sizeof emg_) != 0) return kTfLiteError;
+    std::memcpy(moments_, edgetool_tflm_golden_moments, sizeof moments_);
+    moments_[0] = static_cast<char>(moments_[0] ^ WRONG);
+    return kTfLiteOk;
+  }
+
+ private:
+  bool ready_, reset_ = false;
+  char imu_[sizeof edgetool_tflm_golden_imu], emg_[sizeof edgetool_tflm_golden_emg];
+  char moments_[sizeof edgetool_tflm_golden_moments];
+  TfLiteTensor inputs_[2] = {{{imu_}, sizeof imu_}, {{emg_}, sizeof emg_}}, output_ = {{moments_}, sizeof moments_};
+};
+CLOSE
+}  // namespace tflite
+"""
+HEADERS = (
+    "micro/micro_mutable_op_resolver.h",
+    "micro/micro_interpreter.h",
+    "micro/micro_log.h",
+    "schema/schema_generated.h",
+)
+
+
+@needs_tflm
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+@pytest.mark.parametrize(("inner", "wrong"), [(False, 0), (True, 0), (False, 1)])
+def test_the_example_registers_resets_runs_and_compares(
+    emitted: tuple[GraphFile, Any, dict[str, str], dict[str, Any]],
+    compiler: str,
+    inner: bool,
+    wrong: int,
+    tmp_path: Path,
+) -> None:
+    """In ``tflite`` or, as newer releases have it, ``tflite::micro``."""
+    require(compiler)
+    _, _, files, about = emitted
+    for name, text in files.items():
+        (tmp_path / Path(name).name).write_text(text)
+    methods = [
+        f"  TfLiteStatus {tflm_emitter.resolver_method(name)}() {{ static bool there; return Add(there); }}"
+        for name in SUPPORTED_OPS
+    ]
+    text = STAND_IN.replace("METHODS", "\n".join(methods))
+    text = text.replace("OPEN", "namespace micro {" * inner).replace("CLOSE", "}" * inner)
+    for name in HEADERS:
+        path = tmp_path / "tensorflow" / "lite" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('#pragma once\n#include "edgetool_tflm_golden.h"\n#include "stand_in.h"\n')
+    (tmp_path / "stand_in.h").write_text(text)
+    facts = {"OPERATORS": len(about["operators"]), "LEAST": about["arena_least_bytes"], "WRONG": wrong}
+    options = ["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{tmp_path}"]
+    options += [f"-D{name}={value}" for name, value in facts.items()]
+    run([compiler, *options, *sorted(tmp_path.glob("*.cc")), "-o", tmp_path / "example"])
+    done = subprocess.run([tmp_path / "example"], capture_output=True, text=True)
+    last = "golden window: DIFFERS" if wrong else "golden window: equal"
+    assert done.stdout.splitlines() == [f"arena: {about['arena_least_bytes']} bytes used", last]
+    assert done.returncode == wrong
 
 
 @needs_tflm
