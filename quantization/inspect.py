@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from quantization.bundle import Bundle
-from quantization.metadata import CONTRACT_ENTRY, FILE_IDENTIFIER, get_entry, load_model, parse_contract
+from quantization.metadata import CONTRACT_ENTRY, get_entry, load_model, parse_contract
 from quantization.operations_count import Shape, multiply_accumulates, operator_name
+from quantization.tflite_limits import FILE_IDENTIFIER
 from toolkit.errors import InputError
 from toolkit.model import resolve_checkpoint
 from toolkit.model.checkpoint import Checkpoint

@@ -15,13 +15,11 @@ import flatbuffers
 import numpy as np
 from numpy.typing import NDArray
 
+from quantization.tflite_limits import FILE_IDENTIFIER, MAX_BYTES, require_modest
 from toolkit.errors import ContractError, ModelFileError
 from toolkit.records import SensorContract
 
 CONTRACT_ENTRY = "edgetool.contract"
-FILE_IDENTIFIER = b"TFL3"
-#: Far above any model for a small device; keeps a hostile file from filling the memory.
-MAX_BYTES = 1 << 28
 #: The schema's ``force_align: 16`` on buffer data, which the generated Python code does not honour.
 BUFFER_ALIGNMENT = 16
 
@@ -50,6 +48,7 @@ def load_model(content: bytes, where: str = "model") -> Any:
             f"{where} is not a .tflite: bytes 4 to 7 are {content[4:8]!r} and must be b'TFL3'; give a .tflite file"
         )
     try:
+        require_modest(content)
         model = schema.ModelT.InitFromPackedBuf(content, 0)
     except Exception as error:  # the generated code raises whatever a bad offset leads to
         raise ModelFileError(

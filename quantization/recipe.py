@@ -35,6 +35,14 @@ class Recipe:
     weight_rounding: Literal["nearest", "compensated"] = "compensated"
 
     def __post_init__(self) -> None:
+        for name in ("wide", "passes"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
+                raise UsageError(f"recipe entry {name} is {value!r}; it must be a list of names")
+        for name in ("percentile", "headroom"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise UsageError(f"recipe entry {name} is {value!r}; it must be a number")
         if self.calibration not in get_args(Method):
             raise UsageError(
                 f"calibration {self.calibration!r} is not known; allowed: {', '.join(get_args(Method))}"

@@ -14,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.ir import Graph, Op, Quantization, Tensor
+from quantization.tflite_limits import FILE_IDENTIFIER, MAX_BYTES, require_modest
 from toolkit.errors import ModelFileError
 
-_IDENTIFIER = b"TFL3"
 _SCHEMA_VERSION = 3
-#: Far above any model for a small device; keeps a hostile file from filling the memory.
-_MAX_BYTES = 1 << 28
 
 #: Tensor types of the schema that are supported, by its name.
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -97,13 +95,14 @@ def read(content: bytes, where: str = "model") -> Graph:
     Raises ModelFileError if the bytes are not a whole .tflite file of one subgraph, or if an op or a tensor type is not
     supported (it is named, with the supported set).
     """
-    if len(content) < 8 or content[4:8] != _IDENTIFIER:
+    if len(content) < 8 or content[4:8] != FILE_IDENTIFIER:
         raise ModelFileError(
-            f"{where} is not a .tflite file: bytes 4 to 7 must be {_IDENTIFIER!r}; is it the right file?"
+            f"{where} is not a .tflite file: bytes 4 to 7 must be {FILE_IDENTIFIER!r}; is it the right file?"
         )
-    if len(content) > _MAX_BYTES:
-        raise ModelFileError(f"{where} has {len(content)} bytes; at most {_MAX_BYTES} are read")
+    if len(content) > MAX_BYTES:
+        raise ModelFileError(f"{where} has {len(content)} bytes; at most {MAX_BYTES} are read")
     try:
+        require_modest(content)
         model = _schema().ModelT.InitFromPackedBuf(content, 0)
         return _graph(model, where)
     except ModelFileError:
@@ -223,7 +222,7 @@ def write(graph: Graph) -> bytes:
 
     model = _Writer(graph).model()
     builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
     return bytes(builder.Output())
 
 

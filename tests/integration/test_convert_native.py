@@ -86,6 +86,8 @@ def test_search_says_what_it_tried_and_looks_at_no_test_data(tmp_path: Path) -> 
     [
         ("{", "cannot be read"),
         ("[1]", "is not a JSON object"),
+        ("[" * 100_000, "cannot be read"),
+        ('{"headroom": null}', "recipe entry headroom is None; it must be a number"),
         ('{"wide": ["lstm"]}', "16-bit spot lstm is not known; allowed: norm, head"),
     ],
 )

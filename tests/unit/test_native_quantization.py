@@ -250,6 +250,15 @@ def test_a_channel_that_mostly_rests_has_no_artefacts_and_one_in_another_unit_is
         ({"colour": 1}, "recipe entry colour is not known"),
         ({"percentile": 20.0}, "above 50"),
         ({"passes": ["x"]}, "pass x is not known"),
+        ({"wide": "norm"}, "recipe entry wide is 'norm'; it must be a list of names"),
+        ({"wide": [["norm"]]}, r"recipe entry wide is \(\['norm'\],\); it must be a list of names"),
+        ({"passes": None}, "recipe entry passes is None; it must be a list of names"),
+        ({"passes": [1]}, r"recipe entry passes is \(1,\); it must be a list of names"),
+        ({"percentile": "99"}, "recipe entry percentile is '99'; it must be a number"),
+        ({"headroom": None}, "recipe entry headroom is None; it must be a number"),
+        ({"headroom": True}, "recipe entry headroom is True; it must be a number"),
+        ({"headroom": float("nan")}, "headroom is nan; it must be from 1 to 16"),
+        ({"weight_rounding": []}, "weight rounding"),
     ],
 )
 def test_a_wrong_recipe_is_named(wrong: dict[str, object], message: str) -> None:

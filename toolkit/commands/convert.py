@@ -144,7 +144,7 @@ def _read_recipe(path: Path) -> dict[str, Any]:
 
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"recipe {path} cannot be read: {error}; it must be a JSON object") from None
     if not isinstance(value, dict):
         raise InputError(f"recipe {path} is not a JSON object; docs/NATIVE_ENGINE.md lists its entries")
