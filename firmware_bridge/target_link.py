@@ -90,6 +90,7 @@ class TargetLink:
         self._life: int | None = None
         self._device_us = 0
         self._model = bytes(MODEL_PREFIX_BYTES)
+        self._bytes = 0
 
     def __enter__(self) -> Self:
         return self
@@ -182,6 +183,7 @@ class TargetLink:
         """
         boot, sequence = self._writer.boot, self._writer.sequence
         wire = b"".join(self._writer.frames(request, 0))
+        heard = self._bytes
         for attempt in range(self._attempts):
             if attempt:
                 self.resent += 1
@@ -204,8 +206,13 @@ class TargetLink:
             return received
         raise LinkError(
             f"{self.name} did not answer {request.operation.name.lower()} in {self._attempts} attempts of "
-            f"{self._timeout_s:g} s ({self.damaged} damaged frames): check cable, baud rate and that the image runs"
+            f"{self._timeout_s:g} s: {self._heard(heard)}; check cable, baud rate and that the image runs"
         )
+
+    def _heard(self, before: int) -> str:
+        """What came instead of an answer since ``before`` bytes: it tells a dead line from a wrong rate or another device."""
+        count = self._bytes - before
+        return f"{count} bytes came, none of them the answer" if count else "nothing came"
 
     def _await(self, boot: int, sequence: int) -> Received | None:
         """The reply to that request, or None in time."""
@@ -238,6 +245,7 @@ class TargetLink:
             raise LinkError(
                 f"{self.name} was unplugged: {error}; plug it in and start the run again"
             ) from None
+        self._bytes += len(data)
         return self._decoder.feed(data, time.monotonic_ns()) if data else []
 
     def _write(self, data: bytes) -> None:

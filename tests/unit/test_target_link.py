@@ -234,10 +234,21 @@ def test_a_target_that_hangs_is_an_error_that_says_what_to_check() -> None:
     link = session(target)
     target.faults = [lost] * 4
     with pytest.raises(
-        LinkError, match=r"did not answer step in 4 attempts of 0.02 s .*check cable, baud rate"
+        LinkError, match=r"did not answer step in 4 attempts of 0.02 s: nothing came; check cable, baud rate"
     ):
         step(link)
     assert target.steps == 1
+
+
+def test_another_device_on_the_port_is_told_from_a_dead_line() -> None:
+    """A GPS receiver's sentences, which hold no delimiter of ours."""
+    target = Target()
+    link = session(target)
+    target.faults = [lambda _, wire: b"$GPGGA,123519,4807.038,N*47\r\n"] * 4
+    with pytest.raises(
+        LinkError, match=r"4 attempts of 0.02 s: 116 bytes came, none of them the answer; check"
+    ):
+        step(link)
 
 
 def test_an_answer_to_another_operation_is_an_error() -> None:

@@ -81,7 +81,8 @@ def _show(verdict: Verdict) -> None:
     for one in verdict.not_judged:
         console.print(f"not judged: {one.name} on {one.target}: {one.reason}", markup=False)
     if not verdict.failed:
-        console.print(f"Passed: {len(verdict.checks)} checks.")
+        count = len(verdict.checks)
+        console.print(f"Passed: {count} check{'s' if count > 1 else ''}.")
 
 
 def _number(value: float) -> str:
