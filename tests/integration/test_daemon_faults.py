@@ -152,6 +152,29 @@ def test_model_reloaded_in_place_and_corrupt(tmp_path: Path) -> None:
     assert running.event("reloaded")[0]["continued"] is True
 
 
+def test_a_bundle_that_vanishes_while_it_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever loading it raises: the running model goes on, and the watch with it."""
+    path = _copy(tmp_path)
+    monkeypatch.setattr("toolkit.runtime.daemon._WATCH_S", 0.1)
+
+    def fails(_: ModelSettings) -> LoadedModel:
+        raise FileNotFoundError(2, "No such file or directory", str(path / MANIFEST))
+
+    async def work(running: Running) -> None:
+        await running.until(_is(running, State.OK))
+        with monkeypatch.context() as while_written:
+            while_written.setattr("toolkit.runtime.daemon.load_model", fails)
+            (path / MANIFEST).write_bytes((path / MANIFEST).read_bytes() + b"\n")
+            await running.until(lambda: running.event("reload refused"))
+        assert "FileNotFoundError" in str(running.daemon.status().model.reload_trouble)
+        (path / MANIFEST).write_bytes((path / MANIFEST).read_bytes() + b"\n")
+        await running.until(lambda: running.event("reloaded"))
+        assert running.daemon.status().model.reload_trouble is None
+
+    running = _run(replace(settings(GOOD), model=ModelSettings(path, watch=True)), work)
+    assert running.event("stopped")
+
+
 def test_model_of_another_contract_is_warmed_up_and_one_of_other_sensors_refused(tmp_path: Path) -> None:
     """The same sensors, another horizon: one window of warm-up. Other channels: refused, the old one runs on."""
     from quantization.convert import convert

@@ -16,6 +16,7 @@ from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
 from firmware_bridge.sources.base import Chunk
 from tests.runtime_harness import BOTH, GRID_HZ, WINDOW, Bench, SumEngine, contract, descriptor, node
 from toolkit.errors import ContractError
+from toolkit.records import FilterStage
 from toolkit.runtime.estimator import Estimator
 from toolkit.runtime.intake import InputFrom, Intake
 from toolkit.runtime.moment import Moment, State
@@ -158,6 +159,23 @@ def test_values_that_are_not_finite() -> None:
     assert _only(_at(moments, 4.0, 6.0)) == {(State.OK, ())}
     (_, _, _, watch), _ = bench.intake.streams()
     assert 5 <= watch.rows_not_finite <= 9
+
+
+def test_values_that_no_sensor_measures_do_not_poison_filters() -> None:
+    """3e38 is a float32, and would make a filter's sums infinite for ever; held as what is not finite, it leaves no trace."""
+    sections = FilterStage(
+        "sections",
+        {"coefficients": [[0.0675, 0.1349, 0.0675, -1.1430, 0.4128]], "design": "low pass 10 Hz at 100 Hz"},
+    )
+    given = contract()
+    inputs = tuple(replace(each, filters=(sections, *each.filters)) for each in given.inputs)
+    for large in (3e38, -3e38, 1e15):
+        bench = Bench([_float_node(1.0, slice(300, 305), large)], replace(given, inputs=inputs))
+        moments = bench.until(6.0)
+        assert {m.state for m in moments if "not-finite" in m.reasons} <= {State.DEGRADED, State.INVALID}
+        assert not [m for m in moments if "engine" in m.reasons]
+        assert _only(_at(moments, 4.0, 6.0)) == {(State.OK, ())}
+        assert all(abs(m.values[0]) < 200 for m in moments if m.values)
 
 
 def test_values_that_are_not_finite_for_long() -> None:

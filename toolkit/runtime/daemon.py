@@ -148,10 +148,13 @@ class Daemon:
         try:
             fresh = await asyncio.to_thread(load_model, self.settings.model)
             fresh.require_same_sensors(self.model)
-        except EdgetoolError as error:
+        except (
+            Exception
+        ) as error:  # also what a bundle does that is being written just now: the old model goes on
+            words = str(error) if isinstance(error, EdgetoolError) else f"{type(error).__name__}: {error}"
             self.counters.reloads_refused += 1
-            self.counters.reload_trouble = str(error)
-            self.journal.error("reload refused", reason=str(error), **self.model.words())
+            self.counters.reload_trouble = words
+            self.journal.error("reload refused", reason=words, **self.model.words())
             return False
         finally:
             self.notifier.ready()

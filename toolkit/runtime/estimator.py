@@ -23,7 +23,7 @@ from toolkit.records import ModelInput, SensorContract
 from toolkit.runtime.engines.interface import Engine
 from toolkit.runtime.intake import Batch, InputRows
 from toolkit.runtime.moment import Moment, State
-from toolkit.runtime.states import DECIMATED, ENGINE, LATE, WARM_UP, FindingWindow, Rules, Verdict
+from toolkit.runtime.states import DECIMATED, ENGINE, LARGEST, LATE, WARM_UP, FindingWindow, Rules, Verdict
 
 Features = NDArray[np.float32]
 
@@ -185,8 +185,8 @@ class _Input:
         return np.array(flags, np.uint8), source_s
 
     def _finite(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Hold the last good value of a channel where one is not finite: a filter would keep it for ever."""
-        good = np.isfinite(values)
+        """Hold the last good value of a channel where one is not finite, or no measurement: a filter would keep it for ever."""
+        good = np.abs(values) <= LARGEST
         if not good.all():
             values = values.copy()
             for row in range(len(values)):
@@ -259,6 +259,7 @@ class Estimator:
 
         The engine runs once through the features that the window holds.
         """
+        self.decimated, self.refused = other.decimated, other.refused
         if other.contract.hash != self.contract.hash:
             return False
         self._inputs, self._window, self._rings = other._inputs, other._window, other._rings

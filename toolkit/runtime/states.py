@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from toolkit.errors import UsageError
 from toolkit.runtime.moment import State
 
+#: What is beyond it, in whatever unit, is no measurement, and is treated as what is not finite: a filter that takes in 1e38
+#: overflows float32, and what has once been infinite in it never leaves.
+LARGEST = 1e12
+
 
 class Finding(IntFlag):
     """What a row of one stream rests on. Rows carry them as uint8; the model's window collects them."""

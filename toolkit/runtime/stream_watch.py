@@ -5,7 +5,6 @@ Findings are kept as spans of time and put onto the rows of the stream's regular
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -16,7 +15,7 @@ from firmware_bridge.alignment import Rows
 from firmware_bridge.packets import StreamDescriptor
 from firmware_bridge.protocol_table import Format
 from firmware_bridge.session import TimedSamples
-from toolkit.runtime.states import Finding, Rules
+from toolkit.runtime.states import LARGEST, Finding, Rules
 
 _TURN = 1 << 32
 #: Rates are measured over this long.
@@ -87,7 +86,7 @@ class StreamWatch:
         if samples.error_s * 1e3 > self.rules.clock_ms or ahead_s > 0:
             self._note(start_s, stop_s, Finding.CLOCK)
         values = samples.values
-        if self._can_be_odd and not np.isfinite(values).all():
+        if self._can_be_odd and not (np.abs(values) <= LARGEST).all():
             self._note(start_s, stop_s, Finding.NOT_FINITE)
         ended = np.abs(values) >= self._ends
         if ended.any():
@@ -114,9 +113,9 @@ class StreamWatch:
         while spans and spans[0].stop_s < last_s - 4 * self._period_s:
             spans.popleft()
         flat = rows.values.ravel()
-        # A finite sum of squares proves finite values, fastest; another may be an overflow, so look again.
-        if not math.isfinite(np.vdot(flat, flat)):
-            flags[~np.isfinite(rows.values).all(axis=1)] |= int(Finding.NOT_FINITE)
+        # A small sum of squares proves small values, fastest; another may have many terms, so look again.
+        if not np.vdot(flat, flat) <= LARGEST:
+            flags[~(np.abs(rows.values) <= LARGEST).all(axis=1)] |= int(Finding.NOT_FINITE)
         self._count(flags)
         return flags
 
