@@ -18,6 +18,8 @@ from quantization.tflite_limits import FILE_IDENTIFIER, MAX_BYTES, require_modes
 from toolkit.errors import ModelFileError
 
 _SCHEMA_VERSION = 3
+#: Of a tensor; more than any op of TensorFlow Lite takes.
+_MAX_AXES = 8
 
 #: Tensor types of the schema that are supported, by its name.
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -168,6 +170,8 @@ def _tensor(index: int, raw: Any, buffers: list[bytes], where: str) -> Tensor:
             f"{where}: tensor {index} ({name}) is of type {type_name}; supported: {', '.join(_DTYPES)}"
         )
     dtype, shape = _DTYPES[type_name], _indices(raw.shape)
+    if len(shape) > _MAX_AXES:
+        raise ModelFileError(f"{where}: tensor {index} ({name}) has {len(shape)} axes; at most {_MAX_AXES}")
     if any(length < 0 for length in shape):
         raise ModelFileError(f"{where}: tensor {index} ({name}) has shape {shape}; lengths must be fixed")
     content = buffers[raw.buffer]

@@ -60,7 +60,7 @@ class _Count:
         if self._tables > MAX_TABLES:
             raise TooLargeError(f"it has more than {MAX_TABLES:,} tables")
         self._spend(4)
-        vectors, fields = _accessors(type(accessor))
+        vectors, fields = _accessors(type(accessor).__name__)
         for name in vectors:
             length = getattr(accessor, f"{name}Length")()
             self._spend(length)
@@ -92,9 +92,11 @@ class _Count:
 
 
 @cache
-def _accessors(table: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _accessors(table: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of a table's vectors and of its other fields, as the schema's generated class has them."""
-    names = [name for name in vars(table) if name[0].isupper()]
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = [name for name in vars(getattr(schema, table)) if name[0].isupper()]
     vectors = tuple(name for name in names if f"{name}Length" in names)
     helpers = ("Length", "AsNumpy", "IsNone", "BufferHasIdentifier")
     others = (name for name in names if name not in vectors and not name.endswith(helpers))
