@@ -19,13 +19,13 @@ from firmware_bridge.firmware_build import Image
 from firmware_bridge.protocol_table import CounterKind
 from firmware_bridge.target_link import Answer, TargetLink, counted, seconds
 from firmware_bridge.target_packets import Identity, StackUse
-from quantization.work import multiply_accumulates
+from quantization.work import products_by_bits
 from toolkit.errors import LinkError
 
 
 @dataclass(frozen=True)
 class Core:
-    """What estimates of time rest on. ``products``: int8 multiply-accumulates that one SIMD instruction does at most.
+    """What estimates of time rest on. ``lanes``: multiply-accumulates of one SIMD instruction, by the bits of its factors.
 
     ``clock_hz`` is that of the named part; ``cycles_per_instruction`` is an assumption, not a measurement.
     """
@@ -33,16 +33,22 @@ class Core:
     part: str
     clock_hz: int
     cycles_per_instruction: float
-    products: int
+    lanes: Mapping[int, int]
+
+    def least_instructions(self, products: Mapping[int, int]) -> float:
+        """What the multiply-accumulates alone would take, if nothing had to be loaded."""
+        return sum(count / self.lanes[bits] for bits, count in products.items())
 
 
+#: SMLAD takes two products, of whatever fits 16 bits; VMLADAVA a register of 128 bits.
+_DSP, _HELIUM = {8: 2, 16: 2}, {8: 16, 16: 8}
 #: Cycles an instruction: 1.5 where a load-multiple of N registers takes N + 1 cycles and counts as one instruction; 1.0 on
 #: the M7, which can issue two at once; 2.0 on the M55, whose vector instructions take two beats of two cycles in all.
 CORES: dict[str, Core] = {
-    "cortex-m4": Core("STM32F405", 168_000_000, 1.5, 2),
-    "cortex-m7": Core("STM32F767", 216_000_000, 1.0, 2),
-    "cortex-m33": Core("STM32U585", 160_000_000, 1.5, 2),
-    "cortex-m55": Core("Alif Ensemble E3 (HE core)", 160_000_000, 2.0, 16),
+    "cortex-m4": Core("STM32F405", 168_000_000, 1.5, _DSP),
+    "cortex-m7": Core("STM32F767", 216_000_000, 1.0, _DSP),
+    "cortex-m33": Core("STM32U585", 160_000_000, 1.5, _DSP),
+    "cortex-m55": Core("Alif Ensemble E3 (HE core)", 160_000_000, 2.0, _HELIUM),
 }
 
 
@@ -75,7 +81,7 @@ class Tally:
                     "reference": int(expected[different[0]]),
                 }
 
-    def figures(self, identity: Identity, products: int) -> dict[str, Any]:
+    def figures(self, identity: Identity, products: Mapping[int, int]) -> dict[str, Any]:
         """For the report's JSON; see docs/BENCH.md."""
         result: dict[str, Any] = {
             "bit_exact": {"compared": self.compared, "differing": self.differing, "first": self.first}
@@ -91,7 +97,7 @@ class Tally:
                 "most": max(counts),
             }
             if core is not None:
-                result["simd_limit_pct"] = 100.0 * products / core.products / median
+                result["simd_limit_pct"] = 100.0 * core.least_instructions(products) / median
                 result["time_us"] = {
                     "label": "estimated",
                     "value": median * core.cycles_per_instruction / core.clock_hz * 1e6,
@@ -142,7 +148,7 @@ def _windows(job: Job, board: Board, link: TargetLink, identity: Identity, data:
         tally.take(answer, one.expected[number], {"window": int(row)})
         values.append(answer.values)
     estimates = moments(np.stack(values), one.output)
-    work = multiply_accumulates(data.window_graph)
+    work = products_by_bits(data.window_graph)
     return _measured(job, board, identity, link, "window", estimates, one.rows, tally, work)
 
 
@@ -163,7 +169,7 @@ def _steps(
     job.progress(f"{board.target} steps", len(stream.inputs), len(stream.inputs))
     estimates = moments(np.stack([runs[r][s] for r, s in stream.place]), stream.output)
     assert data.stream_graph is not None
-    work = multiply_accumulates(data.stream_graph)
+    work = products_by_bits(data.stream_graph)
     return _measured(job, board, identity, link, "stream", estimates, stream.rows, tally, work)
 
 
@@ -176,7 +182,7 @@ def _measured(
     estimates: NDArray[np.float32],
     rows: NDArray[np.int64],
     tally: Tally,
-    products: int,
+    products: Mapping[int, int],
 ) -> Measured:
     return Measured(
         target=board.target,
