@@ -127,6 +127,8 @@ class _Polygon:
     offsets: Points
     slopes: Points
     middle_s: float
+    #: The lower bound is the assumed delay, for want of a sync request.
+    assumed: bool
 
     def is_cut_by(self, device_s: float, delay_s: float, from_above: bool) -> bool:
         """Whether a line has ``host - device`` above (or else below) ``delay_s`` at ``device_s``."""
@@ -198,9 +200,13 @@ class ClockMap:
             store[-1] = entry
         else:
             store.append(entry)
-        # Most observations say nothing new: all lines that were possible obey them.
+        # Most observations say nothing new: all lines that were possible obey them. Unless the lines were possible only
+        # by the assumed delay: the first request takes its place.
         self._stale = (
-            self._stale or self._polygon is None or self._polygon.is_cut_by(entry[1], entry[2], lowest)
+            self._stale
+            or self._polygon is None
+            or (self._polygon.assumed and not lowest)
+            or self._polygon.is_cut_by(entry[1], entry[2], lowest)
         )
         for each in (self._arrivals, self._requests):
             while each and each[0][1] < device_s - self.window_s:
@@ -214,16 +220,21 @@ class ClockMap:
             if polygon is not None:
                 self._polygon = polygon
                 return
-            # The two envelopes cross: a clock was stepped. The newer half of the observations is right.
+            # The two envelopes cross: a clock was stepped, or a node's replies are wrong. The newer half is kept.
             self.restarts += 1
-            newest = self._arrivals[-1][1]
-            oldest = min(each[0][1] for each in (self._arrivals, self._requests) if each)
-            middle = (oldest + newest) / 2
-            for each in (self._arrivals, self._requests):
-                while len(each) > 1 and each[0][1] <= middle:
-                    each.popleft()
-            if len(self._arrivals) == 1:
-                self._requests.clear()
+            self._forget_older_half()
+
+    def _forget_older_half(self) -> None:
+        """Drop what is older than the middle of all observations; at least one of them, never the newest arrival."""
+        kept = len(self._arrivals) + len(self._requests)
+        ends = [each[end][1] for each in (self._arrivals, self._requests) if each for end in (0, -1)]
+        middle = (min(ends) + max(ends)) / 2
+        for each in (self._arrivals, self._requests):
+            while len(each) > 1 and each[0][1] <= middle:
+                each.popleft()
+        # One request that contradicts all arrivals would stand for ever, as would one that contradicts the last arrival.
+        if len(self._arrivals) == 1 or len(self._arrivals) + len(self._requests) == kept:
+            self._requests.clear()
 
     def _feasible(self) -> _Polygon | None:
         origin = self._arrivals[-1][1]
@@ -236,7 +247,7 @@ class ClockMap:
         if lines is None:
             return None
         middle = math.fsum(device_s for _, device_s, _ in self._arrivals) / len(self._arrivals)
-        return _Polygon(origin, lines[0], lines[1], middle)
+        return _Polygon(origin, lines[0], lines[1], middle, not self._requests)
 
 
 def _hull(observations: Iterable[tuple[int, float, float]], origin_s: float, *, lower: bool) -> Points:
