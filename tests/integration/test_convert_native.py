@@ -77,7 +77,7 @@ def test_search_says_what_it_tried_and_looks_at_no_test_data(tmp_path: Path) -> 
     searched = json.loads((tmp_path / "bundle" / "manifest.json").read_text())["search"]
     assert searched["max_rmse_increase_pct"] == 2
     assert searched["tried"][-1]["rmse_increase_pct"] <= 2
-    assert searched["tried"][0]["recipe"]["wide"] == []
+    assert searched["tried"][0]["recipe"]["wide"] == ["norm", "head"]
     assert all(trial["rmse_increase_pct"] > 2 for trial in searched["tried"][:-1])
 
 
