@@ -209,6 +209,17 @@ def test_usage_is_checked() -> None:
         assert words in result.stderr
 
 
+def test_check_finds_what_a_sink_lacks(tmp_path: Path) -> None:
+    pytest.importorskip("paho.mqtt.client")
+    path = _config(tmp_path)
+    path.write_text(path.read_text() + '[[sinks]]\nurl = "mqtt://me@broker/t"\npassword_file = "absent"\n')
+    result = subprocess.run(
+        [sys.executable, "-c", MAIN, "run", "--check", str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 2
+    assert f"cannot read password_file {tmp_path / 'absent'}: No such file" in result.stderr
+
+
 @pytest.mark.parametrize("engine", ["litert", "native"])
 def test_check(tmp_path: Path, engine: str) -> None:
     path = _config(tmp_path)

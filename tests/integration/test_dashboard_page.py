@@ -82,7 +82,7 @@ def test_a_change_of_state_is_shown_with_its_reason(
         one.walk()
         await page.go(one.url)
         await page.until(WORD, lambda text: text == "ok")
-        assert await page.text("#reasons") == "nothing is missing, saturated or late"
+        assert await page.text("#reasons") == "nothing is missing for long, saturated or late"
         one.walk(state, (reason,))
         await page.until(WORD, lambda text: text == state.value)
         assert await page.text("#reasons") == f"{reason} {words}"

@@ -143,6 +143,19 @@ def test_a_sink_that_is_there_twice(tmp_path: Path) -> None:
         read_config(path)
 
 
+def test_files_that_a_sink_reads_lie_beside_the_config(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path,
+        '[model]\nbundle = "b"\n[sources]\nurls = ["sim://synthetic"]\n'
+        '[[sinks]]\nurl = "mqtts://me@host/t"\npassword_file = "secret"\nca = "/etc/ca.pem"\n'
+        '[[sinks]]\nurl = "ndjson:moments.ndjson"\n',
+    )
+    first, second = read_config(path).sinks
+    assert isinstance(first, dict) and isinstance(second, dict)
+    assert (first["password_file"], first["ca"]) == (str(tmp_path / "secret"), "/etc/ca.pem")
+    assert second == {"url": "ndjson:moments.ndjson"}
+
+
 def test_files_that_are_no_config(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read: No such file"):
         read_config(tmp_path / "absent.toml")

@@ -376,6 +376,14 @@ def test_a_manager_that_refuses(public: Path, manager: Path) -> None:
         install(public / "run.toml", Place(user=True))
 
 
+def test_a_manager_that_does_not_answer(public: Path, manager: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(public / "run.toml", Place(user=True))
+    monkeypatch.setattr(service, "_MANAGER_S", 0.3)
+    (public / "bin/systemctl").write_text("#!/bin/sh\nexec sleep 30\n")
+    with pytest.raises(OutputError, match=r"systemctl --user .* gave no answer within 0.3 s"):
+        status(Place(user=True))
+
+
 def test_status_asks_the_daemon_itself(
     public: Path, manager: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,6 +100,8 @@ SECTIONS: dict[str, dict[str, Key]] = {
     "log": {"level": _text("debug", "info", "warning", "error"), "form": _text("text", "json")},
 }
 _INPUT = {"from": Key("texts", needed=True), "check_names": _FLAG}
+#: Options of sinks that name files which are read. (What a sink writes lies in the working folder.)
+_SINK_READS = ("password_file", "ca", "cert", "key")
 _NEEDED = ("model", "sources")
 _ALL = (*SECTIONS, "inputs", "sinks", "labels")
 
@@ -232,6 +234,7 @@ def _sinks(reader: _Reader) -> tuple[Mapping[str, Any], ...]:
     sinks = reader.values.get("sinks", [])
     if not isinstance(sinks, list):
         raise reader.wrong(("sinks",), "sinks must be a list of tables: write [[sinks]] on a line of its own")
+    result = []
     for place, sink in enumerate(sinks):
         if not isinstance(sink, dict):
             raise reader.wrong(
@@ -241,8 +244,14 @@ def _sinks(reader: _Reader) -> tuple[Mapping[str, Any], ...]:
             raise reader.wrong(("sinks", place), "a sink's texts must not hold the character NUL")
         if sink in sinks[:place]:
             raise reader.wrong(("sinks", place), f"sink {sink.get('url')!r} is there twice; name each once")
-        reader.checked(("sinks", place), partial(open_sink, sink, [Channel("moment", "Nm/kg")]))
-    return tuple(sinks)
+        read = {
+            key: str(reader.place(("sinks", place), sink[key]))
+            for key in _SINK_READS
+            if isinstance(sink.get(key), str)
+        }
+        reader.checked(("sinks", place), partial(open_sink, sink | read, [Channel("moment", "Nm/kg")]))
+        result.append(sink | read)
+    return tuple(result)
 
 
 def _server(reader: _Reader, table: Mapping[str, Any]) -> ServerSettings | None:

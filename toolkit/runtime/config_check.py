@@ -10,7 +10,8 @@ from toolkit.runtime.sinks import open_sink
 
 
 def check(settings: Settings) -> list[str]:
-    """What ``edgetool run --check`` says beyond the file: the bundle is whole, the engine runs, inputs and sinks fit it.
+    """What ``edgetool run --check`` says beyond the file: the bundle is whole, the engine runs, inputs and sinks fit it, and
+    what the sinks need is there.
 
     Raises the error of the first that does not. Sensors are not asked: they may be off.
     """
@@ -18,7 +19,7 @@ def check(settings: Settings) -> list[str]:
     contract = model.bundle.contract
     intake = Intake(contract, settings.inputs, settings.alignment, settings.rules)
     for sink in settings.sinks:
-        open_sink(sink, contract.outputs)
+        open_sink(sink, contract.outputs).check()
     if (
         settings.recording is not None
         and settings.recording.folder.exists()

@@ -64,6 +64,10 @@ class Sink(ABC):
     #: One line about what is wrong now; None when all is well.
     trouble: str | None = None
 
+    def check(self) -> None:
+        """Whether what :meth:`open` needs of this machine is there (packages, passwords, certificates); raises as it does."""
+        return
+
     @abstractmethod
     async def open(self) -> None:
         """Start. UsageError or LinkError if it can never work (a bad path, a port in use); a peer that is down is no error."""

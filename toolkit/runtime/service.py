@@ -30,6 +30,8 @@ from toolkit.runtime.settings import Settings
 
 NAME = "edgetool.service"
 _SYSTEM = Path("etc/systemd/system")
+#: The manager answers when the service has started, and compiling its engine may take three minutes (TimeoutStartSec).
+_MANAGER_S = 240
 #: Where the service may write; systemd makes it for the service's user.
 STATE_FOLDER = Path("/var/lib/edgetool")
 
@@ -67,7 +69,12 @@ class Place:
     def systemctl(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Ask or tell the manager."""
         command = ["systemctl", *(["--user"] if self.user else []), "--no-pager", *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=240)
+        try:
+            return subprocess.run(command, capture_output=True, text=True, timeout=_MANAGER_S)
+        except (OSError, subprocess.TimeoutExpired):
+            raise OutputError(
+                f"{' '.join(command)} gave no answer within {_MANAGER_S} s; see how it is by hand: systemctl status {NAME}"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -275,6 +282,10 @@ def _told(place: Place, *words: str) -> None:
 def _run(*command: str) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        raise OutputError(
+            f"{' '.join(command)} gave no answer within 60 s; run it by hand to see more"
+        ) from None
     except OSError as error:
         raise MissingDependencyError(
             f"cannot run {command[0]}: {error.strerror}; it is part of systemd"

@@ -38,6 +38,10 @@ class LslSink(DirectSink):
         self._outlet: Any = None
         self._clock: Any = None
 
+    def check(self) -> None:
+        """See Sink. MissingDependencyError without pylsl or its library."""
+        load_pylsl()
+
     async def open(self) -> None:
         """See Sink. MissingDependencyError without pylsl or its library."""
         self._outlet = await asyncio.to_thread(self._make)

@@ -58,8 +58,19 @@ class MqttSink(QueuedSink):
         self._sent: deque[MQTTMessageInfo] = deque()
         self._answer: Any = None
 
+    def check(self) -> None:
+        """See Sink. UsageError for a password or certificate that cannot be read, MissingDependencyError without paho."""
+        self._make_client()
+
     def prepare(self) -> None:
-        """Make the client. UsageError for a password or certificate that cannot be read."""
+        """Make the client; raises as :meth:`check`."""
+        client = self._make_client()
+        self._hear, self._tell = socket.socketpair()
+        for end in (self._hear, self._tell):
+            end.setblocking(False)
+        self._client = client
+
+    def _make_client(self) -> Client:
         try:
             from paho.mqtt.client import Client
             from paho.mqtt.enums import CallbackAPIVersion
@@ -76,10 +87,7 @@ class MqttSink(QueuedSink):
             client.username_pw_set(self._user, password)
         if self._tls:
             client.tls_set_context(_tls_context(self._settings))
-        self._hear, self._tell = socket.socketpair()
-        for end in (self._hear, self._tell):
-            end.setblocking(False)
-        self._client = client
+        return client
 
     async def close(self) -> None:
         """See Sink."""

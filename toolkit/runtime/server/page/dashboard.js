@@ -228,7 +228,7 @@ const showState = () => {
   const reasons = alive() ? seen.reasons : [];
   page("reasons").replaceChildren(
     ...reasons.map((reason) => make("li", {}, make("b", { text: reason }), ` ${reasonWords(reason)}`)),
-    ...(alive() && state === "ok" ? [make("li", { class: "quiet", text: "nothing is missing, saturated or late" })] : []),
+    ...(alive() && state === "ok" ? [make("li", { class: "quiet", text: "nothing is missing for long, saturated or late" })] : []),
   );
   document.title = alive() ? `${state}: edgetool` : "lost: edgetool";
 };
