@@ -33,3 +33,5 @@ def test_size_profile(target: Target, tmp_path: Path) -> None:
     print(target, figures)
     assert figures["differing"] == 0
     assert figures["flash_bytes"] <= BUDGETS[target]["flash_bytes_size"]
+    stack = max(figures["window_stack"], figures["step_stack"])
+    assert figures["state_bytes"] + stack <= BUDGETS[target]["ram_bytes"]
