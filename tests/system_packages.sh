@@ -5,7 +5,7 @@ set -u
 missing=""
 PATH=$PATH:/usr/sbin:/sbin
 for pair in arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm clang:clang \
-  chromium:chromium systemd-analyze:systemd dbus-daemon:dbus gcc:gcc cmake:cmake aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
+  chromium:chromium systemd-analyze:systemd dbus-daemon:dbus gcc:gcc g++:g++ cmake:cmake aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
   qemu-aarch64-static:qemu-user-static debootstrap:debootstrap fakeroot:fakeroot; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
