@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from quantization.bundle import Bundle
+from quantization.integer_reference.interpreter import Interpreter
 from quantization.metadata import CONTRACT_ENTRY, get_entry, load_model, parse_contract
 from quantization.operations_count import Shape, multiply_accumulates, operator_name
+from quantization.tflite_file import read
 from quantization.tflite_limits import FILE_IDENTIFIER
-from toolkit.errors import InputError
+from toolkit.errors import InputError, ModelFileError
 from toolkit.model import resolve_checkpoint
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.records import SensorContract
@@ -97,8 +99,18 @@ def describe_tflite(content: bytes, name: str) -> dict[str, Any]:
         "metadata": [_text(item.name) for item in model.metadata or []],
         "macs": sum(graph["macs"] for graph in graphs),
         "subgraphs": graphs,
+        "integer_reference": _refusal(content, name),
         **_contract_json(None if entry is None else parse_contract(entry, name)),
     }
+
+
+def _refusal(content: bytes, name: str) -> str | None:
+    """Why the integer reference does not run a .tflite: the first op or type it lacks, with what it has. None: it runs it."""
+    try:
+        Interpreter(read(content, name))
+    except ModelFileError as error:
+        return str(error)
+    return None
 
 
 def _contract_json(contract: SensorContract | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from quantization.integer_reference.fixed_point import Integers
 from quantization.integer_reference.parameters import Affine
+from toolkit.errors import ModelFileError
 
 Semantics = Literal["tflm", "litert"]
 Values = NDArray[Any]
@@ -18,7 +19,7 @@ Values = NDArray[Any]
 
 @dataclass(frozen=True)
 class Operand:
-    """A tensor of the graph as an op sees it.
+    """A tensor of the graph as an op sees it; ModelFileError for what a foreign graph's tensor lacks.
 
     ``values`` has the windows on its first axis and the tensor's shape behind it; int64 for an integer tensor, float32
     for a real one; None for an output. ``quantization`` is None for float32 and for plain integers (axes, indices).
@@ -34,14 +35,14 @@ class Operand:
     def data(self) -> Values:
         """The values; only inputs have them."""
         if self.values is None:
-            raise ValueError(f"tensor {self.name!r} has no value yet")
+            raise ModelFileError(f"tensor {self.name!r} has no value yet")
         return self.values
 
     @property
     def affine(self) -> Affine:
         """The quantization; the op needs one."""
         if self.quantization is None:
-            raise ValueError(f"tensor {self.name!r} has no quantization")
+            raise ModelFileError(f"tensor {self.name!r} has no quantization")
         return self.quantization
 
     @property
@@ -49,7 +50,7 @@ class Operand:
         """The values without the axis of windows, for weights and shapes, which are the same for all."""
         values = self.data
         if len(values) != 1:
-            raise ValueError(f"tensor {self.name!r} must be constant")
+            raise ModelFileError(f"tensor {self.name!r} must be constant")
         single: Values = values[0]
         return single
 
@@ -71,7 +72,7 @@ class Call:
         """The input at ``place``, which the op must have."""
         operand = self.inputs[place]
         if operand is None:
-            raise ValueError(f"{self.kind} has no input {place}")
+            raise ModelFileError(f"{self.kind} has no input {place}")
         return operand
 
     def integers(self, place: int) -> Integers:

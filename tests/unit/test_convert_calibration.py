@@ -81,6 +81,26 @@ def test_calibration_never_sees_the_test_part() -> None:
     assert drawn.notes == ()
 
 
+def test_neither_calibration_nor_the_recipe_search_sees_the_test_part(tmp_path: Path) -> None:
+    """Other signals and moments of the test person change nothing; other ones of the validation person the search."""
+    split = Split("by-subject", people=(("a",), ("b",), ("c",)))
+    checkpoint = Checkpoint(CHECKPOINT.config, CHECKPOINT.contract, CHECKPOINT.weights, split.to_json(), {})
+
+    def found(seeds: tuple[int, int, int]) -> tuple[Any, list[bytes]]:
+        data = [recording(p, "level", 200, seed) for p, seed in zip("abc", seeds)]
+        out = tmp_path / "".join(map(str, seeds))
+        bundle = convert(checkpoint, data, out, max_rmse_increase=1000.0, calibration_windows=20)
+        assert bundle.manifest["search"]["validation"] == "the validation part of the split"
+        tried = [trial["rmse_increase_pct"] for trial in bundle.manifest["search"]["tried"]]
+        return tried, [graph.content for graph in bundle.graphs]
+
+    first = found((1, 2, 3))
+    assert found((1, 2, 4)) == first
+    tried, graphs = found((1, 5, 3))
+    assert tried != first[0]
+    assert graphs == first[1]
+
+
 def test_people_the_split_does_not_know_are_calibrated_on_their_first_part_and_it_says_so() -> None:
     split = Split("by-subject", people=(("a",), ("b",), ("c",)))
     checkpoint = Checkpoint(CHECKPOINT.config, CHECKPOINT.contract, CHECKPOINT.weights, split.to_json(), {})

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from click.testing import CliRunner
 
 from quantization.inspect import describe, describe_tflite
 from quantization.ir import GraphBuilder, Quantization
-from quantization.metadata import embed_contract
+from quantization.metadata import dump_model, embed_contract
 from quantization.operations_count import multiply_accumulates, operator_counts
 from quantization.tflite_file import write
 from toolkit.commands.inspect import command
@@ -137,3 +138,23 @@ def test_a_foreign_name_cannot_steer_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "m.tflite").write_bytes(write(builder.build((x,), (y,))))
     done = CliRunner().invoke(command, [str(tmp_path / "m.tflite")])
     assert "\x1b" not in done.output and "evil?[2J[red]" in done.output.replace("\n", "")
+
+
+def test_a_foreign_model_is_told_which_op_the_integer_reference_lacks(tmp_path: Path) -> None:
+    model = schema.ModelT.InitFromPackedBuf(small_tflite(), 0)
+    model.operatorCodes[0].builtinCode = schema.BuiltinOperator.CONV_3D
+    (tmp_path / "m.tflite").write_bytes(dump_model(model))
+    done = CliRunner().invoke(command, [str(tmp_path / "m.tflite")])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "m.tflite: op 0 is CONV_3D, which is not supported; supported: ADD, BATCH_MATMUL," in said
+    assert max(len(line) for line in done.output.splitlines()) <= 80
+
+
+def test_an_int8_graph_is_run_by_the_integer_reference_and_a_float_one_is_not() -> None:
+    assert describe_tflite(small_tflite(), "m.tflite")["integer_reference"] is None
+    builder = GraphBuilder("main")
+    x, y = builder.add("x", (1, 4)), builder.add("y", (1, 4))
+    builder.op("RELU", (x,), (y,))
+    refused = describe_tflite(write(builder.build((x,), (y,))), "m.tflite")["integer_reference"]
+    assert "op 0 is RELU on float32" in refused

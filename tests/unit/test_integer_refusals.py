@@ -61,3 +61,12 @@ def test_cell_scales_that_desktop_litert_runs_wrongly(scale: float) -> None:
         lstm(values, state, state, lstm_with_cell_scale(scale), "litert")
     # TFLM computes them all.
     assert lstm(values, state, state, lstm_with_cell_scale(scale), "tflm").hidden.shape == (1, 3, 2)
+
+
+def test_a_quantized_op_without_quantization_is_named() -> None:
+    builder = GraphBuilder("sum")
+    tensors = [builder.add(name, (1, 2), np.int8) for name in ("a", "b", "out")]
+    builder.op("ADD", (tensors[0], tensors[1]), (tensors[2],))
+    ones = np.ones((1, 2), np.int8)
+    with pytest.raises(ModelFileError, match="tensor 'a' has no quantization"):
+        Interpreter(builder.build((tensors[0], tensors[1]), (tensors[2],))).run([ones, ones])

@@ -97,7 +97,7 @@ def _bundle(console: Console, found: dict[str, Any]) -> None:
     )
     for graph in found["graphs"]:
         console.print()
-        _tflite(console, {**graph, "contract": None})
+        _graphs(console, graph)
         for note in graph["notes"]:
             console.print(f"Note: {note}")
     _contract(console, manifest["contract"], manifest["contract_hash"])
@@ -123,6 +123,14 @@ def _checkpoint(console: Console, found: dict[str, Any]) -> None:
 
 
 def _tflite(console: Console, found: dict[str, Any]) -> None:
+    _graphs(console, found)
+    reason = found["integer_reference"]
+    console.print(f"Integer reference: {'runs it' if reason is None else f'not run by it: {_plain(reason)}'}")
+    if found["contract"] is not None:
+        _contract(console, found["contract"], found["contract_hash"])
+
+
+def _graphs(console: Console, found: dict[str, Any]) -> None:
     console.print(
         f"{_plain(found['name'])}: {found['bytes']:,} bytes, {found['macs']:,} multiply-accumulates an inference"
     )
@@ -154,8 +162,6 @@ def _tflite(console: Console, found: dict[str, Any]) -> None:
         _table(
             console, "Tensors", [">#", "name", "type and shape", ">scale", ">zero", ">bytes or role"], shown
         )
-    if found["contract"] is not None:
-        _contract(console, found["contract"], found["contract_hash"])
 
 
 def _contract(console: Console, contract: dict[str, Any], digest: str) -> None:
