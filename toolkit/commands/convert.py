@@ -198,6 +198,15 @@ def _print(bundle: Bundle, out: Path) -> None:
     console = Console(width=80, markup=False, highlight=False)
     console.print(table)
     notes = [*data["notes"], *(note for graph in bundle.graphs for note in graph.notes)]
-    for note in dict.fromkeys(notes):
+    for note in dict.fromkeys([*notes, *_notes_of_source(bundle)]):
         console.print(f"Note: {note}")
+    if "c" in bundle.manifest:
+        console.print(f"C source for {bundle.manifest['c']['target']} is in {out.name}/c (docs/TARGETS.md).")
     click.echo(f"Wrote {out}. Next: edgetool bench {out}")
+
+
+def _notes_of_source(bundle: Bundle) -> list[str]:
+    """What of the C source is slower than it might be, and why there is no tflm/."""
+    slower = bundle.manifest.get("c", {}).get("notes", [])
+    found = [f"{slower[0]}; {len(slower)} such in all, see c.notes in manifest.json"] if slower else []
+    return [*found, *bundle.manifest.get("tflm", {}).get("notes", [])]
