@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import socket
@@ -283,6 +284,35 @@ def test_disk_full_stops_the_recording_not_the_moments(
     assert len(files) >= 2
     whole = RecordingReader.open(files[-1])
     assert len(list(whole.items())) > 10 and whole.closed
+
+
+@pytest.mark.parametrize("step_s", [-7200.0, 86_400.0])
+def test_the_wall_clock_is_set(step_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Pi has no clock of its own: the network sets it in mid-run. No moment changes; only the line's wall clock does."""
+    wall_s, wall_ns = time.time, time.time_ns
+
+    async def work(running: Running) -> None:
+        await running.until(_is(running, State.OK))
+        first = len(running.moments)
+        monkeypatch.setattr(time, "time", lambda: wall_s() + step_s)
+        monkeypatch.setattr(time, "time_ns", lambda: wall_ns() + round(step_s * 1e9))
+        await running.until(lambda: len(running.moments) > first + 100)
+        assert running.daemon.intake.restarts == 1
+        assert not [
+            m for m in running.moments[first:] if "clock-uncertain" in m.reasons or "silent" in m.reasons
+        ]
+        assert running.daemon.status().clock_error_ms < 25.0  # type: ignore[operator]
+
+    file = tmp_path / "moments.ndjson"
+    given = settings(GOOD, sinks=(f"ndjson:{file}",), recording=RecordingSettings(tmp_path))
+    running = _run(given, work)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["sequence"] for line in lines] == [m.sequence for m in running.moments]
+    jumps = np.diff([line["unix_s"] for line in lines])
+    assert np.count_nonzero(np.abs(jumps - step_s) < 5) == 1
+    (recorded,) = tmp_path.glob("*.etl")
+    whole = RecordingReader.open(recorded)
+    assert list(whole.items()) and whole.closed
 
 
 def test_engine_slower_than_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,7 +184,7 @@ def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path, monkeypatch: py
         ("ndjson:-?colour=1", "option 'colour' is not known; allowed: flush_s, fsync_s"),
         ("ndjson:-?flush_s=99", "must be a number from 0 to 10"),
         ("ndjson:-?flush_s=1&flush_s=2", "twice"),
-        ({"path": "x"}, "a sink needs url"),
+        ({"path": "x", "password": "y"}, "sink with path, password: a sink needs url"),
         ({"url": "ndjson:-", "flush_s": [1]}, "must be a text, a number or true/false"),
     ],
 )

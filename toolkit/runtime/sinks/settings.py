@@ -36,7 +36,7 @@ class SinkSettings:
         url = table.pop("url", None)
         if not isinstance(url, str):
             raise UsageError(
-                f'sink {table or "{}"}: a sink needs url, such as url = "udp://192.168.1.20:9000"'
+                f'sink with {", ".join(table) or "no key"}: a sink needs url, such as url = "udp://192.168.1.20:9000"'
             )
         for key, value in table.items():
             if not isinstance(value, str | int | float | bool):
