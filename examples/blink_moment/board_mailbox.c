@@ -15,46 +15,61 @@
 #define LAMP_BIT 5
 #endif
 
-/* All volatile: the flag is not to be seen before the sample that it announces. */
-static volatile float imu_sample[EDGETOOL_IMU_CHANNELS];
-static volatile float emg_sample[EDGETOOL_EMG_CHANNELS];
-static volatile int imu_full;
-static volatile int emg_full;
+/* Samples of a stream that may wait while a step is computed: EMG comes every millisecond, and a step may take as long. */
+#define BOX 8u
+
+/* All volatile: a sample is not to be seen before it is whole. `put` is written by the driver alone, `taken` by board_next. */
+typedef struct {
+    volatile uint32_t put;
+    volatile uint32_t taken;
+    volatile float *values;
+    uint32_t channels;
+} mailbox;
+
+static volatile float imu_values[BOX * EDGETOOL_IMU_CHANNELS];
+static volatile float emg_values[BOX * EDGETOOL_EMG_CHANNELS];
+static mailbox imu_box = {0, 0, imu_values, EDGETOOL_IMU_CHANNELS};
+static mailbox emg_box = {0, 0, emg_values, EDGETOOL_EMG_CHANNELS};
 volatile uint32_t board_lost_samples;
 
-static void put(volatile float *box, volatile int *full, const float *sample, int count) {
-    if (*full) {
+static void put(mailbox *box, const float *sample) {
+    const uint32_t place = box->put;
+    if (place - box->taken == BOX) {
         ++board_lost_samples;
         return;
     }
-    for (int k = 0; k < count; ++k) {
-        box[k] = sample[k];
+    for (uint32_t k = 0; k < box->channels; ++k) {
+        box->values[place % BOX * box->channels + k] = sample[k];
     }
-    *full = 1;
+    box->put = place + 1;
+}
+
+static int take(mailbox *box, float *sample) {
+    const uint32_t place = box->taken;
+    if (box->put == place) {
+        return 0;
+    }
+    for (uint32_t k = 0; k < box->channels; ++k) {
+        sample[k] = box->values[place % BOX * box->channels + k];
+    }
+    box->taken = place + 1;
+    return 1;
 }
 
 void board_put_imu(const float *sample) {
-    put(imu_sample, &imu_full, sample, EDGETOOL_IMU_CHANNELS);
+    put(&imu_box, sample);
 }
 
 void board_put_emg(const float *sample) {
-    put(emg_sample, &emg_full, sample, EDGETOOL_EMG_CHANNELS);
+    put(&emg_box, sample);
 }
 
 enum board_sample board_next(float *imu, float *emg) {
     for (;;) {
-        if (imu_full) {
-            for (int k = 0; k < EDGETOOL_IMU_CHANNELS; ++k) {
-                imu[k] = imu_sample[k];
-            }
-            imu_full = 0;
+        if (take(&imu_box, imu)) {
             return BOARD_IMU;
         }
-        if (emg_full) {
-            for (int k = 0; k < EDGETOOL_EMG_CHANNELS; ++k) {
-                emg[k] = emg_sample[k];
-            }
-            emg_full = 0;
+        if (take(&emg_box, emg)) {
             return BOARD_EMG;
         }
         /* Sleep here (WFI) if an interrupt wakes your core. */

@@ -7,7 +7,7 @@
 void board_put_imu(const float *sample);
 void board_put_emg(const float *sample);
 
-/* Samples that came while the one before was still waiting: 0 on a core that keeps up. */
+/* Samples that came while their mailbox was full: 0 on a core that keeps up. */
 extern volatile uint32_t board_lost_samples;
 
 #endif

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c_harness import require, run
+from c_harness import STRICT, require, run
 from numpy.typing import NDArray
+from test_c_models import SANITIZE
 
 from quantization.bundle import Bundle
 from quantization.c_emitter.bundle_files import source_files
@@ -130,3 +131,56 @@ def test_for_a_microcontroller_it_links_without_a_warning(bundle: Bundle, core: 
     symbols = run(["arm-none-eabi-nm", tmp_path / "example" / "blink_moment.elf"])
     assert " T edgetool_step\n" in symbols
     assert " malloc" not in symbols, "the example allocates nothing"
+
+
+MAILBOX_MAIN = """
+#include <stdint.h>
+#include <stdio.h>
+
+static uint32_t port = 0x100;
+#define LAMP_REGISTER &port
+#include "board_mailbox.c"
+
+int main(void) {
+    float imu[EDGETOOL_IMU_CHANNELS], emg[EDGETOOL_EMG_CHANNELS];
+    for (int i = 0; i < 11; ++i) { /* the last three find no room */
+        emg[0] = (float)i;
+        emg[EDGETOOL_EMG_CHANNELS - 1] = (float)(100 + i);
+        board_put_emg(emg);
+    }
+    imu[EDGETOOL_IMU_CHANNELS - 1] = 7.0f;
+    board_put_imu(imu);
+    imu[EDGETOOL_IMU_CHANNELS - 1] = 0.0f;
+    printf("lost %u;", (unsigned)board_lost_samples);
+    for (int i = 0; i < 12; ++i) {
+        if (i == 9) {
+            board_put_emg(emg); /* round the end of the box */
+            board_put_emg(emg);
+            board_put_emg(emg);
+        }
+        if (board_next(imu, emg) == BOARD_IMU) {
+            printf(" imu %g", (double)imu[EDGETOOL_IMU_CHANNELS - 1]);
+        } else {
+            printf(" %g/%g", (double)emg[0], (double)emg[EDGETOOL_EMG_CHANNELS - 1]);
+        }
+    }
+    board_lamp(0.5f, 1);
+    printf("; lamp %x", (unsigned)port);
+    board_lamp(0.1f, 0);
+    printf(" %x", (unsigned)port);
+    return 0;
+}
+"""
+
+
+def test_the_mailbox_keeps_samples_in_order_and_counts_what_it_cannot_keep(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    require("gcc")
+    (tmp_path / "main.c").write_text(MAILBOX_MAIN)
+    include = [f"-I{EXAMPLE}", f"-I{bundle.path / 'c'}"]
+    run(["gcc", *STRICT, "-O2", *SANITIZE.split(), *include, tmp_path / "main.c", "-o", tmp_path / "main"])
+    waiting = " ".join(f"{i}/{100 + i}" for i in range(8))
+    later = " ".join(["7/107"] * 3)
+    said = run([tmp_path / "main"])
+    assert said == f"lost 3; imu 7 {waiting} {later}; lamp 120 100"
