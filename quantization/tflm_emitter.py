@@ -23,6 +23,7 @@ from quantization.execute import has_tflm
 from quantization.native_output import native_stderr
 from quantization.operations_count import operator_counts
 from quantization.tflite_file import SUPPORTED_OPS
+from quantization.tflm_probe import ArenaProbe
 from toolkit.errors import ModelFileError
 
 FOLDER = "tflm"
@@ -104,24 +105,15 @@ def recorded_arena(content: bytes) -> int:
 
 def least_arena(content: bytes) -> int:
     """The smallest arena, in steps of 16 bytes, that TFLM accepts here: planning a small model may need more than it keeps."""
-    from tflite_micro import runtime
-
-    def enough(size: int) -> bool:
-        try:
-            runtime.Interpreter.from_bytes(content, arena_size=size)
-        except (RuntimeError, ValueError):
-            return False
-        return True
-
     few, many = 0, -(-_LARGEST_ARENA // ALIGNMENT)
-    with native_stderr():
-        if not enough(many * ALIGNMENT):
+    with ArenaProbe(content) as probe:
+        if not probe.enough(many * ALIGNMENT):
             raise ModelFileError(
                 f"TFLM does not run the window graph in {_LARGEST_ARENA} bytes; use a smaller model or window"
             )
         while many - few > 1:
             middle = (few + many) // 2
-            few, many = (few, middle) if enough(middle * ALIGNMENT) else (middle, many)
+            few, many = (few, middle) if probe.enough(middle * ALIGNMENT) else (middle, many)
     return many * ALIGNMENT
 
 
