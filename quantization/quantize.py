@@ -46,7 +46,8 @@ class _Type:
 def quantize(graph: Graph, calibration: Calibration, recipe: Recipe) -> Graph:
     """The integer graph. ``graph`` is float after the recipe's passes; ``calibration`` is of the window graph.
 
-    Raises UsageError if a cell state exceeds what a power-of-two int16 scale can hold.
+    Raises UsageError if a cell state exceeds what a power-of-two int16 scale can hold, ModelFileError if a bias does not
+    fit 32 bits beside its weights.
     """
     return _Quantizer(graph, calibration, recipe).run()
 
@@ -219,7 +220,7 @@ class _Quantizer:
         inputs = (
             x,
             self._constant(weight.name, stored, scale),
-            self._constant(bias.name, _bias(corrected, bias_scale, bias_type), bias_scale),
+            self._constant(bias.name, _bias(bias.name, corrected, bias_scale, bias_type), bias_scale),
         )
         self.ops.append(Op(op.kind, inputs, (self._emit(op.outputs[0]),), op.options))
 
@@ -265,7 +266,9 @@ class _Quantizer:
         inputs[5 + gate] = self._constant(
             recurrent.name, np.ascontiguousarray(stored[:, widths[0] :]), scales[1]
         )
-        inputs[12 + gate] = self._constant(bias.name, _bias(corrected, bias_scale, INT32), bias_scale)
+        inputs[12 + gate] = self._constant(
+            bias.name, _bias(bias.name, corrected, bias_scale, INT32), bias_scale
+        )
 
     def _cell_bits(self, name: str) -> int:
         """Integer bits of the cell's int16: the power of two at or above its largest magnitude, with an eighth to spare."""
@@ -279,12 +282,13 @@ class _Quantizer:
         return bits
 
 
-def _bias(values: NDArray[np.floating[Any]], scale: float, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _bias(name: str, values: NDArray[np.floating[Any]], scale: float, dtype: np.dtype[Any]) -> NDArray[Any]:
     limits = np.iinfo(dtype if dtype == INT32 else np.dtype(np.int32))
     stored = np.rint(values / scale)
     if dtype == INT32 and np.abs(stored).max(initial=0) > limits.max:
         raise ModelFileError(
-            "a bias does not fit 32 bits beside its weights; the weights are too small for their bias"
+            f"{name} reaches {np.abs(values).max():.3g}, {np.abs(stored).max():.2g} steps of its weights' scale; int32 "
+            "holds 2.1e+09: its weights are almost zero; set them to zero, or train without whatever drives them there"
         )
     result: NDArray[Any] = stored.astype(dtype)
     return result

@@ -17,7 +17,7 @@ from quantization.recipe import Recipe
 from quantization.tflite_file import read
 from quantization.weights import round_weights, symmetric_scale
 from tests.native_models import SMALL, features, windows
-from toolkit.errors import RecordingError, UsageError
+from toolkit.errors import ModelFileError, RecordingError, UsageError
 from toolkit.model.checkpoint import Checkpoint
 
 
@@ -148,6 +148,22 @@ def test_a_cell_that_no_power_of_two_holds_is_refused() -> None:
         UsageError, match=r"cell state of imu/lstm/0/hidden reaches 8\d\.\d; .* holds less than 64"
     ):
         quantize(graph, calibrate(graph, features(long, 4)), Recipe())
+
+
+def test_weights_too_small_for_their_bias_are_named_and_zero_weights_are_not() -> None:
+    checkpoint = Checkpoint.random(SMALL, 3)
+
+    def converted(value: float) -> None:
+        weights = dict(checkpoint.weights)
+        weights["imu.lstm.0.weight_ih"] = np.full_like(weights["imu.lstm.0.weight_ih"], value)
+        graph = passes.apply(lower_window(replace(checkpoint, weights=weights)))
+        quantize(graph, calibrate(graph, features(SMALL, 20)), Recipe())
+
+    converted(0.0)
+    with pytest.raises(
+        ModelFileError, match=r"imu/lstm/0/.*bias.* reaches 0\.\d+, .*; int32 holds 2\.1e\+09"
+    ):
+        converted(1e-30)
 
 
 def test_bad_calibration_data_is_named() -> None:
