@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -237,6 +238,50 @@ def test_flat_channel_and_sensor_off() -> None:
     assert _only(_at(moments, 6.6, 8.9)) == {(State.OK, ())}
     assert _only(_at(moments, 9.2, 11.0)) == {(State.INVALID, ("sensor-off",))}
     assert _only(_at(moments, 11.7, 13.0)) == {(State.OK, ())}
+
+
+class _OddNode(VirtualNode):
+    """A firmware that is wrong: from 3 s on its packets of the emg are what ``odd`` makes of them."""
+
+    odd: Callable[[Data], Data]
+
+    def _send(self, packet: Any, host_s: float) -> Any:
+        ours = isinstance(packet, Data) and packet.stream == 1 and host_s >= 3.0
+        return super()._send(self.odd(packet) if ours else packet, host_s)
+
+
+def test_the_same_packet_again_and_again_is_never_ok() -> None:
+    """Its frames and stamps go on, so that neither the ledger nor the clock sees anything."""
+    stuck = _OddNode(node(0, BOTH).programme, 0)
+    kept: list[Data] = []
+
+    def odd(packet: Data) -> Data:
+        kept.append(packet)
+        return kept[0]
+
+    stuck.odd = odd
+    moments = Bench([stuck]).until(8.0)
+    assert _only(_at(moments, 1.5, 3.0)) == {(State.OK, ())}
+    assert State.OK not in {m.state for m in _at(moments, 3.1, 8.0)}
+    assert all("reboot" in m.reasons for m in _at(moments, 3.5, 8.0))
+
+
+def test_samples_that_are_counted_anew_without_a_new_life() -> None:
+    """Degraded for a window; after it faults are seen as before: the emg is at full scale from 5 s on."""
+    anew = _OddNode(node(0, BOTH).programme, 0)
+    begun: list[int] = []
+
+    def odd(packet: Data) -> Data:
+        begun.append(packet.first)
+        first = packet.first - begun[0]
+        raw = packet.raw if first < 400 else np.full(packet.samples, 32767, "<i2").tobytes()
+        return replace(packet, first=first, raw=raw)
+
+    anew.odd = odd
+    moments = Bench([anew]).until(8.0)
+    found = [m for m in _at(moments, 3.0, 4.9) if m.state is not State.OK]
+    assert {m.reasons for m in found} == {("reboot",)} and WINDOW - 1 <= len(found) <= WINDOW + 4
+    assert _only(_at(moments, 5.5, 5.9)) == {(State.INVALID, ("saturated",))}
 
 
 class _SteppedNode(VirtualNode):

@@ -142,9 +142,15 @@ class StreamWatch:
             self._boot, self._next = boot, (first + count) % _TURN
             return True
         ahead = (first - self._next + _TURN // 2) % _TURN - _TURN // 2
-        if ahead < 0:
+        if ahead < 0 and float(samples.times_s[-1]) <= self._newest_s + self._period_s / 2:
             self._fill(first, count)
             return False
+        if (
+            ahead < 0
+        ):  # taken later and numbered lower: it counts anew without a new life, or says the same again and again
+            self._note(*self._between(start_s), Finding.REBOOT)
+            self._next = (first + count) % _TURN
+            return True
         if ahead:
             self._add(_Span(*self._between(start_s), Finding.GAP, (boot, self._next, first)))
         self._next = (first + count) % _TURN
