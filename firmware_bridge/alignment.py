@@ -32,6 +32,9 @@ GapPolicy = Literal["hold", "interpolate", "invalidate"]
 
 #: Neighbouring samples further apart than this many periods have a gap between them.
 _GAP_PERIODS = 1.75
+#: At most this many rows of a stream are given out at once, so that memory is bounded after a night without a link, or
+#: when a node claims an absurd rate; the next calls give the others.
+_MOST_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class StreamAligner:
         silent_until = now_s - self._settings.reorder_s - self._gap_s - self._patience_s
         limit = max(float(self._times[-1]), silent_until)
         stop = math.floor((limit - self.epoch_s) * self.spec.rate_hz) + 2
+        stop = min(stop, self._next + _MOST_ROWS)
         times: NDArray[np.float64] = (
             self.epoch_s + np.arange(self._next, max(stop, self._next)) / self.spec.rate_hz
         )

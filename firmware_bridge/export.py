@@ -55,6 +55,9 @@ def export(
             "there is nothing to export"
         )
     listing = tuple(_describe(track) for track in loaded.tracks)
+    if fill != "none":
+        for track in loaded.tracks:
+            _require_plausible(track, recording)
     tracks = [filled(track, fill) for track in loaded.tracks]
     if format == "xdf":
         say("writing", 0, 1)
@@ -69,6 +72,20 @@ def export(
         streams = [{"file": name, **entry} for name, entry in zip(names, listing)]
         write_json(folder / LISTING, _listing(loaded, streams, fill))
     return ExportSummary(tuple(out / name for name in names), listing, loaded.undescribed_packets)
+
+
+def _require_plausible(track: Track, recording: Path) -> None:
+    """RecordingError if the sample numbers of a life say that it lasted over twice as long as it did, and 10 s more."""
+    for life in np.unique(track.life):
+        rows = track.life == life
+        counted_s = float(np.ptp(track.number[rows])) / track.stream.rate_hz
+        lasted_s = float(np.ptp(track.host_s[rows]))
+        if counted_s > 2 * lasted_s + 10:
+            raise RecordingError(
+                f"{recording}: the sample numbers of stream {track.stream.name!r} of node {track.node_name!r} span "
+                f"{counted_s:.0f} s, and it was received for {lasted_s:.0f} s: its counter jumped, and such a hole is not "
+                "filled; use --fill none"
+            )
 
 
 def filled(track: Track, fill: Fill) -> Track:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -113,8 +112,9 @@ async def monitor(
     sources: Sequence[str] | Source,
     seconds: float | None = None,
     show: Callable[[Health], None] | None = None,
+    stop: asyncio.Event | None = None,
 ) -> Health:
-    """Follow ``sources`` for ``seconds`` (None: until they end), calling ``show`` four times a second.
+    """Follow ``sources`` for ``seconds`` (None: until they end) or until ``stop`` is set; calls ``show`` four times a second.
 
     Raises LinkError when a source cannot be opened or all fail.
     """
@@ -123,13 +123,17 @@ async def monitor(
     async with source:
         host = Host(source) if source.writable else None
         asking = asyncio.create_task(host.ask()) if host is not None else None
+        following = asyncio.create_task(_follow(source, host, health, show))
+        waiting = {following} | ({asyncio.create_task(_until(stop))} if stop is not None else set())
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await _follow(source, host, health, show)
+            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                following.result()
         finally:
-            if asking is not None:
-                asking.cancel()
+            tasks = [*waiting, *([asking] if asking is not None else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
     return health
 
 
@@ -144,3 +148,7 @@ async def _follow(
         if show is not None and time.monotonic() - shown_s >= _SHOW_S:
             shown_s = time.monotonic()
             show(health)
+
+
+async def _until(stop: asyncio.Event) -> None:
+    await stop.wait()

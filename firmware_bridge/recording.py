@@ -116,21 +116,30 @@ class Snapshot:
         try:
             value = json.loads(payload)
             if value["format"] != FORMAT:
-                raise ValueError(f"format {value['format']!r}")
+                raise ValueError("another format")
             descriptors = tuple(
-                NodeDescriptor(int(d["link"]), int(d["node"]), int(d["boot"]), bytes.fromhex(d["payload"]))
+                NodeDescriptor(
+                    _whole(d["link"]), _whole(d["node"]), _whole(d["boot"]), bytes.fromhex(d["payload"])
+                )
                 for d in value["descriptors"]
             )
             return cls(
-                int(value["started_wall_ns"]),
-                int(value["started_monotonic_ns"]),
+                _whole(value["started_wall_ns"]),
+                _whole(value["started_monotonic_ns"]),
                 tuple(str(name) for name in value["links"]),
                 descriptors,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise RecordingError(
                 f"{where}: a snapshot is not as docs/RECORDING.md says ({error}); it was written by another program"
             ) from None
+
+
+def _whole(value: Any) -> int:
+    """A number of the file's JSON; ValueError unless it is whole and below 2^64, as times in ns and sizes are."""
+    if not isinstance(value, int) or not 0 <= value < 1 << 64:
+        raise ValueError("a number is not whole or out of range")
+    return value
 
 
 def pack_block(kind: Kind, number: int, payload: bytes) -> bytes:
@@ -277,7 +286,7 @@ class RecordingReader:
                 elif part.kind is Kind.SNAPSHOT:
                     yield Snapshot.from_bytes(part.payload, f"{self.path}, block {part.number}")
                 elif part.kind is Kind.LOST:
-                    yield Lost(int(_json(part, self.path).get("bytes", 0)))
+                    yield _lost(part, self.path)
                 else:
                     self.closed, self.end = True, _json(part, self.path)
 
@@ -293,11 +302,20 @@ class RecordingReader:
 def _json(block: Block, path: Path) -> dict[str, Any]:
     try:
         value = json.loads(block.payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise RecordingError(f"{path}, block {block.number}: not JSON; it was written by another program")
     return value
+
+
+def _lost(block: Block, path: Path) -> Lost:
+    try:
+        return Lost(_whole(_json(block, path).get("bytes", 0)))
+    except ValueError:
+        raise RecordingError(
+            f"{path}, block {block.number}: its size is no number; it was written by another program"
+        ) from None
 
 
 class RecordingWriter:

@@ -49,18 +49,29 @@ def recover(recording: Path, out: Path) -> RecoverReport:
             raise RecordingError(
                 f"{recording} holds no whole block of a recording; there is nothing to recover"
             )
-        try:
-            with out.open("xb") as file:
-                file.write(first)
-                for piece in pieces:
-                    file.write(piece)
-        except FileExistsError:
-            raise OutputError(f"cannot write {out}: it exists; choose another --out") from None
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {out}: {error.strerror or error}; choose another --out"
-            ) from None
+        _write(out, first, pieces)
     return report
+
+
+def _write(out: Path, first: bytes, pieces: Iterator[bytes]) -> None:
+    """Everything to the new file ``out``, or nothing: half a recovered recording would pass for all that is left."""
+    try:
+        file = out.open("xb")
+    except FileExistsError:
+        raise OutputError(f"cannot write {out}: it exists; choose another --out") from None
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another --out") from None
+    try:
+        with file:
+            file.write(first)
+            for piece in pieces:
+                file.write(piece)
+    except OSError as error:
+        out.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another --out") from None
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
 
 
 def mended(content: Buffer, report: RecoverReport, where: str) -> Iterator[bytes]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import io
+import json
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
 import termios
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +58,23 @@ class Screen:
             line = self.lines[self._row].ljust(self._column)
             self.lines[self._row] = line[: self._column] + character + line[self._column + 1 :]
             self._column += 1
+
+
+def test_a_name_with_brackets_is_shown_as_it_is() -> None:
+    """Nodes name themselves: what looks like markup is neither swallowed nor an error."""
+    now = state(1)
+    for name, node in now["nodes"].items():
+        node["name"] = "[/red]left"
+        node["battery_percent"] = 3
+        now["links"] = {name: "down: [errno 5]"}
+    for stream in now["streams"]:
+        stream["node"], stream["stream"] = "[/red]left", "[bold]"
+    for height in (None, 8):
+        console = Console(width=80, file=io.StringIO())
+        console.print(tables(now, height))
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "[/red]left" in text and "down: [errno 5]" in text and "[/red]left: battery" in text
+        assert ("[bold]" in text) == (height is None)
 
 
 def state(nodes: int, *, digits: int = 3, synced: bool = True) -> dict[str, Any]:
@@ -184,3 +205,30 @@ def test_on_a_real_terminal_no_line_wraps_and_the_screen_does_not_scroll(nodes: 
     shown = [line.rstrip() for line in screen.lines if line]
     assert shown[0] == ("Streams" if nodes == 2 else "Nodes (a higher window shows all)")
     assert sum(line.startswith("virtual") for line in shown) == (6 if nodes == 2 else 12)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_in_order_and_writes_the_last_state(tmp_path: Path, number: signal.Signals) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    state_file = tmp_path / "state.json"
+    url = "sim://synthetic:people=1,seconds=2,tasks=level"
+    arguments = ["monitor", url, "--seconds", "60", "--json", str(state_file)]
+    program = [sys.executable, "-c", "from toolkit.cli import main; main()", *arguments]
+    process = subprocess.Popen(program, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    drawn, told = b"", False
+    while True:
+        try:
+            piece = os.read(ours, 65_536)
+        except OSError:  # EIO: the other end is closed
+            break
+        if not piece:
+            break
+        drawn += piece
+        if b"virtual" in drawn and not told:
+            told = True
+            process.send_signal(number)
+    os.close(ours)
+    assert process.wait(10) == 0, drawn.decode()
+    assert json.loads(state_file.read_text())["ledger"]["0/0"]["delivered"] > 0

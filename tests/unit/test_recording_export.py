@@ -243,6 +243,22 @@ def test_a_reboot_starts_a_new_life_in_the_right_place(tmp_path: Path) -> None:
     assert imu.missing == 0
 
 
+def test_a_counter_that_jumps_is_not_filled(tmp_path: Path) -> None:
+    """Two thousand million samples between two packets that came 20 ms apart: the gap is the node's mistake."""
+    path = tmp_path / "jump.etl"
+    writer, frames = RecordingWriter(path, ["l"], 0, 0), FrameWriter(3, 1, 244)
+    packets = [Descriptor("leg", (IMU,))]
+    packets += [Data.of(0, Format.INT16, first, imu_raw(np.arange(4))) for first in (0, 4, 2**31 - 9)]
+    for place, packet in enumerate(packets):
+        for frame in frames.frames(packet, 20_000 * (place + 1)):
+            writer.append(Chunk(0, 20_000_000 * (place + 1), frame), 20_000_000 * (place + 1))
+    writer.close({})
+    for fill in ("hold", "interpolate"):
+        with pytest.raises(RecordingError, match=r"counter jumped.*use --fill none"):
+            export(path, tmp_path / fill, "csv", fill)  # type: ignore[arg-type]
+    assert export(path, tmp_path / "none", "csv").streams[0]["missing"] == 2**31 - 9 - 8
+
+
 def test_what_cannot_be_exported_is_said(recording: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="allowed are csv, parquet, sto, xdf"):
         export(recording, tmp_path / "out", "hdf5")  # type: ignore[arg-type]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import struct
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
@@ -253,6 +256,82 @@ def test_any_bytes_are_no_recording(tmp_path: Path) -> None:
             recover(path, tmp_path / "out.etl")
     with pytest.raises(RecordingError, match="No such file"):
         replay(tmp_path / "nowhere.etl")
+
+
+def snapshot_payload(**changes: object) -> bytes:
+    value = {"format": "edgetool recording", "version": 1, "started_wall_ns": 0, "started_monotonic_ns": 0}
+    return json.dumps({**value, "links": ["l"], "descriptors": [], **changes}).encode()
+
+
+#: Blocks whose checksums are right and whose content is not as docs/RECORDING.md says.
+FOREIGN = {
+    "nested": [(Kind.SNAPSHOT, b"[" * 900_000)],
+    "infinite start": [(Kind.SNAPSHOT, snapshot_payload(started_wall_ns=float("inf")))],
+    "start beyond all years": [(Kind.SNAPSHOT, snapshot_payload(started_wall_ns=10**40))],
+    "negative start": [(Kind.SNAPSHOT, snapshot_payload(started_monotonic_ns=-1))],
+    "no list": [(Kind.SNAPSHOT, snapshot_payload(links=5))],
+    "a list": [(Kind.SNAPSHOT, b"[]")],
+    "lost text": [(Kind.SNAPSHOT, snapshot_payload()), (Kind.LOST, b'{"bytes": "x"}')],
+    "lost nothing": [(Kind.SNAPSHOT, snapshot_payload()), (Kind.LOST, b'{"bytes": null}')],
+    "lost everything": [(Kind.SNAPSHOT, snapshot_payload()), (Kind.LOST, b'{"bytes": 1e999}')],
+    "nested end": [(Kind.SNAPSHOT, snapshot_payload()), (Kind.END, b'{"a":' * 100_000)],
+    "giant chunk": [
+        (Kind.SNAPSHOT, snapshot_payload()),
+        (Kind.CHUNKS, struct.pack("<BBxxIQ", 0, 0, 2**32 - 1, 5)),
+    ],
+    "half a chunk": [(Kind.SNAPSHOT, snapshot_payload()), (Kind.CHUNKS, b"123")],
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_another_program_wrote_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    path, out = tmp_path / "foreign.etl", tmp_path / "out.etl"
+    path.write_bytes(
+        b"".join(pack_block(kind, i, payload) for i, (kind, payload) in enumerate(FOREIGN[name]))
+    )
+    with pytest.raises(RecordingError, match=r"^[^\n]+ (it was written by another program)$"):
+        replay(path)
+    try:
+        recover(path, out)
+    except RecordingError:
+        assert not out.exists()
+
+
+class Small:
+    """A file on a disk that is full after 100 bytes."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._room = file, 100
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, content: bytes) -> int:
+        self._room -= len(content)
+        if self._room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return int(self._file.write(content))
+
+
+def test_a_recovery_that_does_not_fit_the_disk_leaves_nothing(
+    whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = tmp_path / "damaged.etl", tmp_path / "out.etl"
+    path.write_bytes(whole[:-100])
+
+    real_open = Path.open
+
+    def small(self: Path, mode: str = "r", *rest: Any) -> Any:
+        file = real_open(self, mode, *rest)
+        return Small(file) if mode == "xb" else file
+
+    monkeypatch.setattr(Path, "open", small)
+    with pytest.raises(OutputError, match="No space left"):
+        recover(path, out)
+    assert not out.exists()
 
 
 def test_a_file_that_was_not_closed_is_read_and_said_so(whole: bytes, tmp_path: Path) -> None:

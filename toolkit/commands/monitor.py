@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from firmware_bridge.monitor import Health
 
 
 @click.command(
@@ -25,7 +30,6 @@ def command(sources: tuple[str, ...], seconds: float | None, json: Path | None) 
     from rich.console import Console
     from rich.live import Live
 
-    from firmware_bridge.monitor import Health, monitor
     from toolkit.commands.monitor_tables import tables
     from toolkit.files import write_json
 
@@ -36,10 +40,25 @@ def command(sources: tuple[str, ...], seconds: float | None, json: Path | None) 
             def show(now: Health) -> None:
                 live.update(tables(now.to_json(), console.height))
 
-            health = asyncio.run(monitor(sources, seconds, show))
+            health = asyncio.run(_monitor(sources, seconds, show))
             show(health)
     else:
-        health = asyncio.run(monitor(sources, seconds))
+        health = asyncio.run(_monitor(sources, seconds, None))
         Console(width=80).print(tables(health.to_json()))
     if json is not None:
         write_json(json, health.to_json())
+
+
+async def _monitor(
+    sources: tuple[str, ...], seconds: float | None, show: Callable[[Health], None] | None
+) -> Health:
+    """Ctrl-C and SIGTERM end it in order: the last state is shown and written."""
+    import asyncio
+    import signal
+
+    from firmware_bridge.monitor import monitor
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return await monitor(sources, seconds, show, stop)

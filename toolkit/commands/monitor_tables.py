@@ -22,7 +22,7 @@ def tables(state: dict[str, Any], height: int | None = None) -> Group:
     from rich.console import Group
 
     nodes = [name for name, terms in state["ledger"].items() if "sent" in terms]
-    notes = list(_notes(state))
+    notes = [_escaped(note) for note in _notes(state)]
     if not nodes:
         return Group("Nothing intact has been heard yet.", *notes)
     lines = len(state["streams"]) + len(nodes) + len(notes) + _AROUND
@@ -57,7 +57,8 @@ def _streams(state: dict[str, Any]) -> Table:
     table = _table("Streams", "node", "stream", "ch", "Hz", "measured", "samples", "rows", "in gaps")
     for each in state["streams"]:
         measured = "" if each["measured_hz"] is None else f"{each['measured_hz']:.1f}"
-        row = (each["node"], each["stream"], each["channels"], f"{each['nominal_hz']:g}", measured)
+        names = _escaped(each["node"]), _escaped(each["stream"])
+        row = (*names, each["channels"], f"{each['nominal_hz']:g}", measured)
         gaps = _loss(each["rows_in_gaps"], each["rows"])
         table.add_row(*map(str, row), str(each["samples"]), str(each["rows"]), gaps)
     return table
@@ -71,7 +72,7 @@ def _ledger(state: dict[str, Any], nodes: list[str]) -> Table:
         cells = [
             _marked(str(terms[term]), "yellow" if term in _LOSSES and terms[term] else "") for term in _TERMS
         ]
-        table.add_row(_name(state, name), *cells, *_clock(state, name))
+        table.add_row(_escaped(_name(state, name)), *cells, *_clock(state, name))
     return table
 
 
@@ -84,7 +85,7 @@ def _compact(state: dict[str, Any], nodes: list[str]) -> Table:
         samples, rows = sum(each["samples"] for each in own), sum(each["rows"] for each in own)
         terms = state["ledger"][name]
         table.add_row(
-            label,
+            _escaped(label),
             str(len(own)),
             str(samples),
             _loss(sum(each["rows_in_gaps"] for each in own), rows),
@@ -129,6 +130,13 @@ def _lost(terms: dict[str, int]) -> int:
 def _loss(part: int, whole: int) -> str:
     """A share of loss, with what it is made of if it is not zero."""
     return _marked(f"{part} ({part / whole:.1%})", "yellow") if part else "0"
+
+
+def _escaped(text: str) -> str:
+    """What a node calls itself, or an error says, as it is: brackets in it are no markup."""
+    from rich.markup import escape
+
+    return escape(text)
 
 
 def _marked(text: str, style: str) -> str:
