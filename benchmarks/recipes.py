@@ -23,6 +23,7 @@ from quantization.search import reference_moments
 from quantization.tflite_file import write
 from toolkit.data.splits import select
 from toolkit.data.windows import cut
+from toolkit.errors import EdgetoolError
 from toolkit.model import float_reference, load_checkpoint
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS
@@ -95,4 +96,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except EdgetoolError as error:
+        sys.exit(f"error: {error}")

@@ -19,6 +19,7 @@ from quantization.integer_reference.call import Semantics
 from quantization.integer_reference.interpreter import Interpreter
 from quantization.ir import Graph
 from quantization.tflite_file import read
+from toolkit.errors import EdgetoolError
 
 Stored = NDArray[Any]
 
@@ -74,4 +75,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgetoolError as error:
+        sys.exit(f"error: {error}")

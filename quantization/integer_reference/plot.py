@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.integer_reference.activations import gate_table
+from toolkit.errors import EdgetoolError
 from toolkit.files import write_bytes
 
 #: Both activations take Q3.12: the real input of integer q is q / 4096.
@@ -97,4 +98,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgetoolError as error:
+        sys.exit(f"error: {error}")
