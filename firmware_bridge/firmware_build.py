@@ -10,11 +10,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware_bridge.protocol_table import MAX_MESSAGE_BYTES, REQUEST_HEADER_BYTES
 from toolkit import __version__
 from toolkit.errors import InputError, MissingDependencyError, UsageError
 from toolkit.files import write_bytes
@@ -129,6 +130,7 @@ def build(c_folder: Path, board: Board, out: Path, *, probe: bool = False) -> Im
             f"{c_folder} holds C for {facts['TARGET']} and board {board.name} is a {board.target}: "
             f"run edgetool convert with --target {board.target}"
         )
+    _require_messages(facts)
     compiler = require_compiler()
     with _sources(c_folder) as folder:
         options = (OPTIMISATION, *(("-DEDGETOOL_PROBE",) if probe else ()))
@@ -150,6 +152,17 @@ def build(c_folder: Path, board: Board, out: Path, *, probe: bool = False) -> Im
         compiler=compiler,
         flags=flags,
     )
+
+
+def _require_messages(facts: Mapping[str, str]) -> None:
+    """InputError if a window of the model's integers is larger than a message may be."""
+    values = int(facts["WINDOW"]) * (int(facts["IMU_CHANNELS"]) + int(facts["EMG_CHANNELS"]))
+    size = REQUEST_HEADER_BYTES + values * int(facts["IMU_BITS"]) // 8
+    if size > MAX_MESSAGE_BYTES:
+        raise InputError(
+            f"a window of this model is a message of {size:,} bytes and the firmware's link takes {MAX_MESSAGE_BYTES:,}: "
+            "use a shorter window or fewer channels"
+        )
 
 
 def build_process(c_folder: Path, out: Path, *, sanitize: bool = False) -> Path:
@@ -190,12 +203,23 @@ def header_facts(c_folder: Path) -> dict[str, str]:
             f"{header} cannot be read; give the folder c/ of a bundle made with edgetool convert --target CORE"
         ) from None
     facts = dict(re.findall(r'^#define EDGETOOL_(\w+) "?([^"\n]*?)"?$', text, re.MULTILINE))
-    missing = [name for name in ("TARGET", "MODEL_HASH", "CONTRACT_HASH", "STATE_BYTES") if name not in facts]
+    missing = [name for name in _FACTS if name not in facts]
     if missing:
         raise InputError(f"{header}: EDGETOOL_{missing[0]} is missing; convert the bundle again")
     return facts
 
 
+#: Constants of the header that building an image needs.
+_FACTS = (
+    "TARGET",
+    "MODEL_HASH",
+    "CONTRACT_HASH",
+    "STATE_BYTES",
+    "WINDOW",
+    "IMU_CHANNELS",
+    "EMG_CHANNELS",
+    "IMU_BITS",
+)
 _LIBRARY = ("model/edgetool_self_test.c", "model/libedgetool_model.a")
 
 
@@ -278,6 +302,11 @@ def _run(command: Sequence[str], folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines()
+        if large := re.search(r"region `(\w+)' overflowed by (\d+) bytes", done.stderr):
+            raise InputError(
+                f"the target image needs {int(large[2]):,} bytes more {large[1].lower()} memory than the board has: "
+                "use a smaller model, --prefer size, or a board with more"
+            )
         first = next((line for line in lines if "error:" in line), lines[-1] if lines else "no message")
         raise InputError(f"building the target image failed in {command[0]}: {first}")
     return done.stdout

@@ -18,8 +18,14 @@
 
 #define ROW_VALUES (EDGETOOL_IMU_CHANNELS + EDGETOOL_EMG_CHANNELS)
 #define WINDOW_VALUES (EDGETOOL_WINDOW * ROW_VALUES)
-#define INPUT_BYTES (EDGETOOL_IMU_BITS / 8)
-#define MESSAGE_BYTES (ETF_REQUEST_HEADER_BYTES + 4u * WINDOW_VALUES)
+#define INPUT_BYTES (EDGETOOL_IMU_BITS / 8u)
+/* The largest message is a window: in float32 if the protocol has room for that, else in the model's own integers (a float32
+ * window is then refused as too large; a step in float32 is always taken). */
+#define WINDOW_MESSAGE(bytes) (ETF_REQUEST_HEADER_BYTES + (bytes) * (uint32_t)(WINDOW_VALUES))
+#define MESSAGE_BYTES (WINDOW_MESSAGE(4u) <= ETF_MAX_MESSAGE_BYTES ? WINDOW_MESSAGE(4u) : LEAST_MESSAGE_BYTES)
+#define LEAST_MESSAGE_BYTES \
+    (WINDOW_MESSAGE(INPUT_BYTES) > STEP_MESSAGE_BYTES ? WINDOW_MESSAGE(INPUT_BYTES) : STEP_MESSAGE_BYTES)
+#define STEP_MESSAGE_BYTES (ETF_REQUEST_HEADER_BYTES + 4u * ROW_VALUES)
 #define REPLY_BYTES 512u
 #define NODE 0u /* the only one on its link */
 

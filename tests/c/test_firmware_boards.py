@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,17 @@ def test_what_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(InputError, match="holds C for c99 and board mps2-an386 is a cortex-m4"):
         build(folder, BOARDS["mps2-an386"], tmp_path / "x.elf")
     write(emission(checkpoint, "cortex-m4", drawn_windows(checkpoint.config, 2, 0)), folder)
+    small = replace(BOARDS["mps2-an386"], code_bytes=40_000)
+    with pytest.raises(
+        InputError, match=r"needs [\d,]+ bytes more code memory than the board has: use a smaller"
+    ):
+        build(folder, small, tmp_path / "x.elf")
+    header = (folder / "edgetool_model.h").read_text()
+    (folder / "edgetool_model.h").write_text(header.replace("EDGETOOL_WINDOW 64\n", "EDGETOOL_WINDOW 500\n"))
+    # 500 rows of 24 + 9 channels of int8, and the request's header.
+    with pytest.raises(InputError, match=r"message of 16,508 bytes and the firmware's link takes 16,384"):
+        build(folder, BOARDS["mps2-an386"], tmp_path / "x.elf")
+    (folder / "edgetool_model.h").write_text(header)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingDependencyError, match="apt install gcc-arm-none-eabi"):
         build(folder, BOARDS["mps2-an386"], tmp_path / "x.elf")

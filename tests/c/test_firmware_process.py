@@ -29,6 +29,8 @@ from firmware_bridge.target_link import TargetLink
 from firmware_bridge.target_packets import Identity, Reply, Request, pack_values
 from quantization.integer_reference import Interpreter
 from toolkit.errors import LinkError
+from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.config import ModelConfig
 
 #: A drawn model that needs several frames a window: 23 + 5 channels, 20 rows, two layers, three heads.
 MODEL = 17
@@ -152,6 +154,31 @@ def test_float_values_are_quantized_by_the_target(link: TargetLink) -> None:
     assert output is not None and answer.values.dtype == np.float32
     # One float32 product: the step times the integer, rounded once.
     assert answer.values == pytest.approx(exact * np.float64(np.float32(output.scale[0])), rel=2**-22)
+
+
+def test_a_window_too_long_for_a_message_of_floats_goes_as_integers(tmp_path: Path) -> None:
+    """420 rows of 10 channels: 16,808 bytes as float32, over the protocol's 16,384; 4,208 as int8."""
+    require("cc", "make")
+    config = ModelConfig(imu_channels=8, emg_channels=2, window=420, hidden=4, head_hidden=4)
+    checkpoint = Checkpoint.random(config, seed=3)
+    windows = drawn_windows(config, 2, 3)
+    write(emission(checkpoint, "c99", windows, count=1), tmp_path / "c")
+    port = ProcessPort(build_process(tmp_path / "c", tmp_path / "firmware", sanitize=True))
+    link = TargetLink(port, "process")
+    identity = link.identify()
+    assert (identity.window, identity.max_message) == (420, 8 + 4_200)
+    draw = np.random.default_rng(8)
+    inputs = [draw.integers(-128, 128, (420, n)).astype(np.int8) for n in (8, 2)]
+    window, _ = graphs(checkpoint, windows)
+    reference = Interpreter(window)
+    reference.run([values[None] for values in inputs])
+    expected = reference.tensor_at(window.outputs[0]).reshape(-1)
+    assert (link.window(ValueFormat.INT8, inputs).values == expected).all()
+    floats = [values[:400].astype(np.float32) for values in inputs]  # as many as a host may send
+    with pytest.raises(LinkError, match="refused window: too large"):
+        link.window(ValueFormat.FLOAT32, floats)
+    assert np.isfinite(link.step(ValueFormat.FLOAT32, [values[0] for values in floats]).values).all()
+    port.close()
 
 
 def row(config_channels: tuple[int, int], form: ValueFormat = ValueFormat.INT8) -> bytes:
