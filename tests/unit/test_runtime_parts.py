@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from toolkit.runtime.moment import Moment, State
 from toolkit.runtime.notify import Notifier
 from toolkit.runtime.publisher import Publisher
 from toolkit.runtime.recorder import Recorder
+from toolkit.runtime.state_log import StateLog
 from toolkit.runtime.states import Finding, FindingWindow, Rules, Verdict
 from toolkit.runtime.status import Histogram, Tally
 from toolkit.runtime.troubles import Troubles
@@ -180,6 +182,41 @@ class TestHistogram:
         tally = Tally()
         tally.add(3.2)
         assert tally.snapshot().quantile_ms(0.99) == 3.2
+
+
+class TestStateLog:
+    def _said(
+        self, seconds: float, state_at: Callable[[float], tuple[State, tuple[str, ...]]]
+    ) -> list[tuple[float, str]]:
+        """What is told of moments at 100 Hz, and when."""
+        text, said = io.StringIO(), []
+        log = StateLog(Journal("info", "json", text), Notifier({}))
+        for tick in range(round(seconds * 100)):
+            state, reasons = state_at(tick / 100)
+            before = text.tell()
+            log.look(tick / 100, Moment(tick, 0, 0.0, 0, 0, state, reasons, ()), None, ())
+            if text.tell() > before:
+                said.append((tick / 100, json.loads(text.getvalue()[before:])["state"]))
+        return said
+
+    def test_what_may_not_be_used_is_said_at_once_and_its_end_too(self) -> None:
+        stale = (State.STALE, ("late",))
+        said = self._said(10, lambda t: stale if 3 <= t < 5 else (State.OK, ()))
+        assert said == [(0.0, "ok"), (3.0, "stale"), (5.0, "ok")]
+
+    def test_a_short_gap_is_not_worth_a_line(self) -> None:
+        gap = (State.DEGRADED, ("gap",))
+        assert self._said(50, lambda t: gap if t % 5 < 0.04 and t > 1 else (State.OK, ())) == [(0.0, "ok")]
+
+    def test_degraded_that_lasts_is_said_after_a_second(self) -> None:
+        gap = (State.DEGRADED, ("gap",))
+        said = self._said(20, lambda t: gap if 3 <= t < 9 else (State.OK, ()))
+        assert said == [(0.0, "ok"), (4.0, "degraded"), (10.0, "ok")]
+
+    def test_flicker_is_said_once_a_minute(self) -> None:
+        gap = (State.DEGRADED, ("gap",))
+        said = self._said(200, lambda t: gap if t % 1 < 0.6 and t > 1 else (State.OK, ()))
+        assert [state for _, state in said][:3] == ["ok", "degraded", "ok"] and 3 <= len(said) <= 4
 
 
 class TestTroubles:

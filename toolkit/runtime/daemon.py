@@ -30,6 +30,7 @@ from toolkit.runtime.recorder import Recorder
 from toolkit.runtime.settings import Settings
 from toolkit.runtime.sinks import open_sink
 from toolkit.runtime.source_keeper import SourceKeeper
+from toolkit.runtime.state_log import StateLog
 from toolkit.runtime.states import MISMATCH
 from toolkit.runtime.status import DaemonStatus
 from toolkit.runtime.troubles import Troubles
@@ -77,9 +78,8 @@ class Daemon:
         self._newest_ns = self._newest_seen_ns = 0
         self._foreign = self._links_new = False
         self._hurried = self.keeper.hurried
-        self._said: tuple[State, tuple[str, ...]] | None = None
-        self._said_s = -float("inf")
         self._reloading: asyncio.Task[bool] | None = None
+        self._states = StateLog(self.journal, self.notifier)
         self._troubles = Troubles(self.journal)
         self._dropped = 0
         self.server: DashboardServer | None = None
@@ -315,8 +315,9 @@ class Daemon:
                 self.publisher.tick(self.now_ns(), self._trouble)
             if self.recorder is not None:
                 self.recorder.tick(time.monotonic_ns())
-            self._tell()
-            self._troubles.look(time.monotonic(), self._found())
+            now_s = time.monotonic()
+            self._states.look(now_s, self.publisher.newest, self.intake.trouble, self.intake.missing)
+            self._troubles.look(now_s, self._found())
             await asyncio.sleep(_TICK_S)
 
     def _found(self) -> dict[str, str | None]:
@@ -331,23 +332,6 @@ class Daemon:
     @property
     def _trouble(self) -> tuple[State, str] | None:
         return (State.INVALID, MISMATCH) if self.intake.trouble is not None else None
-
-    def _tell(self) -> None:
-        """Log a change of state, at most once a second: on a bad link states flicker."""
-        newest = self.publisher.newest
-        if newest is None or (newest.state, newest.reasons) == self._said:
-            return
-        if time.monotonic() - self._said_s < 1.0:
-            return
-        self._said, self._said_s = (newest.state, newest.reasons), time.monotonic()
-        words = {"state": newest.state.value, "reasons": ",".join(newest.reasons)}
-        if self.intake.trouble is not None:
-            words["contract"] = self.intake.trouble
-        elif self.intake.missing:
-            words["missing"] = ", ".join(self.intake.missing)
-        level = self.journal.info if newest.state is State.OK else self.journal.warning
-        level("state", **words)
-        self.notifier.status(f"{newest.state.value} {','.join(newest.reasons)}".strip())
 
     async def _fsync(self) -> None:
         """Off the event loop: a slow disk must not delay reading."""
