@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -157,9 +157,24 @@ def _file_names(tracks: list[Track], suffix: str) -> list[str]:
     return names
 
 
+def _channels(track: Track) -> list[str]:
+    return [channel.name for channel in track.stream.channels]
+
+
+def _column_names(channels: Sequence[str], *taken: str) -> list[str]:
+    """The channels' names, with ``_`` behind one that another column has: readers refuse, or mix up, two of a name."""
+    names: list[str] = []
+    for channel in channels:
+        name = channel
+        while name in taken or name in names or (name != channel and name in channels):
+            name += "_"
+        names.append(name)
+    return names
+
+
 def _csv(track: Track) -> bytes:
     """time, host_time, channels; numbers as the shortest text that reads back the same."""
-    names = ["time", "host_time", *(c.name for c in track.stream.channels)]
+    names = ["time", "host_time", *_column_names(_channels(track), "time", "host_time")]
     quoted = ['"' + n.replace('"', '""') + '"' if re.search(r'[",;\t]', n) else n for n in names]
     lines = [",".join(quoted)]
     for time_s, host_s, row in zip(track.time_s.tolist(), track.host_s.tolist(), track.values.tolist()):
@@ -169,7 +184,7 @@ def _csv(track: Track) -> bytes:
 
 def _sto(track: Track) -> bytes:
     """OpenSim storage: time and channels; spaces in names become underscores, because a space ends a name there."""
-    names = [re.sub(r"\s+", "_", channel.name) for channel in track.stream.channels]
+    names = _column_names([re.sub(r"\s+", "_", name) for name in _channels(track)], "time")
     degrees = any(channel.unit in ("deg", "deg/s") for channel in track.stream.channels)
     lines = [
         f"{track.node_name} {track.stream.name}",
@@ -205,9 +220,11 @@ def _parquet(track: Track) -> bytes:
         pyarrow.field(n, a.type, metadata={"unit": unit})
         for (n, (_, unit)), a in zip(columns.items(), arrays)
     ]
-    for place, channel in enumerate(track.stream.channels):
+    for place, (name, channel) in enumerate(
+        zip(_column_names(_channels(track), *columns), track.stream.channels)
+    ):
         arrays.append(pyarrow.array(np.ascontiguousarray(track.values[:, place])))
-        fields.append(pyarrow.field(channel.name, arrays[-1].type, metadata={"unit": channel.unit}))
+        fields.append(pyarrow.field(name, arrays[-1].type, metadata={"unit": channel.unit}))
     metadata = {"node": track.node_name, "stream": track.stream.name, "rate_hz": repr(track.stream.rate_hz)}
     sink = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(arrays, schema=pyarrow.schema(fields, metadata=metadata)), sink)

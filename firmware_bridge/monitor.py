@@ -13,7 +13,7 @@ from firmware_bridge.host import Host
 from firmware_bridge.receiver import NodeKey
 from firmware_bridge.session import Session, SessionStep
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import Item, LinkChange, Source
+from firmware_bridge.sources.base import Item, LinkChange, Source, require_seconds
 from firmware_bridge.sources.several import SeveralSources
 
 #: Rates are measured over this long.
@@ -118,6 +118,7 @@ async def monitor(
 
     Raises LinkError when a source cannot be opened or all fail.
     """
+    require_seconds(seconds)
     source = sources if isinstance(sources, Source) else SeveralSources([open_source(url) for url in sources])
     health = Health(Session())
     async with source:

@@ -14,7 +14,7 @@ from firmware_bridge.packets import Descriptor
 from firmware_bridge.receiver import Receiver
 from firmware_bridge.recording import NodeDescriptor, RecordingWriter
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import Source
+from firmware_bridge.sources.base import Source, require_seconds
 from firmware_bridge.sources.several import SeveralSources
 
 #: How often waiting chunks are looked at; RecordingWriter decides whether to write.
@@ -47,6 +47,7 @@ async def record(
     Ends after ``seconds``, when ``stop`` is set, or when the sources end; the file is closed in order then. Raises
     LinkError when a source cannot be opened or all fail, OutputError when ``out`` exists or the disk is full.
     """
+    require_seconds(seconds)
     source = sources if isinstance(sources, Source) else SeveralSources([open_source(url) for url in sources])
     async with source:
         origin_ns = source.origin_ns

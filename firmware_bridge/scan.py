@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_bridge.sources.ble import SERVICE, one_line
+from firmware_bridge.sources.ble import SERVICE, ble_trouble
 from toolkit.errors import MissingDependencyError
 
 
@@ -40,7 +40,7 @@ async def ble_nodes(seconds: float = 5.0) -> tuple[list[Found], str | None]:
     except (
         Exception
     ) as error:  # bleak passes on what the platform raises: no daemon, no adapter, no permission
-        return [], f"BLE cannot be used: {one_line(error)}"
+        return [], f"BLE cannot be used: {ble_trouble(error)}"
     found = [
         Found(
             f"ble://{device.address}",

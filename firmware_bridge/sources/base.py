@@ -152,3 +152,9 @@ class Source(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def require_seconds(seconds: float | None) -> None:
+    """UsageError unless ``seconds`` is None or above 0: "nan" passes for a number on the command line."""
+    if seconds is not None and not seconds > 0:
+        raise UsageError(f"seconds is {seconds}; it must be above 0, or left out to go on until the end")

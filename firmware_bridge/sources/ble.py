@@ -125,7 +125,7 @@ class BleSource(Source):
         except (
             Exception
         ) as error:  # bleak passes on what the platform raises: D-Bus errors, OSError, EOFError, TimeoutError
-            raise LinkError(f"cannot connect to {self.url.address} over BLE: {one_line(error)}") from None
+            raise LinkError(f"cannot connect to {self.url.address} over BLE: {ble_trouble(error)}") from None
         characteristic = client.services.get_characteristic(NOTIFY)
         size = characteristic.max_write_without_response_size if characteristic is not None else 0
         self._att_mtu = size + 3 if size > _SMALLEST_WRITE else None
@@ -226,6 +226,18 @@ async def quietly(action: Any) -> None:
     with contextlib.suppress(Exception):
         async with asyncio.timeout(1.0):
             await action
+
+
+def ble_trouble(error: BaseException) -> str:
+    """Why BLE cannot be used here, and what to do where that is known."""
+    text = one_line(error)
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return f"no system D-Bus answers here ({text}); BLE needs BlueZ: install bluez and start bluetooth.service"
+    if "org.bluez was not provided" in text:
+        return f"bluetoothd does not run ({text}); run: sudo systemctl start bluetooth"
+    if "powered" in text.lower():
+        return f"{text}; switch the adapter on: bluetoothctl power on"
+    return text
 
 
 def one_line(error: BaseException) -> str:

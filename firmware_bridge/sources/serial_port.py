@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import time
 from collections.abc import AsyncIterator
@@ -177,6 +178,8 @@ def advice(path: str, error: Exception) -> str:
     if not Path(path).exists():
         return "there is no such port; plug it in, `edgetool scan` lists what there is"
     text = str(error)
+    if not Path(path).is_char_device() or f"({errno.ENOTTY}," in text:  # termios.error in words of pyserial
+        return "it is no serial port; `edgetool scan` lists those there are"
     if "Permission" in text:
         return "no permission; add yourself to its group: sudo usermod -aG dialout $USER, then log in again"
     if "lock" in text or "busy" in text:

@@ -6,19 +6,23 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from firmware_bridge.decoder import HOST_PACKETS, LinkDecoder
 from firmware_bridge.framing import FrameWriter
 from firmware_bridge.host import Host
+from firmware_bridge.monitor import monitor
 from firmware_bridge.packets import Command, Status, SyncRequest
 from firmware_bridge.protocol_table import ANY_NODE, CommandCode
 from firmware_bridge.record import record
 from firmware_bridge.recording import Kind, RecordingReader, RecordingWriter, Snapshot, scan
+from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Chunk, Item, LinkChange, Source, SourceUrl
+from firmware_bridge.sources.ble import ble_trouble
 from firmware_bridge.sources.several import SeveralSources
-from toolkit.errors import LinkError, OutputError
+from toolkit.errors import LinkError, OutputError, UsageError
 
 
 class Scripted(Source):
@@ -200,6 +204,35 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_written(
     monkeypatch.undo()
     kinds = [part.kind for part in scan((tmp_path / "a.etl").read_bytes()) if hasattr(part, "kind")]
     assert kinds == [Kind.SNAPSHOT, Kind.CHUNKS]
+
+
+@pytest.mark.parametrize("follow", [record, monitor])
+def test_seconds_that_are_no_time_are_refused(follow: Any, tmp_path: Path) -> None:
+    """A command line takes "nan" for a number, and nothing is longer than that."""
+    further = [tmp_path / "a.etl"] if follow is record else []
+    for seconds in (float("nan"), 0.0, -1.0):
+        with pytest.raises(UsageError, match="it must be above 0"):
+            asyncio.run(follow(Scripted(chunks(1)), *further, seconds=seconds))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/"])
+def test_what_is_no_serial_port_is_said(path: str) -> None:
+    async def opened() -> None:
+        async with open_source(f"serial://{path}"):
+            pass
+
+    with pytest.raises(LinkError, match=f"^cannot open {path}: it is no serial port"):
+        asyncio.run(opened())
+
+
+def test_why_ble_cannot_be_used_comes_with_what_to_do() -> None:
+    bus = FileNotFoundError(2, "No such file or directory")
+    assert "no system D-Bus answers here ([Errno 2] No such file or directory)" in ble_trouble(bus)
+    daemon = RuntimeError("[...ServiceUnknown] The name org.bluez was not provided by any .service files")
+    assert ble_trouble(daemon).endswith("run: sudo systemctl start bluetooth")
+    assert ble_trouble(RuntimeError("No powered Bluetooth adapters found.")).endswith("bluetoothctl power on")
+    assert ble_trouble(TimeoutError()) == "TimeoutError"
 
 
 def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,6 +259,38 @@ def test_a_counter_that_jumps_is_not_filled(tmp_path: Path) -> None:
     assert export(path, tmp_path / "none", "csv").streams[0]["missing"] == 2**31 - 9 - 8
 
 
+def test_channels_named_as_our_columns(tmp_path: Path) -> None:
+    """Two columns of one name are refused by pyarrow and mixed up by others."""
+    names = ("time", "number", "time_", "angle x")
+    stream = StreamDescriptor(
+        0, "imu", Format.INT16, 200.0, tuple(ChannelDescriptor(n, "deg", 1.0) for n in names)
+    )
+    path = tmp_path / "names.etl"
+    writer, frames = RecordingWriter(path, ["l"], 0, 0), FrameWriter(3, 1, 244)
+    for packet in (Descriptor("leg", (stream,)), Data.of(0, Format.INT16, 0, [[1, 2, 3, 4], [5, 6, 7, 8]])):
+        for frame in frames.frames(packet, 20_000):
+            writer.append(Chunk(0, 20_000_000, frame), 20_000_000)
+    writer.close({})
+    files = {
+        form: export(path, tmp_path / form, form).files[0]  # type: ignore[arg-type]
+        for form in ("csv", "parquet", "sto")
+    }
+    assert files["csv"].read_text().splitlines()[0] == "time,host_time,time__,number,time_,angle x"
+    assert files["sto"].read_text().splitlines()[6] == "time\ttime__\tnumber\ttime_\tangle_x"
+    table = pytest.importorskip("pyarrow.parquet").read_table(files["parquet"])
+    assert table.column_names == [
+        "time",
+        "host_time",
+        "number",
+        "life",
+        "time__",
+        "number_",
+        "time_",
+        "angle x",
+    ]
+    assert table["time__"].to_pylist() == [1.0, 5.0] and table["number_"].to_pylist() == [2.0, 6.0]
+
+
 def test_what_cannot_be_exported_is_said(recording: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="allowed are csv, parquet, sto, xdf"):
         export(recording, tmp_path / "out", "hdf5")  # type: ignore[arg-type]
