@@ -139,21 +139,27 @@ def _search(
     options: Mapping[str, Any],
 ) -> tuple[search.Found, str]:
     """The cheapest recipe that holds ``bound`` on validation windows, and what those are, in words."""
-    try:
-        part = "the validation part of the split"
-        segments = select(recordings, drawn.split, "validation")
-    except RecordingError:
-        part = (
-            "the last fifth of each recording of the train part: the data has nobody of the validation part"
-        )
-        segments = [
-            Segment(s.recording, s.stop_s - 0.2 * (s.stop_s - s.start_s), s.stop_s)
-            for s in select(recordings, drawn.split, "train")
-        ]
+    segments, part = validation_segments(recordings, drawn.split)
     windows = cut(segments, checkpoint.contract, _STRIDE)
     chosen = windows.take(stratified(windows, VALIDATION_WINDOWS, np.random.default_rng(seed)))
     start = Recipe.from_json(options.get("recipe") or {})
     return search.search(checkpoint, drawn.calibration, chosen, bound, start), part
+
+
+#: What recipes are judged by, in words.
+VALIDATION = "the validation part of the split"
+STAND_IN = "the last fifth of each recording of the train part: the data has nobody of the validation part"
+
+
+def validation_segments(recordings: Sequence[Recording], split: Split) -> tuple[list[Segment], str]:
+    """What recipes may be judged by, never the test part: VALIDATION, or what stands in for it, STAND_IN."""
+    try:
+        return select(recordings, split, "validation"), VALIDATION
+    except RecordingError:
+        train = select(recordings, split, "train")
+        return [
+            Segment(s.recording, s.stop_s - 0.2 * (s.stop_s - s.start_s), s.stop_s) for s in train
+        ], STAND_IN
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +179,7 @@ def draw(checkpoint: Checkpoint, recordings: Sequence[Recording], count: int, se
     Without a split, or if the split has none of these people in its train part, the first 60 % of each
     recording are used and a note says so. Raises RecordingError if there is no window at all.
     """
-    split, notes = _calibration_split(checkpoint, recordings)
+    split, notes = calibration_split(checkpoint, recordings)
     windows = cut(select(recordings, split, "train"), checkpoint.contract, _STRIDE)
     if not len(windows):
         raise RecordingError(
@@ -227,7 +233,7 @@ def golden_vectors(
     return vectors, noted
 
 
-def _calibration_split(
+def calibration_split(
     checkpoint: Checkpoint, recordings: Sequence[Recording]
 ) -> tuple[Split, tuple[str, ...]]:
     """The checkpoint's split if these recordings have a train part in it."""

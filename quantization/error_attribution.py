@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import toolkit.data
 from quantization.bundle import Bundle
-from quantization.convert import stratified
+from quantization.convert import VALIDATION, calibration_split, stratified, validation_segments
 from quantization.every_tensor import litert_tensors, tflm_tensors
 from quantization.execute import has_tflm
 from quantization.fake_quantization import FloatTwin, Source
@@ -27,7 +27,7 @@ from quantization.integer_reference.elementwise import dequantize, quantize
 from quantization.integer_reference.interpreter import affine
 from quantization.ir import Graph
 from quantization.tflite_file import read
-from toolkit.data.splits import Part, Segment, Split, select
+from toolkit.data.splits import Part
 from toolkit.data.windows import cut
 from toolkit.errors import BundleError, RecordingError, UsageError
 from toolkit.model.checkpoint import Checkpoint
@@ -36,8 +36,6 @@ from toolkit.records import Recording, Windows
 Values = NDArray[np.floating[Any]]
 #: Called with a stage's name, the number of steps done and how many there are.
 Progress = Callable[[str, int, int], None]
-#: The part of the data that is looked at: what is learnt here chooses recipes, so it must not be the test part.
-PART: Part = "validation"
 #: The twin must equal the float graph of the bundle to this share of the output's deviation; float32 weights allow 1e-6.
 TWIN_TOLERANCE = 1e-4
 #: Gates in the LSTM op's order; their sums are in Q3.12.
@@ -135,16 +133,17 @@ def attribute_errors(
     """Attribute the error of ``bundle``'s int8 window graph on ``windows`` windows of ``data``.
 
     ``data`` is a source as for :func:`toolkit.data.load` (None: the one that calibrated the bundle), or recordings; the
-    validation part of the checkpoint's split is used. Raises BundleError if the bundle has no int8 window graph or its
+    validation part of the checkpoint's split is used, never the test part, because what is learnt here chooses recipes; a
+    note says what stands in for it. Raises BundleError if the bundle has no int8 window graph or its
     float graph does not belong to it, UsageError for a count below 2, RecordingError if the part has no window.
     """
     if windows < 2:
         raise UsageError(f"windows is {windows}; it must be at least 2")
     found = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     source = data if data is not None else _own_source(found)
-    chosen = _draw(found.checkpoint, source, windows, seed)
+    chosen, part, notes = _draw(found.checkpoint, source, windows, seed)
     name = source if isinstance(source, str) else "recordings in memory"
-    return attribute_windows(found, chosen, name, PART, progress=progress)
+    return attribute_windows(found, chosen, name, part, notes, progress=progress)
 
 
 def attribute_windows(
@@ -152,12 +151,14 @@ def attribute_windows(
     windows: Windows,
     data: str = "windows in memory",
     part: str = "whole",
+    notes: Sequence[str] = (),
     *,
     progress: Progress | None = None,
 ) -> Attribution:
-    """The same on given normalised windows; ``data`` and ``part`` only name where they come from."""
+    """The same on given normalised windows; ``data``, ``part`` and ``notes`` only say where they come from."""
     integer = read(bundle.graph("window", "int8").content, "window.int8.tflite")
     work = _Attributor(bundle, integer, _float_graph(bundle), windows, progress or _silent)
+    work.notes += notes
     return work.run(data, part)
 
 
@@ -176,22 +177,22 @@ def _float_graph(bundle: Bundle) -> Graph | None:
     return None
 
 
-def _draw(checkpoint: Checkpoint, source: str | Sequence[Recording], count: int, seed: int) -> Windows:
+def _draw(
+    checkpoint: Checkpoint, source: str | Sequence[Recording], count: int, seed: int
+) -> tuple[Windows, Part, tuple[str, ...]]:
+    """Windows that recipes may be judged by, the part they are of, and what to know about it."""
     recordings = toolkit.data.load(source) if isinstance(source, str) else list(source)
-    every = cut(_segments(checkpoint, recordings), checkpoint.contract, STRIDE)
+    split, notes = calibration_split(checkpoint, recordings)
+    segments, words = validation_segments(recordings, split)
+    every = cut(segments, checkpoint.contract, STRIDE)
     if not len(every):
-        raise RecordingError(f"the {PART} part of the data has no window; record longer or use other data")
-    return every.take(stratified(every, count, np.random.default_rng(seed)))
-
-
-def _segments(checkpoint: Checkpoint, recordings: Sequence[Recording]) -> list[Segment]:
-    """The validation part of the checkpoint's split; of the chronological one if that has nobody of these recordings."""
-    if checkpoint.split is not None:
-        try:
-            return select(recordings, Split.from_json(checkpoint.split), PART)
-        except RecordingError:
-            pass
-    return select(recordings, Split("chronological"), PART)
+        raise RecordingError(
+            f"{words} has no window of {checkpoint.contract.window} samples; record longer or use other data"
+        )
+    chosen = every.take(stratified(every, count, np.random.default_rng(seed)))
+    if words == VALIDATION:
+        return chosen, "validation", notes
+    return chosen, "train", (*notes, f"the windows are of {words}")
 
 
 def _rms(values: Values) -> float:

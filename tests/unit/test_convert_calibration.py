@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantization.convert import convert, draw, source_name, stratified
+from quantization.convert import STAND_IN, convert, draw, source_name, stratified
+from quantization.error_attribution import attribute_errors
 from quantization.execute import quantize
 from toolkit.data.splits import Split
 from toolkit.errors import CheckpointError, ContractError, OutputError, UsageError
@@ -99,6 +100,28 @@ def test_neither_calibration_nor_the_recipe_search_sees_the_test_part(tmp_path: 
     tried, graphs = found((1, 5, 3))
     assert tried != first[0]
     assert graphs == first[1]
+
+
+def test_error_attribution_never_sees_the_test_part_and_says_what_stands_in_for_validation(
+    tmp_path: Path,
+) -> None:
+    split = Split("by-subject", people=(("a",), ("b",), ("c",)))
+    checkpoint = Checkpoint(CHECKPOINT.config, CHECKPOINT.contract, CHECKPOINT.weights, split.to_json(), {})
+    people = {p: recording(p, "level", 200, seed) for seed, p in enumerate("abc")}
+    bundle = convert(checkpoint, list(people.values()), tmp_path / "bundle", calibration_windows=20)
+
+    def found(*names: str, test_seed: int = 2) -> dict[str, Any]:
+        data = [recording("c", "level", 200, test_seed) if n == "c" else people[n] for n in names]
+        return attribute_errors(bundle, data, windows=20).to_json()
+
+    whole = found("a", "b", "c")
+    assert (whole["part"], whole["notes"]) == ("validation", [])
+    assert found("a", "b", "c", test_seed=9) == whole
+    assert found("b", "a") == whole
+    without = found("a", "c")
+    assert (without["part"], without["notes"]) == ("train", [f"the windows are of {STAND_IN}"])
+    assert found("a", "c", test_seed=9) == without
+    assert without["outputs"] != whole["outputs"]
 
 
 def test_people_the_split_does_not_know_are_calibrated_on_their_first_part_and_it_says_so() -> None:
