@@ -64,7 +64,7 @@ def programme(node: int) -> Programme:
 
 
 class Nodes:
-    """The load's nodes: :meth:`step` gives what arrives in the next 10 ms. A sync exchange a second; 0 is ``origin_ns``."""
+    """The load's nodes: :meth:`step` gives what arrives in the next 10 ms. Two sync exchanges a second; 0 is ``origin_ns``."""
 
     STEP_S = 0.01
 
@@ -87,7 +87,7 @@ class Nodes:
         self._steps += 1
         items: list[Item] = []
         for link in self.links:
-            if self._steps % 100 == 50:
+            if self._steps % 50 == 25:
                 asked = SyncRequest(self._origin_ns + round(self.now_s * 1e9))
                 link.node.hear(self._writer.frames(asked, 0)[0], self.now_s + 0.001)
             items += link.advance(self.now_s)

@@ -51,7 +51,7 @@ class TickUnwrapper:
     """Turns a counter of ``bits`` bits into ever-growing microseconds, and says what happened.
 
     ``reorder_us`` is how far back a late frame may lie; further back without a wrap is a reboot. A stamp of exactly 0
-    that is neither the first nor a plausible wrap means that the node's clock is not set (ZERO): it maps to nothing.
+    that is no plausible wrap means that the node's clock is not set (ZERO): it maps to nothing.
     """
 
     bits: int = 32
@@ -69,6 +69,8 @@ class TickUnwrapper:
         span = 1 << self.bits
         if not 0 <= raw < span:
             raise ValueError(f"time stamp {raw} does not fit {self.bits} bits")
+        if self._last_raw is None and raw == 0:
+            return TickEvent.ZERO, 0
         if self._last_raw is None:
             self._remember(raw, host_s, raw)
             return TickEvent.NORMAL, raw

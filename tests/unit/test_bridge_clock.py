@@ -7,9 +7,14 @@ import pytest
 from scipy.optimize import linprog
 
 from firmware_bridge.clock import MAX_SKEW, WANDER, ClockMap, TickEvent, TickUnwrapper
+from firmware_bridge.decoder import Received
 from firmware_bridge.host import SYNC_S
+from firmware_bridge.packets import Data, SyncReply
+from firmware_bridge.protocol_table import Format
+from firmware_bridge.session import LifeClock
 
 HOST_AT_ZERO_S = 1000.0
+TURN = 1 << 32
 
 
 class Link:
@@ -242,6 +247,39 @@ def test_a_zero_stamp_is_named_and_forgotten() -> None:
     ticks.push(5_000_000, 5.0)
     assert ticks.push(0, 5.01)[0] is TickEvent.ZERO
     assert ticks.push(5_020_000, 5.02) == (TickEvent.NORMAL, 5_020_000)
+
+
+def test_a_node_that_sets_its_clock_after_its_first_frames_has_not_rebooted() -> None:
+    ticks = TickUnwrapper()
+    assert ticks.push(0, 5.0)[0] is TickEvent.ZERO
+    assert ticks.push(0, 5.01)[0] is TickEvent.ZERO
+    assert ticks.push(905_020_000, 5.02) == (TickEvent.NORMAL, 905_020_000)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_gaps_of_hours_and_turns_of_the_counter_stay_within_the_bar(seed: int) -> None:
+    """Up to 11 hours of silence, 9 turns of 32 bits; the stamps begin anywhere, so they turn over within packets too."""
+    random = np.random.default_rng(seed)
+    rate = 1 + random.uniform(-100, 100) * 1e-6
+    jitter_s, up_s, down_s = 10 ** random.uniform(-4, -2), random.uniform(0, 0.02), random.uniform(0, 0.02)
+    start, clock, now, asked_s, newest_s = int(random.integers(0, TURN)), LifeClock(), 0.0, 0.0, 0.0
+    for number in range(1000):
+        now += 0.02 if random.random() > 0.01 else 10 ** random.uniform(-1, 4.6)
+        if now >= asked_s:
+            asked_s = now + random.uniform(*SYNC_S)
+            heard_s = now + down_s + random.exponential(jitter_s)
+            stamp = (start + int(heard_s * rate * 1e6)) % TURN
+            newest_s = max(newest_s, heard_s + up_s + random.exponential(jitter_s))
+            reply = SyncReply(int(now * 1e9), stamp)
+            clock.observe(Received(1, 1, 0, stamp, int(newest_s * 1e9), False, reply))
+        stamp = (start + int(now * rate * 1e6)) % TURN
+        newest_s = max(newest_s, now + up_s + random.exponential(jitter_s))
+        data = Data.of(0, Format.INT16, number * 4, [[1]] * 4)
+        received = Received(1, 1, number, stamp, int(newest_s * 1e9), False, data)
+        mapped = clock.newest(received, clock.observe(received), 200.0)
+        # 2 us: a tick of the node's clock, and one of rounding.
+        assert mapped is not None and abs(mapped.time_s - now) <= mapped.error_s + 2e-6, (number, now)
+    assert clock.restarts == 0
 
 
 def test_two_turns_of_silence_are_counted_by_the_hosts_clock() -> None:
