@@ -22,7 +22,8 @@
 /* The largest message is a window: in float32 if the protocol has room for that, else in the model's own integers (a float32
  * window is then refused as too large; a step in float32 is always taken). */
 #define WINDOW_MESSAGE(bytes) (ETF_REQUEST_HEADER_BYTES + (bytes) * (uint32_t)(WINDOW_VALUES))
-#define MESSAGE_BYTES (WINDOW_MESSAGE(4u) <= ETF_MAX_MESSAGE_BYTES ? WINDOW_MESSAGE(4u) : LEAST_MESSAGE_BYTES)
+#define TAKES_FLOAT_WINDOWS (WINDOW_MESSAGE(4u) <= ETF_MAX_MESSAGE_BYTES)
+#define MESSAGE_BYTES (TAKES_FLOAT_WINDOWS ? WINDOW_MESSAGE(4u) : LEAST_MESSAGE_BYTES)
 #define LEAST_MESSAGE_BYTES \
     (WINDOW_MESSAGE(INPUT_BYTES) > STEP_MESSAGE_BYTES ? WINDOW_MESSAGE(INPUT_BYTES) : STEP_MESSAGE_BYTES)
 #define STEP_MESSAGE_BYTES (ETF_REQUEST_HEADER_BYTES + 4u * ROW_VALUES)
@@ -255,6 +256,9 @@ static uint8_t infer(bool window, const etf_request *request, etf_reply *reply, 
     }
     if (request->format != INPUT_FORMAT && request->format != ETF_VALUE_FLOAT32) {
         return ETF_ERROR_BAD_FORMAT;
+    }
+    if (window && request->format == ETF_VALUE_FLOAT32 && !TAKES_FLOAT_WINDOWS) {
+        return ETF_ERROR_TOO_LARGE;
     }
     if (request->body_size != count * (request->format == ETF_VALUE_FLOAT32 ? 4u : (size_t)INPUT_BYTES)) {
         return ETF_ERROR_BAD_LENGTH;

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_harness import write
+from c_harness import require, write
 from firmware_images import shipped_image
 from test_c_models import drawn_windows, emission, shipped
 
@@ -20,6 +20,8 @@ from firmware_bridge.target_link import TargetLink, TargetResetError, counted, o
 from firmware_bridge.target_packets import Identity
 from quantization.integer_reference import Interpreter
 from toolkit.errors import InputError, LinkError, MissingDependencyError, UsageError
+from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.config import ModelConfig
 
 
 @pytest.fixture(scope="module", params=BOARDS)
@@ -127,6 +129,22 @@ def test_a_board_that_hangs_or_dies_is_an_error() -> None:
             emulator.kill()
             with pytest.raises(LinkError, match=r"unplugged|takes no bytes|did not answer"):
                 link.reset()
+
+
+@pytest.mark.parametrize("name", ["mps2-an386", "mps3-an547"])
+def test_an_image_whose_windows_are_too_long_for_floats(name: str, tmp_path: Path) -> None:
+    """160 rows of 33 channels are 21 kB as float32: the board takes them as int8 and greets with golden vectors that pass."""
+    require("arm-none-eabi-gcc", "qemu-system-arm", "make")
+    board = BOARDS[name]
+    checkpoint = Checkpoint.random(ModelConfig(window=160, hidden=8, head_hidden=8), seed=2)
+    windows = drawn_windows(checkpoint.config, 2, 2)
+    write(emission(checkpoint, board.target, windows, count=1), tmp_path / "c")  # type: ignore[arg-type]
+    image = build(tmp_path / "c", board, tmp_path / "firmware.elf")
+    with Emulator(image) as emulator, TargetLink(open_port(emulator.url), name) as link:
+        identity = link.identify()
+        assert (identity.max_message, identity.self_test) == (8 + 160 * 33, SelfTest.PASSED)
+        values = [np.zeros((160, n), np.int8) for n in (24, 9)]
+        assert link.window(ValueFormat.INT8, values).values.shape == (3,)
 
 
 def test_what_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
