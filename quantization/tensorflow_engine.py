@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization import tensorflow_twin
+from quantization import artefacts, tensorflow_twin
 from quantization.compaction import compact
 from quantization.engines import GraphFile, Scheme
 from quantization.execute import run_litert
@@ -92,9 +92,11 @@ def _require_near(checkpoint: Checkpoint, calibration: Windows, content: bytes) 
     spread = float(np.sqrt(expected.var(axis=0).mean()))
     error = float(np.sqrt(np.mean((moments - expected) ** 2)))
     if error > WRONG * spread and error > WRONG_NM_KG:
+        found = artefacts.find({stream: calibration.inputs[stream] for stream in STREAMS}).warnings
         raise ConversionError(
             f"TFLiteConverter's int8 graph is off by {error:.3g} Nm/kg on LiteRT where the moments' deviation is "
             f"{spread:.3g}; {checkpoint.config.layers} LSTM layers a stream: use --engine native or --scheme float32"
+            + "".join(f"; {text}" for text in found)
         )
 
 
@@ -194,7 +196,7 @@ def _rename(model: Any) -> None:
 
 
 def _notes(checkpoint: Checkpoint, calibration: Windows) -> list[str]:
-    """What a user should know: cell states beyond the clip that the converter calibrates with."""
+    """What a user should know: cell states beyond the clip that the converter calibrates with, odd calibration data."""
     largest = max(
         float(np.abs(cell).max())
         for stream in STREAMS
@@ -211,4 +213,4 @@ def _notes(checkpoint: Checkpoint, calibration: Windows) -> list[str]:
             f"LSTM cell states reach {largest:.1f} and TFLiteConverter calibrates with a clip of {KERAS_CELL_CLIP:g}: "
             "int8 saturates them at 16"
         )
-    return notes
+    return [*notes, *artefacts.find({stream: calibration.inputs[stream] for stream in STREAMS}).warnings]

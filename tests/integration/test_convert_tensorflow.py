@@ -195,6 +195,19 @@ def test_stacked_layers_that_come_out_wrong_in_int8_are_refused() -> None:
         tensorflow_engine.build(Checkpoint.random(config, 3), random_windows(config, 100, 1), scheme="int8")
 
 
+def test_odd_calibration_data_is_told_as_by_the_native_engine() -> None:
+    """Its ranges are min-max: what an artefact does to the graph is refused, and the reason given with it."""
+    checkpoint, windows = Checkpoint.random(SMALL, 3), random_windows(SMALL, 100, 1)
+    windows.inputs["imu"][:, :, 0] = 0.0
+    files = tensorflow_engine.build(checkpoint, windows, scheme="int8")
+    assert "stream imu: channel 0 is constant in all windows" in files[0].notes
+    windows.inputs["emg"][7, 2, 1] = 5000.0
+    with pytest.raises(
+        ConversionError, match=r"off by .*; stream emg: channel 1 peaks at 5000\.0 .* an artefact in 1 of 100"
+    ):
+        tensorflow_engine.build(checkpoint, windows, scheme="int8")
+
+
 def test_unknown_options_are_refused() -> None:
     with pytest.raises(UsageError, match="tensorflow engine has no option magic"):
         tensorflow_engine.build(
