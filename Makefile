@@ -11,7 +11,7 @@ export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pi check format pretrained fuzz faults soak screenshot clean
+.PHONY: help demo wheel test test-pi check format pretrained fuzz faults soak screenshot clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,12 @@ demo: $(VENV)/deploy.stamp ## convert the shipped checkpoint to int8, bench it, 
 	$(EDGETOOL) bench $(DEMO)/bundle --json $(DEMO)/report.json --html $(DEMO)/report.html \
 	  --max-rmse-increase 1.5
 	@echo "Report: $(DEMO)/report.html"
+
+wheel: $(VENV)/pyvenv.cfg ## dist/edgetool-*.whl, to install elsewhere: a Raspberry Pi, another environment
+	rm -rf build/lib build/bdist.* dist/edgetool-*.whl
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@rm -rf build/lib build/bdist.*
+	@ls dist/edgetool-*.whl
 
 test: check ## lint, types and all tests (installs Debian packages where it may)
 	@sh tests/system_packages.sh

@@ -120,7 +120,8 @@ def _explained(said: str, code: int) -> str:
         "Could not resolve hostname": "is the name right?",
         "Connection refused": "is ssh enabled there? sudo raspi-config, Interface Options, SSH",
         "timed out": "is it on, and in this network?",
-        "No module named": "install edgetool there: python3 -m venv ~/edgetool && ~/edgetool/bin/pip install 'edgetool[pi]'",
+        "No module named": "install edgetool there: make wheel, copy dist/edgetool-*.whl, "
+        "then python3 -m venv ~/edgetool && ~/edgetool/bin/pip install 'FILE.whl[pi]'",
         "not found": "name its Python with ?python=PATH",
         "No such file": "name its Python with ?python=PATH",
     }

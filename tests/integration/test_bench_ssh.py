@@ -118,7 +118,7 @@ def test_a_far_python_without_numpy_or_of_no_such_name(bundle: Path, far: Path) 
 
     # -S leaves out installed packages.
     install_python(far, f'exec {shlex.quote(sys.executable)} -S "$@"')
-    with pytest.raises(LinkError, match=r"No module named 'numpy'.*pip install 'edgetool\[pi\]'"):
+    with pytest.raises(LinkError, match=r"No module named 'numpy'.*pip install 'FILE.whl\[pi\]'"):
         bench(bundle, DATA, on=["ssh://far"], windows=20)
     with pytest.raises(LinkError, match=r"not found.*\?python=PATH"):
         bench(bundle, DATA, on=["ssh://far?python=/no/such/python"], windows=20)

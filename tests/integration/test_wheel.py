@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -33,21 +34,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target = source / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((ROOT / name).read_bytes())
-    run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            "--wheel-dir",
-            str(folder),
-            str(source),
-        ],
-        folder,
-    )
-    (built,) = folder.glob("edgetool-*.whl")
+    # As README and docs/SERVICE.md say; the environment is the one that runs the tests.
+    run(["make", "wheel", f"VENV={sys.prefix}"], source)
+    (built,) = (source / "dist").glob("edgetool-*.whl")
     return built
 
 
@@ -69,11 +58,17 @@ def test_the_wheel_carries_what_runs_and_nothing_else(wheel: Path) -> None:
         assert needed in names
 
 
+def test_the_set_up_in_the_docs_names_the_file_that_make_wheel_writes(wheel: Path) -> None:
+    for page in ("README.md", "docs/SERVICE.md"):
+        named = re.findall(r"edgetool-[^ /\[`]+\.whl", (ROOT / page).read_text(encoding="utf-8"))
+        assert named and set(named) == {wheel.name}, page
+
+
 def test_the_installed_wheel_converts_and_benches(wheel: Path, tmp_path: Path) -> None:
     home = tmp_path / "environment"
     venv.create(home, with_pip=True)
     pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run([*pip, "--constraint", str(ROOT / "constraints.txt"), f"edgetool[deploy] @ file://{wheel}"], tmp_path)
+    run([*pip, "--constraint", str(ROOT / "constraints.txt"), f"{wheel}[deploy]"], tmp_path)
     edgetool = str(home / "bin" / "edgetool")
     empty = tmp_path / "empty"
     empty.mkdir()

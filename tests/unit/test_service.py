@@ -299,7 +299,7 @@ def test_a_program_that_systemd_cannot_start(tmp_path: Path, monkeypatch: pytest
     folder.mkdir()
     monkeypatch.setattr(sys, "executable", str(folder / "python"))
     with pytest.raises(
-        MissingDependencyError, match=r"edgetool does not exist: .*pip install 'edgetool\[pi\]'"
+        MissingDependencyError, match=r"edgetool does not exist: .*pip install 'FILE.whl\[pi\]'"
     ):
         service._program()
     (folder / "edgetool").touch()

@@ -238,7 +238,8 @@ def _program() -> Path:
     program = Path(sys.executable).parent / "edgetool"
     if not program.is_file():
         raise MissingDependencyError(
-            f"{program} does not exist: the service needs it; pip install 'edgetool[pi]' into this environment"
+            f"{program} does not exist: the service needs it; install the wheel into this environment: "
+            "pip install 'FILE.whl[pi]' (docs/SERVICE.md)"
         )
     if re.search(r"""['"\\$\x00-\x1f]""", str(program)):
         raise UsageError(
