@@ -94,3 +94,19 @@ def test_the_shipped_card_is_that_of_the_shipped_checkpoint() -> None:
     command = next(line.strip() for line in text.splitlines() if line.startswith("    edgetool train"))
     assert text == card(Checkpoint.load(pretrained()), command)
     assert f"`{Checkpoint.load(pretrained()).provenance['data']['source']}`" in text
+
+
+@pytest.mark.parametrize("missing", [("torch",), ("torch", "scipy")])
+def test_an_installation_for_a_pi_says_what_training_needs(missing: tuple[str, ...], tmp_path: Path) -> None:
+    blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in missing)
+    code = f"import sys; {blocked}; from toolkit.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", "--data", TINY, "--out", "m.safetensors"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    said = f"edgetool: error: training needs {' and '.join(missing)}, not installed here: pip install 'edgetool[deploy]'\n"
+    assert (done.returncode, done.stderr, done.stdout) == (2, said, "")
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +16,7 @@ import numpy as np
 import toolkit.data
 from toolkit import __version__
 from toolkit.data.splits import PARTS, Split, SplitKind, default_split
-from toolkit.errors import CheckpointError, UsageError
+from toolkit.errors import CheckpointError, MissingDependencyError, UsageError
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import ModelConfig, Norm
 from toolkit.model.prepare import Prepared, data_provenance, prepare
@@ -85,8 +86,10 @@ def train(
     ``ModelConfig`` and the settings of ``fit.Recipe``.
 
     The same data, options, seed, library versions and kind of processor give the same bytes; training runs on one
-    thread, so that the number of cores does not matter. Raises RecordingError, ContractError or UsageError.
+    thread, so that the number of cores does not matter. Raises RecordingError, ContractError, UsageError or
+    MissingDependencyError.
     """
+    _require_packages()
     from toolkit.model import fit
 
     if weights not in ("float32", "float16"):
@@ -187,6 +190,15 @@ def _round_to_float16(fitted: Fitted) -> None:
         for name, value in fitted.network.to_weights().items()
     }
     fitted.network.load_weights(rounded)
+
+
+def _require_packages() -> None:
+    """Asked before the data are read: an installation for a Raspberry Pi has neither."""
+    missing = [name for name in ("torch", "scipy") if find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(
+            f"training needs {' and '.join(missing)}, not installed here: pip install 'edgetool[deploy]'"
+        )
 
 
 def _trained(
