@@ -220,6 +220,33 @@ def test_check_finds_what_a_sink_lacks(tmp_path: Path) -> None:
     assert f"cannot read password_file {tmp_path / 'absent'}: No such file" in result.stderr
 
 
+def _check(path: Path, before: str = "pass") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; {before}; {MAIN}", "run", "--check", str(path)],
+        capture_output=True,
+        text=True,
+        env={**ENVIRONMENT, "EDGETOOL_SERVER_TOKEN": ""},
+        timeout=60,
+    )
+
+
+def test_check_finds_what_the_server_lacks(tmp_path: Path) -> None:
+    open_to_all = _check(_config(tmp_path, '[server]\nhost = "0.0.0.0"\n'))
+    assert open_to_all.returncode == 2
+    assert "can be reached by others and there is no token" in open_to_all.stderr
+
+    no_packages = _check(_config(tmp_path, "[server]\n"), 'sys.modules["aiohttp"] = None')
+    assert no_packages.returncode == 2
+    assert "pip install 'edgetool[pi]', or leave out [server]" in no_packages.stderr
+
+    (tmp_path / "token").write_text("0123456789abcdef\n")
+    whole = _check(_config(tmp_path, '[server]\nhost = "::"\nport = 99\ntoken_file = "token"\n'))
+    assert whole.returncode == 0, whole.stderr
+    assert "server    http://[::]:99/ with a token\n" in whole.stdout
+    assert f"recording {tmp_path / 'recordings'}/session-*\n" in whole.stdout
+    assert "0123456789abcdef" not in whole.stdout + whole.stderr
+
+
 @pytest.mark.parametrize("engine", ["litert", "native"])
 def test_check(tmp_path: Path, engine: str) -> None:
     path = _config(tmp_path)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from toolkit.errors import UsageError
 from toolkit.runtime.intake import Intake
 from toolkit.runtime.loaded_model import load_model
-from toolkit.runtime.settings import Settings
+from toolkit.runtime.server import server_class
+from toolkit.runtime.server.access import Access
+from toolkit.runtime.settings import ServerSettings, Settings
 from toolkit.runtime.sinks import open_sink
 
 
 def check(settings: Settings) -> list[str]:
     """What ``edgetool run --check`` says beyond the file: the bundle is whole, the engine runs, inputs and sinks fit it, and
-    what the sinks need is there.
+    what the sinks and the server need is there.
 
     Raises the error of the first that does not. Sensors are not asked: they may be off.
     """
@@ -38,4 +40,16 @@ def check(settings: Settings) -> list[str]:
         )
     lines += [f"source    {url}" for url in settings.sources]
     lines += [f"sink      {open_sink(sink, contract.outputs).name}" for sink in settings.sinks]
+    if settings.server is not None:
+        lines.append(f"server    {_server(settings.server)}")
+    if settings.recording is not None:
+        lines.append(f"recording {settings.recording.folder / settings.recording.prefix}-*")
     return lines
+
+
+def _server(settings: ServerSettings) -> str:
+    """Where it would listen; whether the port is free is known when it does."""
+    server_class()
+    access = Access.of(settings)
+    host = f"[{access.host}]" if ":" in access.host else access.host
+    return f"http://{host}:{access.port}/{' with a token' if access.token else ''}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Item, LinkChange, Source
-from toolkit.errors import EdgetoolError, MissingDependencyError
+from toolkit.errors import EdgetoolError
 from toolkit.runtime.daemon_status import Counters, snapshot
 from toolkit.runtime.estimator import Estimate, Estimator
 from toolkit.runtime.intake import Intake
@@ -27,6 +27,7 @@ from toolkit.runtime.notify import Notifier
 from toolkit.runtime.pipeline import still
 from toolkit.runtime.publisher import Publisher
 from toolkit.runtime.recorder import Recorder
+from toolkit.runtime.server import server_class
 from toolkit.runtime.settings import Settings
 from toolkit.runtime.sinks import open_sink
 from toolkit.runtime.source_keeper import SourceKeeper
@@ -203,13 +204,7 @@ class Daemon:
     async def _serve(self) -> None:
         if self.settings.server is None:
             return
-        try:
-            from toolkit.runtime.server.app import DashboardServer
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"[server] needs a package that cannot be imported ({error}): pip install 'edgetool[pi]', or leave out [server]"
-            ) from None
-        server = DashboardServer(self, self.settings.server, journal=self.journal)
+        server = server_class()(self, self.settings.server, journal=self.journal)
         await server.start()
         self.server = server
         self.journal.info("dashboard", url=server.url)
