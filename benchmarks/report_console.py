@@ -54,8 +54,9 @@ def _heading(report: Report) -> Text:
 
 
 def _new_table(title: str) -> Table:
+    whole = Text(title, overflow="ignore")  # a str would be broken at the table's width
     return Table(
-        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1)
+        title=whole, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1)
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.report import Report, Run
 from benchmarks.report_text import number, signed
@@ -130,8 +131,9 @@ def _difference(run: Run) -> str | None:
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    whole = Text(title, overflow="ignore")  # a str would be broken at the table's width
     table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1)
+        title=whole, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1)
     )
     for place, name in enumerate(head):
         table.add_column(name, justify="left" if place == 0 or name == "graph" else "right", no_wrap=True)

@@ -49,7 +49,9 @@ class Recipe:
             )
         wrong = [spot for spot in self.wide if spot not in SPOTS]
         if wrong:
-            raise UsageError(f"16-bit spot {', '.join(wrong)} is not known; allowed: {', '.join(SPOTS)}")
+            raise UsageError(
+                f"recipe entry wide: {', '.join(wrong)} is not known; allowed: {', '.join(SPOTS)}"
+            )
         unknown = [name for name in self.passes if name not in PASSES]
         if unknown:
             raise UsageError(f"pass {', '.join(unknown)} is not known; allowed: {', '.join(PASSES)}")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from quantization.bundle import Bundle
+from toolkit.data import load
+from toolkit.data.export import export
 
 #: Six of these people are in the train part of the shipped split, 2 and 8 in the test part, none in the validation part.
 DATA = "synthetic:people=8,seconds=4,tasks=level+stairs-up"
@@ -84,11 +86,11 @@ def test_search_says_what_it_tried_and_looks_at_no_test_data(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "cannot be read"),
+        ("{", "is not JSON"),
         ("[1]", "is not a JSON object"),
-        ("[" * 100_000, "cannot be read"),
+        ("[" * 100_000, "is not JSON"),
         ('{"headroom": null}', "recipe entry headroom is None; it must be a number"),
-        ('{"wide": ["lstm"]}', "16-bit spot lstm is not known; allowed: norm, head"),
+        ('{"wide": ["lstm"]}', "recipe entry wide: lstm is not known; allowed: norm, head"),
     ],
 )
 def test_a_wrong_recipe_file_is_named(tmp_path: Path, content: str, message: str) -> None:
@@ -99,6 +101,13 @@ def test_a_wrong_recipe_file_is_named(tmp_path: Path, content: str, message: str
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "bundle").exists()
+
+
+def test_the_next_step_names_data_that_bench_could_not_find(tmp_path: Path) -> None:
+    data = tmp_path / "my data"
+    export(load("synthetic:people=3,seconds=3,tasks=level,speeds=1"), data, "npz")
+    done = convert(tmp_path / "bundle", "--data", str(data), "--calibration-windows", "5")
+    assert done.stdout.splitlines()[-1].endswith(f"edgetool bench {tmp_path}/bundle --data '{data}'")
 
 
 def test_search_belongs_to_the_native_engine(tmp_path: Path) -> None:

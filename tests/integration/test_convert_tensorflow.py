@@ -282,7 +282,7 @@ def test_the_command_is_deterministic_across_processes_and_quiet(tmp_path: Path)
         assert done.stderr == ""
         *lines, last = done.stdout.splitlines()
         assert max(map(len, lines)) <= 80
-        assert last == f"Wrote {tmp_path / name}. Next: edgetool bench {tmp_path / name}"
+        assert last == f"Wrote {tmp_path / name}. Next: edgetool bench {tmp_path / name} --data walks"
         outputs.append(done.stdout)
     assert "window" in outputs[0] and "int8" in outputs[0] and "no stream graph" in outputs[0]
     one, two = (sorted((tmp_path / name).rglob("*.*")) for name in ("one", "two"))

@@ -53,6 +53,13 @@ def test_command_lists_exports_and_plots(tmp_path: Path) -> None:
     ]
 
 
+def test_one_recording_of_one_person_is_counted_as_such() -> None:
+    done = CliRunner().invoke(
+        command, ["synthetic:people=1,seconds=2,tasks=level,speeds=1"], catch_exceptions=False
+    )
+    assert "1 recording, 1 person, 2 s." in done.stdout
+
+
 @pytest.mark.parametrize("kind", ["npz", "csv"])
 def test_exports_are_read_back(tmp_path: Path, recordings: list[Recording], kind: str) -> None:
     export(recordings, tmp_path / "out", kind)  # type: ignore[arg-type]

@@ -262,7 +262,7 @@ def test_a_channel_that_mostly_rests_has_no_artefacts_and_one_in_another_unit_is
     ("wrong", "message"),
     [
         ({"calibration": "guess"}, "allowed: minmax, percentile, mse"),
-        ({"wide": ["lstm"]}, "16-bit spot lstm is not known; allowed: norm, head"),
+        ({"wide": ["lstm"]}, "recipe entry wide: lstm is not known; allowed: norm, head"),
         ({"colour": 1}, "recipe entry colour is not known"),
         ({"percentile": 20.0}, "above 50"),
         ({"passes": ["x"]}, "pass x is not known"),

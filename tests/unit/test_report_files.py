@@ -127,6 +127,7 @@ def test_tables_fit_80_columns() -> None:
     show(small_report(max_rmse_increase=10), Console(file=text, width=80))
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
+    assert "Latency of one inference (us, 1 thread; a sample comes every 10,000 us)" in map(str.rstrip, lines)
     row = next(line for line in lines if line.startswith("litert int8"))
     assert "+20.00 %" in row and "0.1200" in row
     assert any("not run: tflm float32 window" in line for line in lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     "--prefix",
     default="edgetool",
     metavar="NAME",
-    help="What the names in the C source begin with [edgetool].",
+    help="What the names in the C source begin with.",
 )
 @click.option("--seed", default=0, help="Of the drawn calibration windows.")
 @click.option(
@@ -112,9 +113,13 @@ def command(
             progress=progress,
             **({} if recipe is None else {"recipe": _read_recipe(recipe)}),
         )
+    _print(bundle, out)
     if json_file is not None:
         write_json(json_file, dict(bundle.manifest))
-    _print(bundle, out)
+        click.echo(f"Wrote {json_file}")
+    # A bundle names its data without the folder, so that bench must be told where a file lies.
+    elsewhere = "" if data is None or data.startswith("synthetic") else f" --data {shlex.quote(data)}"
+    click.echo(f"Wrote {out}. Next: edgetool bench {shlex.quote(str(out))}{elsewhere}")
 
 
 @contextmanager
@@ -144,8 +149,12 @@ def _read_recipe(path: Path) -> dict[str, Any]:
 
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"recipe {path} cannot be read: {error}; it must be a JSON object") from None
+    except OSError as error:
+        raise InputError(f"recipe {path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"recipe {path} is not JSON: {error}; docs/NATIVE_ENGINE.md lists its entries"
+        ) from None
     if not isinstance(value, dict):
         raise InputError(f"recipe {path} is not a JSON object; docs/NATIVE_ENGINE.md lists its entries")
     return value
@@ -157,13 +166,14 @@ def _print_search(searched: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     bound = searched["max_rmse_increase_pct"]
-    table = Table(title=f"Recipes tried for an RMSE increase of at most {bound:g} %", title_justify="left")
+    table = Table(box=None, pad_edge=False)
     for name in ("16 bits in", "ranges", "RMSE increase"):
         table.add_column(name, justify="right" if name == "RMSE increase" else "left")
     for trial in searched["tried"]:
         wide = ", ".join(["attention", *trial["recipe"]["wide"]])
         table.add_row(wide, trial["recipe"]["calibration"], f"{trial['rmse_increase_pct']:+.2f} %")
     console = Console(width=80, markup=False, highlight=False)
+    console.print(f"Recipes tried for an RMSE increase of at most {bound:g} %")
     console.print(table)
     console.print(f"Judged on {searched['validation']}. The last one holds and was taken.")
 
@@ -177,10 +187,7 @@ def _print(bundle: Bundle, out: Path) -> None:
         _print_search(bundle.manifest["search"])
     data = bundle.manifest["data"]
     kinds = ", ".join(data["kinds"])
-    table = Table(
-        title=f"Calibrated on {data['calibration_windows']} windows, {kinds} data, train part",
-        title_justify="left",
-    )
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("graph", "scheme"):
         table.add_column(name)
     for name in ("operators", "bytes"):
@@ -196,13 +203,13 @@ def _print(bundle: Bundle, out: Path) -> None:
             f"{out.name}/{entry['file']}",
         )
     console = Console(width=80, markup=False, highlight=False)
+    console.print(f"Calibrated on {data['calibration_windows']} windows, {kinds} data, train part")
     console.print(table)
     notes = [*data["notes"], *(note for graph in bundle.graphs for note in graph.notes)]
     for note in dict.fromkeys([*notes, *_notes_of_source(bundle)]):
         console.print(f"Note: {note}")
     if "c" in bundle.manifest:
         console.print(f"C source for {bundle.manifest['c']['target']} is in {out.name}/c (docs/TARGETS.md).")
-    click.echo(f"Wrote {out}. Next: edgetool bench {out}")
 
 
 def _notes_of_source(bundle: Bundle) -> list[str]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command(
     name="data",
-    epilog="Example: edgetool data synthetic:people=2,seconds=6 --out recordings --plot curves.png",
+    epilog="Example: edgetool data synthetic:people=2,seconds=6 --plot curves.png",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True},
 )
 @click.argument("source")
@@ -59,7 +59,7 @@ def command(
         click.echo(f"Wrote {json_file}")
     if out is not None:
         export(recordings, out, kind)
-        click.echo(f"Wrote {len(recordings)} recordings to {out}")
+        click.echo(f"Wrote {_count(len(recordings), 'recording', 'recordings')} to {out}")
     if plot is not None:
         plot_cycles(recordings, plot)
         click.echo(f"Wrote {plot}")
@@ -86,6 +86,9 @@ def _print(recordings: Sequence[Recording], description: dict[str, Any]) -> None
     }
     seconds = sum(one["seconds"] for one in description["recordings"])
     people = len({recording.person for recording in recordings})
-    console.print(
-        f"{len(recordings)} recordings, {people} people, {seconds:.0f} s. Streams: {' | '.join(sorted(streams))}"
-    )
+    counted = f"{_count(len(recordings), 'recording', 'recordings')}, {_count(people, 'person', 'people')}"
+    console.print(f"{counted}, {seconds:.0f} s. Streams: {' | '.join(sorted(streams))}")
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"

@@ -83,6 +83,8 @@ def command(
         write_json(json_file, found)
     console = Console(width=80, markup=False, highlight=False)
     {"tflite": _tflite, "checkpoint": _checkpoint, "bundle": _bundle}[found["kind"]](console, found)
+    if json_file is not None:
+        click.echo(f"Wrote {json_file}")
 
 
 def _bundle(console: Console, found: dict[str, Any]) -> None:
@@ -184,8 +186,10 @@ def _table(console: Console, title: str, columns: list[str], rows: Sequence[tupl
     """A table; columns that begin with > are numbers and stand on the right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    whole = Text(title, overflow="ignore")  # a str would be broken at the table's width
+    table = Table(title=whole, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for name in columns:
         right = name.startswith(">")
         table.add_column(

@@ -120,8 +120,10 @@ def _percent(value: float | None) -> str:
 def _table(console: Console, title: str, columns: list[str], rows: list[tuple[str, ...]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    whole = Text(title, overflow="ignore")  # a str would be broken at the table's width
+    table = Table(title=whole, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for name in columns:
         right = name.startswith(">")
         table.add_column(name.removeprefix(">"), justify="right" if right else "left", overflow="fold")

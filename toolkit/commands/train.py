@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(
     name="train",
-    epilog="Example: edgetool train --data synthetic --out model.safetensors --seed 0 --epochs 20",
+    epilog="Example: edgetool train --data synthetic --out model.safetensors --epochs 20",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True},
 )
 @click.option(
@@ -79,11 +79,13 @@ def command(json_file: Path | None, card_file: Path | None, joints: str | None, 
     outputs = [name.strip() for name in joints.split(",")] if joints else None
     with _bar() as progress:
         trained = train(**options, outputs=outputs, progress=progress)
+    _print(trained, options["out"])
     if json_file is not None:
         write_json(json_file, trained.to_json())
+        click.echo(f"Wrote {json_file}")
     if card_file is not None:
         write_bytes(card_file, card(trained.checkpoint, _command_line()).encode())
-    _print(trained, options["out"])
+        click.echo(f"Wrote {card_file}")
 
 
 def _command_line() -> str:
@@ -127,7 +129,7 @@ def _print(trained: Trained, out: Path) -> None:
 
     test = trained.metrics["test"]
     kinds = ", ".join(trained.checkpoint.provenance["data"]["kinds"])
-    table = Table(title=f"Test part: {test['windows']} windows, {kinds} data", title_justify="left")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("moment")
     table.add_column("RMSE Nm/kg", justify="right")
     table.add_column("R2", justify="right")
@@ -135,10 +137,10 @@ def _print(trained: Trained, out: Path) -> None:
         shown = "-" if values["r2"] is None else f"{values['r2']:.3f}"
         table.add_row(name, f"{values['rmse']:.4f}", shown)
     table.add_row("all", f"{test['rmse']:.4f}", "")
-    console = Console(width=80)
+    console = Console(width=80, markup=False, highlight=False)
+    console.print(f"Test part: {test['windows']:,} windows, {kinds} data")
     console.print(table)
     run = len(trained.history)
-    click.echo(
-        f"Best of {run} epochs: {trained.best_epoch}. {trained.checkpoint.config.parameter_count} weights."
-    )
+    weights = trained.checkpoint.config.parameter_count
+    click.echo(f"Epoch {trained.best_epoch} of {run} was the best. {weights:,} weights.")
     click.echo(f"Wrote {out} ({out.stat().st_size / 1000:.0f} kB)")
