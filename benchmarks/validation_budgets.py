@@ -106,8 +106,9 @@ def read_bounds(path: Path, targets: tuple[str, ...]) -> Bounds:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(
-            f"budget file {path} cannot be read: {error}; give a TOML (docs/TARGETS.md)"
+            f"budget file {path} cannot be read: {reason}; give a TOML (docs/TARGETS.md)"
         ) from None
     try:
         values = tomllib.loads(text)

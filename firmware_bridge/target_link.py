@@ -59,8 +59,11 @@ def open_port(url: str) -> Any:
             port.exclusive = True
         port.open()
     except (serial.SerialException, OSError, ValueError) as error:
+        # pyserial's own text says port and reason twice.
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number) if number else error
         raise LinkError(
-            f"{url} cannot be opened: {error}; is the board plugged in, and is the port free and readable for you?"
+            f"{url} cannot be opened: {reason}; is the board plugged in, and is the port free and readable for you?"
         ) from None
     return port
 

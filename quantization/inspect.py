@@ -15,7 +15,7 @@ from quantization.operations_count import Shape, multiply_accumulates, operator_
 from quantization.tflite_file import read
 from quantization.tflite_limits import FILE_IDENTIFIER
 from toolkit.errors import InputError, ModelFileError
-from toolkit.model import resolve_checkpoint
+from toolkit.model import PRETRAINED, resolve_checkpoint
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.records import SensorContract
 
@@ -28,7 +28,11 @@ def describe(path: str | Path) -> dict[str, Any]:
     The word ``pretrained`` means the shipped checkpoint. Raises ModelFileError for a damaged .tflite, CheckpointError
     for a damaged checkpoint, BundleError for a bundle that was changed, InputError for anything else.
     """
-    path = Path(path) if Path(path).exists() else resolve_checkpoint(path)
+    path = resolve_checkpoint(path) if path == PRETRAINED else Path(path)
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist; give a .tflite, a checkpoint, a bundle's folder or the word pretrained"
+        )
     if path.is_dir():
         return describe_bundle(Bundle.load(path))
     try:

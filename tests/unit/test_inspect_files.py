@@ -88,7 +88,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     other.write_text("hello, this is no model")
     with pytest.raises(InputError, match="is none of these"):
         describe(other)
-    with pytest.raises(CheckpointError, match="does not exist"):
+    with pytest.raises(InputError, match=r"does not exist; give a \.tflite, a checkpoint, a bundle"):
         describe(tmp_path / "missing.tflite")
     pickled = tmp_path / "model.safetensors"
     pickled.write_bytes(b"\x80\x04\x95garbage")

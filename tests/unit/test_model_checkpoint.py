@@ -128,7 +128,7 @@ class Malicious:
 def test_a_pickle_is_refused_and_never_run(protocol: int, tmp_path: Path) -> None:
     marker = tmp_path / "it ran"
     (tmp_path / "model.pt").write_bytes(pickle.dumps(Malicious(marker), protocol=protocol))
-    with pytest.raises(CheckpointError, match=r"looks like a PyTorch pickle.*not opened.*key map"):
+    with pytest.raises(CheckpointError, match=r"looks like a PyTorch pickle.*not opened.*--key-map FILE"):
         Checkpoint.load(tmp_path / "model.pt")
     assert not marker.exists()
 
@@ -178,6 +178,7 @@ def test_files_of_other_kinds_are_named(small: Checkpoint, tmp_path: Path) -> No
         b"\x1c\0\0\0TFL3" + bytes(64): "is a .tflite model",
         b"PK\x03\x04" + bytes(64): "looks like a PyTorch pickle",
         bytes(save({"a": np.zeros(2, np.float32)})): "without edgetool's metadata",
+        bytes(save({"count": np.zeros(1, np.int64)})): "edgetool convert --key-map FILE",
         bytes(
             save({"a": np.zeros(2)}, metadata={"edgetool": "{}"})
         ): "stored as F64; a checkpoint holds F32 or F16",

@@ -79,8 +79,11 @@ def _synthetic(text: str) -> list[Recording]:
         people, seed = int(values.get("people", "8")), int(values.get("seed", "0"))
         seconds = float(values.get("seconds", "12"))
         speeds = int(values["speeds"]) if "speeds" in values else None
-    except ValueError as error:
-        raise UsageError(f"synthetic options {text!r}: {error}; options: {_OPTIONS}") from None
+    except ValueError:
+        raise UsageError(
+            f"synthetic options {text!r}: people, seed and speeds are whole numbers and seconds a number; "
+            f"options: {_OPTIONS}"
+        ) from None
     if not 1 <= people <= 1000 or seed < 0 or not (math.isfinite(seconds) and 1 <= seconds <= 3600):
         raise UsageError(
             f"synthetic options {text!r}: people must be 1 to 1000, seconds 1 to 3600, seed 0 or more"

@@ -211,7 +211,7 @@ def _refuse_other_formats(content: bytes, where: str) -> None:
     if looks_like_pickle(content):
         raise CheckpointError(
             f"{where} looks like a PyTorch pickle, not an edgetool checkpoint; it was not opened, because a pickle can "
-            "run code: import its state_dict with a key map (see Importing weights in docs/MODEL.md)"
+            "run code: import its state_dict with edgetool convert --key-map FILE (docs/MODEL.md, Importing weights)"
         )
     if content[4:8] == b"TFL3":
         raise CheckpointError(
@@ -230,6 +230,11 @@ def _read_safetensors(content: bytes, where: str) -> tuple[dict[str, Any], dict[
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{not_one}: {error}; it may be truncated, or of another kind") from None
+    if METADATA_KEY not in metadata:
+        raise CheckpointError(
+            f"{where} is safetensors without edgetool's metadata: it has weights but no config and contract; import it "
+            "with edgetool convert --key-map FILE (docs/MODEL.md, Importing weights)"
+        )
     weights: dict[str, NDArray[Any]] = {}
     for name, entry in entries:
         if entry["dtype"] not in STORED:
@@ -243,11 +248,6 @@ def _read_safetensors(content: bytes, where: str) -> tuple[dict[str, Any], dict[
 
 def _document(metadata: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The JSON of the metadata entry, of the format that this version reads."""
-    if METADATA_KEY not in metadata:
-        raise CheckpointError(
-            f"{where} is safetensors without edgetool's metadata: it has weights but no config and contract; import it "
-            "with a key map (see Importing weights in docs/MODEL.md)"
-        )
     try:
         document = json.loads(metadata[METADATA_KEY])
     except ValueError as error:

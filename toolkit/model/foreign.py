@@ -141,10 +141,9 @@ def _read_torch(path: Path, inside: str | None) -> Tensors:
         ) from None
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0].rstrip(".")
+    except pickle.UnpicklingError:  # torch's own text says how to load it all the same: not to be passed on
         raise CheckpointError(
-            f"{path} holds more than tensors and was not loaded, because that could run code ({reason[:120]}); save it "
+            f"{path} is damaged or holds more than tensors, and was not loaded, because that could run code; save it "
             "again with torch.save(model.state_dict(), FILE)"
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
@@ -160,7 +159,7 @@ def _read_torch(path: Path, inside: str | None) -> Tensors:
     others = [str(name) for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
     if others:
         raise CheckpointError(
-            f"{path}: {', '.join(others[:3])} is not a tensor; if the state_dict lies deeper, name its entry with "
+            f"{path}: not a tensor: {', '.join(others[:3])}; if the state_dict lies deeper, name its entry with "
             'inside = "..." in the key map'
         )
     return {str(name): value.double().numpy() for name, value in loaded.items()}
@@ -171,8 +170,10 @@ def read_key_map(path: str | Path) -> KeyMap:
     path = Path(path)
     try:
         table = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read key map {path}: {error}") from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read key map {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise CheckpointError(f"key map {path} is not TOML: {error}; docs/MODEL.md shows one") from None
     unknown = sorted(set(table) - set(_MAP_FIELDS))
     if unknown or not isinstance(table.get("weights"), dict):
         raise CheckpointError(

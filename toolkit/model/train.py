@@ -176,8 +176,10 @@ def parse_split(text: str | None, recordings: Sequence[Recording], seed: int) ->
     if text.endswith(".json"):
         try:
             return Split.from_json(json.loads(Path(text).read_text()))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"split file {text} cannot be read: {error}") from None
+        except OSError as error:
+            raise UsageError(f"split file {text} cannot be read: {error.strerror or error}") from None
+        except ValueError as error:
+            raise UsageError(f"split file {text} is not JSON: {error}; docs/MODEL.md shows one") from None
     raise UsageError(
         f"split {text!r} is not known; allowed: by-subject, chronological, chronological:TRAIN,VALIDATION,TEST, FILE.json"
     )
