@@ -80,6 +80,11 @@ class Skipped:
     reason: str
 
 
+def figure(value: float) -> str:
+    """A value or a bound in a message: thousands with commas, never as a power of ten."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
+
+
 @dataclass(frozen=True)
 class Broken:
     """A budget that a row breaks: ``value`` is above ``bound``."""
@@ -90,7 +95,7 @@ class Broken:
     bound: float
 
     def __str__(self) -> str:
-        return f"{self.budget} of {self.row} is {self.value:.4g}, the bound is {self.bound:.4g}"
+        return f"{self.budget} of {self.row} is {figure(self.value)}, the bound is {figure(self.bound)}"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import evidence
 from benchmarks.bench import WINDOWS, bench
 from benchmarks.budgets import deployed
-from benchmarks.report import Report, Run
+from benchmarks.report import Report, Run, figure
 from benchmarks.targets import Progress, require_known
 from benchmarks.validation_budgets import FIGURES, OF_IMAGE, Bounds, read_bounds
 from quantization.bundle import Bundle
@@ -41,7 +41,8 @@ class Check:
         return self.value <= self.bound
 
     def __str__(self) -> str:
-        return f"{self.name} of {self.target} {self.row} is {self.value:.6g}, the bound is {self.bound:.6g}"
+        value, bound = figure(self.value), figure(self.bound)
+        return f"{self.name} of {self.target} {self.row} is {value}, the bound is {bound}"
 
 
 @dataclass(frozen=True)

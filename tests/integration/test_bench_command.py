@@ -145,7 +145,7 @@ def test_broken_budget_is_exit_code_1_after_the_files(
         "--json", str(files[0]), "--html", str(files[1]),
     )  # fmt: skip
     assert code == 1
-    assert re.search(r"budget broken: p99_us of host litert int8 window is [\d.e+]+, the bound is 1", error)
+    assert re.search(r"budget broken: p99_us of host litert int8 window is [\d.,]+, the bound is 1", error)
     assert "tflm" not in error and error.count("\n") == 1
     assert json.loads(files[0].read_text())["budgets"]["broken"][0]["budget"] == "p99_us"
     assert "budget broken" in files[1].read_text()

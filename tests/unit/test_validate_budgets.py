@@ -91,6 +91,11 @@ def test_bit_exactness_and_golden_vectors_need_no_budget(changed: dict[str, Any]
     assert {check.name for check in checks if not check.passed} == {name}
 
 
+def test_a_broken_bound_is_told_in_whole_instructions() -> None:
+    check = Check(TARGET, "window", "window_instructions", 2_945_981.0, 2_900_000.0, "emulated")
+    assert str(check) == f"window_instructions of {TARGET} window is 2,945,981, the bound is 2,900,000"
+
+
 def test_a_targets_own_table_stands_in_for_the_general_bounds(tmp_path: Path) -> None:
     text = f'window_instructions = 1\nflash_bytes = 1\n[target."{TARGET}"]\nwindow_instructions = 3e6\n'
     bounds = bounds_of(tmp_path, text)
