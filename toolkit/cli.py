@@ -90,7 +90,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-    epilog="Example: edgetool convert pretrained --data synthetic --out bundle && edgetool bench bundle",
+    epilog="Example: edgetool convert pretrained --out bundle && edgetool bench bundle",
 )
 @click.version_option(__version__, prog_name="edgetool")
 def edgetool() -> None:

@@ -12,7 +12,7 @@ import click
 
 @click.command(
     name="bench",
-    epilog="Example: edgetool bench bundle --json bench.json --html bench.html --max-rmse-increase 1.5",
+    epilog="Example: edgetool bench bundle --html bench.html --max-rmse-increase 1.5",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True},
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
@@ -51,8 +51,10 @@ import click
 def command(**options: Any) -> None:
     """Compare a bundle with its float model: accuracy, latency and size.
 
-    PyTorch in float, and LiteRT and TensorFlow Lite Micro with the bundle's graphs, all get the same windows of the
-    test part of the data. Files are written and tables shown before a broken budget ends the command.
+    PyTorch in float, and LiteRT, TensorFlow Lite Micro and the generated C with the bundle's graphs, all get the same
+    windows of the test part of the data. Files are written and tables shown before a broken budget ends the command.
+
+    TARGET is host, qemu:CORE (as qemu:cortex-m4), serial:PORT, pi-emulated or ssh://USER@HOST.
     """
     from benchmarks.bench import bench
     from benchmarks.report_console import show

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(
     name="record",
-    epilog="Example: edgetool record --source replay://session.etl --out again.etl --seconds 10",
+    epilog="Example: edgetool record --source sim://synthetic --out run.etl --seconds 10",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @click.option(

@@ -9,7 +9,7 @@ import click
 
 @click.command(
     name="simulate",
-    epilog="Example: edgetool simulate --serial node.port --data synthetic --fault drop=0.01 --seed 3",
+    epilog="Example: edgetool simulate --serial node.port --fault drop=0.01",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True},
 )
 @click.option(

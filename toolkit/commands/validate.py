@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.command(
     name="validate",
-    epilog="Example: edgetool validate bundle --on qemu:cortex-m4 --budgets budgets.toml --out evidence",
+    epilog="Example: edgetool validate bundle --on qemu:cortex-m4 --budgets budgets.toml",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True},
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
@@ -45,6 +45,8 @@ def command(**options: Any) -> None:
 
     A device must give the integer reference's outputs bit for bit and pass its golden vectors, whatever the budgets. The
     evidence folder is the same, byte for byte, in every run on an emulated target.
+
+    TARGET is host, qemu:CORE (as qemu:cortex-m4), serial:PORT, pi-emulated or ssh://USER@HOST.
     """
     from benchmarks.validate import validate
     from toolkit.commands.bench import progress_bar
