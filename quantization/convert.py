@@ -82,6 +82,10 @@ def convert(
     if target is not None:
         bundle_files.require_target(target, prefer)
         require_prefix(prefix)
+    elif (prefer, prefix) != ("speed", "edgetool"):
+        raise UsageError(
+            "--prefer and --prefix are of the C source; give --target too, say --target cortex-m4"
+        )
     build = engines.engine(engine)
     if max_rmse_increase is not None and (engine != "native" or scheme != "int8"):
         raise UsageError(

@@ -110,6 +110,14 @@ def test_the_next_step_names_data_that_bench_could_not_find(tmp_path: Path) -> N
     assert done.stdout.splitlines()[-1].endswith(f"edgetool bench {tmp_path}/bundle --data '{data}'")
 
 
+@pytest.mark.parametrize("option", [("--prefer", "size"), ("--prefix", "left_knee")])
+def test_options_of_the_c_source_need_a_target(tmp_path: Path, option: tuple[str, str]) -> None:
+    done = convert(tmp_path / "bundle", *option)
+    assert done.returncode == 2
+    assert "--prefer and --prefix are of the C source; give --target too" in done.stderr
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_search_belongs_to_the_native_engine(tmp_path: Path) -> None:
     done = convert(tmp_path / "bundle", "--max-rmse-increase", "1", "--scheme", "float32")
     assert done.returncode == 2
