@@ -159,7 +159,7 @@ def refusal(folder: Path, old: str = "", new: str = "", path: str = "theirs.pt")
         (
             '"head.output.bias" = "offset"',
             "",
-            "missing head.output.bias, not a weight of this config nothing",
+            "of the key map does not fit the config: missing head.output.bias",
         ),
         ('"head.output.bias"', '"head.output.offset"', "not a weight of this config head.output.offset"),
         ('ignore = ["unused"]', "", "has tensors that the key map does not use: unused"),

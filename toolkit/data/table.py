@@ -111,9 +111,12 @@ def parse_rows(path: Path, names: Sequence[str], rows: Sequence[list[str]], firs
     """
     for offset, cells in enumerate(rows):
         if len(cells) != len(names):
-            cut = "; the file is cut short" if offset == len(rows) - 1 and len(cells) < len(names) else ""
+            if len(cells) > len(names):
+                why = "; are its decimals written with commas? They must be points"
+            else:
+                why = "; the file is cut short" if offset == len(rows) - 1 else ""
             raise RecordingError(
-                f"{path}: line {first_line + offset} has {len(cells)} values for {len(names)} columns{cut}"
+                f"{path}: line {first_line + offset} has {len(cells)} values for {len(names)} columns{why}"
             )
     try:
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))

@@ -246,9 +246,9 @@ def _require_complete(path: Path, key_map: KeyMap, config: ModelConfig, tensors:
     missing = [name for name in names if name not in key_map.weights]
     surplus = [name for name in key_map.weights if name not in names]
     if missing or surplus:
-        raise CheckpointError(
-            f"key map does not fit the config: missing {_some(missing)}, not a weight of this config {_some(surplus)}"
-        )
+        wrong = [f"missing {_some(missing)}"] if missing else []
+        wrong += [f"not a weight of this config {_some(surplus)}"] if surplus else []
+        raise CheckpointError(f"[weights] of the key map does not fit the config: {'; '.join(wrong)}")
     used = {key for source in key_map.weights.values() for key in source.used}
     absent = sorted(used - set(tensors))
     if absent:
@@ -308,8 +308,12 @@ def _contract(name: str, folder: Path) -> SensorContract:
         return Checkpoint.load(resolve_checkpoint(name if name == PRETRAINED else folder / name)).contract
     try:
         document = json.loads((folder / name).read_text())
-    except (OSError, ValueError) as error:
-        raise ContractError(f"cannot read sensor contract {folder / name}: {error}") from None
+    except OSError as error:
+        raise ContractError(
+            f"cannot read sensor contract {folder / name}: {error.strerror or error}"
+        ) from None
+    except ValueError as error:
+        raise ContractError(f"sensor contract {folder / name} is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise ContractError(f"{folder / name} is not a sensor contract: it must be a JSON object")
     return SensorContract.from_json(document)
