@@ -33,16 +33,26 @@ class PseudoTerminal:
         self._ours, self._theirs = os.openpty()
         tty.setraw(self._theirs)
         os.set_blocking(self._ours, False)
-        self.path.unlink(missing_ok=True)
-        self.path.symlink_to(os.ttyname(self._theirs))
+        try:
+            self.path.unlink(missing_ok=True)
+            self.path.symlink_to(os.ttyname(self._theirs))
+        except OSError as error:
+            self._close()
+            raise OutputError(
+                f"cannot make the simulated port {self.path}: {error.strerror or error}; "
+                "choose a place in a folder that exists and can be written"
+            ) from None
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._close()
+        self.path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
         for handle in (self._ours, self._theirs):
             if handle >= 0:
                 os.close(handle)
         self._ours = self._theirs = -1
-        self.path.unlink(missing_ok=True)
 
     @property
     def handle(self) -> int:

@@ -6,6 +6,7 @@ the node's crystal runs ``drift_ppm`` fast of them. Everything follows from the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,7 +24,7 @@ from firmware_bridge.packets import (
     SyncReply,
     SyncRequest,
 )
-from firmware_bridge.protocol_table import MAX_FRAME_BYTES, MAX_SAMPLES, CommandCode, Format
+from firmware_bridge.protocol_table import FORMAT_BYTES, MAX_FRAME_BYTES, MAX_SAMPLES, CommandCode, Format
 from firmware_bridge.simulator.faults import Faults
 from toolkit.records import Recording
 
@@ -47,10 +48,10 @@ _TURN = 1 << 32
 
 @dataclass(frozen=True, eq=False)
 class Programme:
-    """What a node measures: its descriptor and, per stream number, raw integers (rows, channels), played in a circle."""
+    """What a node measures: its descriptor and, per stream number, raw values (rows, channels), played in a circle."""
 
     descriptor: Descriptor
-    tables: dict[int, NDArray[np.int32]]
+    tables: Mapping[int, NDArray[np.int32] | NDArray[np.float32]]
 
     @classmethod
     def of(cls, recording: Recording, name: str, emg_bits: int = 16) -> Programme:
@@ -177,7 +178,7 @@ class VirtualNode:
         return _Life(start_s, writer, first, start_s, start_s)
 
     def _packet_samples(self, stream: StreamDescriptor) -> int:
-        size = (3 if stream.format is Format.INT24 else 2) * len(stream.channels)
+        size = FORMAT_BYTES[stream.format] * len(stream.channels)
         fit = (self._life.writer.room - 8) // size
         return max(1, min(fit, MAX_SAMPLES, int(PACKET_S * stream.rate_hz)))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 
 from firmware_bridge.simulator.faults import Faults
 from firmware_bridge.simulator.virtual_link import VirtualLink
@@ -20,14 +21,28 @@ _FAULTS = tuple(field.name for field in fields(Faults))
 
 
 def programmes(data: str, count: int, emg_bits: int = 16) -> list[Programme]:
-    """``count`` nodes that play ``data`` (``synthetic``, a dataset TOML, an NPZ): its recordings in turn."""
+    """``count`` nodes that play ``data`` in turn: the recordings of a data source (``synthetic``, a dataset TOML, an NPZ), or
+    the nodes of a file that ``edgetool record`` wrote, under their own names.
+    """
+    from firmware_bridge.simulator.recorded import is_recording, programmes_of
     from toolkit.data import load
 
+    if is_recording(Path(data)):
+        nodes = programmes_of(Path(data))
+        return [_again(nodes[index % len(nodes)], index // len(nodes)) for index in range(count)]
     recordings = load("synthetic:people=1" if data == "synthetic" else data)
     return [
         Programme.of(recordings[index % len(recordings)], f"virtual {index}", emg_bits)
         for index in range(count)
     ]
+
+
+def _again(programme: Programme, times: int) -> Programme:
+    """The same node once more, with a name of its own."""
+    if times == 0:
+        return programme
+    descriptor = programme.descriptor
+    return replace(programme, descriptor=replace(descriptor, name=f"{descriptor.name} {times + 1}"))
 
 
 class SimulatedSource(Source):

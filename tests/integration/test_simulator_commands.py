@@ -10,7 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from firmware_bridge.tracks import load_tracks
 
 MAIN = "from toolkit.cli import main; main()"
 DATA = "synthetic:people=1,seconds=2,tasks=level"
@@ -72,3 +75,44 @@ def test_scan_and_monitor_simulated_ble_nodes(tmp_path: Path) -> None:
     finally:
         node.terminate()
         node.wait()
+
+
+def test_a_port_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    done = edgetool("simulate", "--serial", str(tmp_path / "absent" / "port"), "--seconds", "1")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == (
+        f"edgetool: error: cannot make the simulated port {tmp_path}/absent/port: No such file or directory; "
+        "choose a place in a folder that exists and can be written\n"
+    )
+
+
+def test_what_was_recorded_is_played_from_a_port(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.etl", tmp_path / "b.etl"
+    source = "sim://synthetic?nodes=2&speed=max&seconds=2"
+    assert edgetool("record", "--source", source, "--out", str(first)).returncode == 0
+    command = [
+        "simulate",
+        "--serial",
+        str(tmp_path / "port"),
+        "--data",
+        str(first),
+        "--nodes",
+        "2",
+        "--seconds",
+        "30",
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", MAIN, *command], stdout=subprocess.PIPE, text=True
+    ) as node:
+        assert node.stdout is not None
+        url = node.stdout.readline().strip()
+        done = edgetool("record", "--source", url, "--out", str(second), "--seconds", "1.5")
+        node.terminate()
+    assert done.returncode == 0, done.stderr
+    played, heard = (load_tracks(path).tracks for path in (first, second))
+    assert [(t.node_name, t.stream) for t in heard] == [(t.node_name, t.stream) for t in played]
+    for one, other in zip(played, heard):
+        # The nodes play in a circle from when they were asked to start.
+        start = other.number[0]
+        circle = one.values[(start + np.arange(len(other.number))) % len(one.values)]
+        assert len(other.number) > 200 and np.array_equal(other.values, circle)

@@ -21,10 +21,15 @@ import click
 )
 @click.option("--ble", is_flag=True, help="Be BLE nodes on a private D-Bus (needs dbus-daemon, dbus-fast).")
 @click.option(
-    "--data", default="synthetic", help="What the nodes play: synthetic, a dataset TOML, an NPZ or a folder."
+    "--data",
+    default="synthetic",
+    help="What the nodes play: synthetic, a dataset TOML, an NPZ, a folder, or what edgetool record wrote.",
 )
 @click.option(
-    "--nodes", default=1, type=click.IntRange(1, 64), help="How many nodes; they play recordings in turn."
+    "--nodes",
+    default=1,
+    type=click.IntRange(1, 64),
+    help="How many nodes; they play recordings, or the nodes of one, in turn.",
 )
 @click.option(
     "--emg-bits", default="16", type=click.Choice(["16", "24"]), help="Size of EMG samples in volts."
