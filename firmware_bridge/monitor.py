@@ -79,9 +79,12 @@ class Health:
                 self.streams[place].rows_in_gaps += int((~rows.valid).sum())
 
     def to_json(self) -> dict[str, Any]:
-        """Streams, ledger, clocks (skew in ppm, error bar in ms), batteries and links as JSON values."""
+        """Streams, ledger, clocks (skew in ppm, error bar in ms), batteries and links as JSON values.
+
+        In order of link, node and stream, whichever came first.
+        """
         clocks = {}
-        for key in self.session.receiver.descriptors:
+        for key in sorted(self.session.receiver.descriptors):
             clock = self.session.clock(key)
             status = self.session.status.get(key)
             known = clock is not None and clock.error_s < float("inf")
@@ -95,7 +98,7 @@ class Health:
                 if status and status.battery_percent <= 100
                 else None,
             }
-        streams = [asdict(stream) for stream in self.streams.values()]
+        streams = [asdict(stream) for _, stream in sorted(self.streams.items(), key=lambda entry: entry[0])]
         for stream in streams:
             del stream["_recent"]
         return {

@@ -8,7 +8,9 @@ where a command is listed; its help text stands here so that listing needs no im
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 import click
@@ -97,8 +99,15 @@ def edgetool() -> None:
     """Put a Cross-LSTM that estimates joint moments on a small device, in int8, and prove that it works."""
 
 
+def _terminated(*_: object) -> None:
+    """Leave as after Ctrl-C, so that no emulator, bus or half a file stays behind. Commands may have a handler of their own."""
+    sys.exit(128 + signal.SIGTERM)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's error becomes one line on stderr and an exit code."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         code = edgetool.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

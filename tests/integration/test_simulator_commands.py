@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -116,3 +117,23 @@ def test_what_was_recorded_is_played_from_a_port(tmp_path: Path) -> None:
         start = other.number[0]
         circle = one.values[(start + np.arange(len(other.number))) % len(one.values)]
         assert len(other.number) > 200 and np.array_equal(other.values, circle)
+
+
+def test_ended_by_the_system_nothing_stays_behind(tmp_path: Path) -> None:
+    port = tmp_path / "port"
+    node = simulate("--serial", str(port))
+    assert (
+        node.stdout is not None and node.stdout.readline().strip() == f"serial://{port}" and port.is_symlink()
+    )
+    node.terminate()
+    assert node.wait(10) == 128 + signal.SIGTERM and not port.is_symlink()
+
+
+@pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="dbus-daemon (Debian: dbus) is missing")
+def test_ended_by_the_system_no_bus_stays_behind() -> None:
+    node = simulate("--ble")
+    assert node.stdout is not None
+    path = Path(node.stdout.readline().split("unix:path=")[1].split(",")[0].strip().strip("'"))
+    assert path.is_socket()
+    node.terminate()
+    assert node.wait(10) == 128 + signal.SIGTERM and not path.parent.exists()
