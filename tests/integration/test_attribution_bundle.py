@@ -198,4 +198,6 @@ def test_wrong_use(bundle: Path) -> None:
         attribute_errors(bundle, SYNTHETIC, windows=1)
     done = CliRunner().invoke(command, [str(bundle), "--data", SYNTHETIC])
     assert done.exit_code == 2
-    assert "need --errors" in done.output
+    assert "--data needs --errors: without it nothing is computed" in done.output
+    done = CliRunner().invoke(command, [str(bundle), "--windows", "200", "--seed", "1"])
+    assert done.exit_code == 2 and "--windows and --seed need --errors" in done.output

@@ -124,3 +124,16 @@ def test_nothing_to_plot_is_said(tmp_path: Path, recordings: list[Recording]) ->
     bare = Recording("bare", one.person, one.task, one.kind, one.mass_kg, one.signals)
     with pytest.raises(RecordingError, match="no recording has moments and two heel strikes"):
         plot_cycles([bare], tmp_path / "p.png")
+
+
+@pytest.mark.parametrize(("ending", "magic"), [(".svg", b"<?xml"), (".pdf", b"%PDF-"), (".PNG", b"\x89PNG")])
+def test_a_plot_is_of_the_kind_that_its_name_says(
+    tmp_path: Path, recordings: list[Recording], ending: str, magic: bytes
+) -> None:
+    path = tmp_path / f"p{ending}"
+    plot_cycles(recordings[:1], path)
+    assert path.read_bytes().startswith(magic)
+    with pytest.raises(
+        UsageError, match=r"cannot be written as p\.bmp; allowed endings: \.png, \.svg, \.pdf"
+    ):
+        plot_cycles(recordings[:1], tmp_path / "p.bmp")

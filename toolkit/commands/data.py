@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--plot",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Draw the moments over the gait cycle as PNG.",
+    help="Draw the moments over the gait cycle: .png, .svg or .pdf.",
 )
 @click.option(
     "--json",

@@ -69,7 +69,7 @@ def command(
     """
     from toolkit.commands.inspect_errors import attribute, require_errors
 
-    require_errors(errors, data, html_file)
+    require_errors(click.get_current_context())
     if errors:
         attribute(path, data, windows, seed, json_file, html_file)
         return

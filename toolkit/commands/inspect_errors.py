@@ -137,7 +137,15 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def require_errors(errors: bool, data: str | None, html_file: Path | None) -> None:
-    """``--data`` and ``--html`` belong to ``--errors``: click.UsageError without it."""
-    if not errors and (data is not None or html_file is not None):
-        raise click.UsageError("--data and --html need --errors: without it nothing is computed.")
+def require_errors(context: click.Context) -> None:
+    """What belongs to ``--errors`` is refused without it, whatever its value: click.UsageError."""
+    names = ("data", "html_file", "windows", "seed")
+    given = [f"--{name.removesuffix('_file')}" for name in names if _typed(context, name)]
+    if not context.params["errors"] and given:
+        raise click.UsageError(
+            f"{' and '.join(given)} need{'s' * (len(given) == 1)} --errors: without it nothing is computed."
+        )
+
+
+def _typed(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.errors import MissingDependencyError, RecordingError
+from toolkit.errors import MissingDependencyError, RecordingError, UsageError
 from toolkit.files import write_bytes
 from toolkit.records import Recording, Signal, stream_to_json
 
 Float = NDArray[np.float64]
+#: Ending of a plot's file to the entry of its metadata that would differ from run to run.
+_PLOT_FORMATS = {".png": "Software", ".svg": "Date", ".pdf": "CreationDate"}
 
 
 def describe(recordings: Sequence[Recording]) -> dict[str, Any]:
@@ -76,7 +78,15 @@ def cycles(recording: Recording) -> Float:
 
 
 def plot_cycles(recordings: Sequence[Recording], path: Path) -> None:
-    """Write a PNG of the moments over the gait cycle, a panel for each task and moment, a line for each recording."""
+    """Draw the moments over the gait cycle, a panel for each task and moment, a line for each recording.
+
+    The file is PNG, SVG or PDF by its name; UsageError for another.
+    """
+    undated = _PLOT_FORMATS.get(path.suffix.lower())
+    if undated is None:
+        raise UsageError(
+            f"a plot cannot be written as {path.name}; allowed endings: {', '.join(_PLOT_FORMATS)}"
+        )
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -110,5 +120,5 @@ def plot_cycles(recordings: Sequence[Recording], path: Path) -> None:
     kinds = ", ".join(sorted({r.kind for r, _ in shown}))
     figure.suptitle(f"Moments by gait cycle ({kinds}):\nmean and deviation of each recording", fontsize=10)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
+    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=80, metadata={undated: None})
     write_bytes(path, buffer.getvalue())

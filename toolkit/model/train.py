@@ -94,6 +94,10 @@ def train(
 
     if weights not in ("float32", "float16"):
         raise UsageError(f"weights are {weights!r}; allowed: float32, float16")
+    if out is not None and Path(out).suffix in (".pt", ".pth"):
+        raise UsageError(
+            f"checkpoint {out} would be no PyTorch file: it is written as .safetensors; choose that ending"
+        )
     if stride < 1 or seed < 0:
         raise UsageError(f"stride is {stride} and seed {seed}; stride must be at least 1 and seed at least 0")
     sizes = _sizes(
