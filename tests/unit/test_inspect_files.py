@@ -126,7 +126,8 @@ def test_the_command_prints_and_writes_json(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "FULLY_CONNECTED" in done.output and "12 multiply-accumulates" in done.output
     assert CHECKPOINT.contract.hash[:16] in done.output
-    assert max(len(line) for line in done.output.splitlines()) <= 80
+    *shown, wrote = done.output.splitlines()
+    assert wrote == f"Wrote {tmp_path / 'm.json'}" and max(map(len, shown)) <= 80
     assert json.loads((tmp_path / "m.json").read_text())["macs"] == 12
 
 
