@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,9 +54,8 @@ class AlignmentSettings:
             raise UsageError("reorder_s and longest_gap_s must be between 0 and 10 s")
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Consecutive rows of one stream: ``first`` is the row number (time = epoch + number / rate).
+class Rows(NamedTuple):
+    """Consecutive rows of one stream: ``first`` is the row number, ``times_s`` (rows,) are epoch + number / rate.
 
     ``values`` is float32 (rows, channels); ``valid`` (rows,) is False where a gap was filled.
     """
@@ -64,6 +63,7 @@ class Rows:
     first: int
     values: NDArray[np.float32]
     valid: NDArray[np.bool_]
+    times_s: NDArray[np.float64]
 
 
 class StreamAligner:
@@ -81,45 +81,58 @@ class StreamAligner:
 
     def push(self, times_s: NDArray[np.float64], values: NDArray[np.floating]) -> None:
         """Take samples, shapes (n,) and (n, channels), in any order within the reorder window."""
+        if not len(times_s):
+            return
+        new = values.astype(np.float32, copy=False)
+        newest_s = self._times[-1] if len(self._times) else -np.inf
+        # A time that is not a number is in no order with its neighbours.
+        ordered = np.count_nonzero(times_s[1:] >= times_s[:-1]) == len(times_s) - 1
+        if not (ordered and -np.inf < times_s[0] and newest_s <= times_s[0] and times_s[-1] < np.inf):
+            self._sort_in(times_s, new)
+            return
+        self._times = np.concatenate([self._times, times_s])
+        self._values = np.concatenate([self._values, new])
+
+    def _sort_in(self, times_s: NDArray[np.float64], values: NDArray[np.float32]) -> None:
+        """:meth:`push` of samples that come late, or in disorder."""
         if not np.isfinite(times_s).all():
             raise ValueError("sample times must be finite")
         if self._next and len(self._times):
             in_time = times_s >= self._times[0]
-            if not in_time.all():
-                self.late += int((~in_time).sum())
-                times_s, values = times_s[in_time], values[in_time]
+            self.late += int((~in_time).sum())
+            times_s, values = times_s[in_time], values[in_time]
         times = np.concatenate([self._times, times_s])
-        joined = np.concatenate([self._values, values.astype(np.float32, copy=False)])
-        if (times[1:] < times[:-1]).any():
-            order = np.argsort(times, kind="stable")
-            times, joined = times[order], joined[order]
-        self._times, self._values = times, joined
+        order = np.argsort(times, kind="stable")
+        self._times, self._values = times[order], np.concatenate([self._values, values])[order]
 
     def rows(self, now_s: float) -> Rows:
         """The rows that are settled at ``now_s``, the host time of the newest arrival on any stream."""
         first = self._next
-        if not len(self._times):
-            return Rows(first, self._values[:0], np.empty(0, np.bool_))
         times_s = self._candidates(now_s)
         if not len(times_s):
-            return Rows(first, self._values[:0], np.empty(0, np.bool_))
+            return Rows(first, self._values[:0], np.empty(0, np.bool_), times_s)
         after = self._times.searchsorted(times_s)
         values, valid, settled = self._fill(times_s, after, now_s)
-        count = len(settled) if settled.all() else int(np.argmin(settled))
+        count = int(np.count_nonzero(settled))
+        if count < len(settled):
+            count = int(np.argmin(settled))
+            values, valid, times_s = values[:count], valid[:count], times_s[:count]
         self._next += count
         self._forget()
-        return Rows(first, values[:count], valid[:count])
+        return Rows(first, values, valid, times_s)
 
     def _candidates(self, now_s: float) -> NDArray[np.float64]:
         """Times of the rows that a sample has passed, or that silence has lasted long enough to fill."""
+        if not len(self._times):
+            return self._times
         silent_until = now_s - self._settings.reorder_s - self._gap_s - self._patience_s
-        limit = max(float(self._times[-1]), silent_until)
-        stop = math.floor((limit - self.epoch_s) * self.spec.rate_hz) + 2
-        stop = min(stop, self._next + _MOST_ROWS)
-        times: NDArray[np.float64] = (
-            self.epoch_s + np.arange(self._next, max(stop, self._next)) / self.spec.rate_hz
-        )
-        return times[times <= limit]
+        limit, rate_hz = max(float(self._times[-1]), silent_until), self.spec.rate_hz
+        stop = min(math.floor((limit - self.epoch_s) * rate_hz) + 2, self._next + _MOST_ROWS)
+        # A product and a quotient round differently: what counts is the time that the row is given.
+        while stop > self._next and self.epoch_s + (stop - 1) / rate_hz > limit:
+            stop -= 1
+        times: NDArray[np.float64] = self.epoch_s + np.arange(self._next, max(stop, self._next)) / rate_hz
+        return times
 
     @property
     def _gap_s(self) -> float:
@@ -135,10 +148,11 @@ class StreamAligner:
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
         """Values, whether they are measured, and whether they are settled, for rows at ``times_s``."""
         if after[0] > 0 and after[-1] < len(self._times):
-            low_s, high_s = self._times[after - 1], self._times[after]
-            span = high_s - low_s
-            if span.min() > 0 and span.max() <= self._gap_s:
-                return self._between(after, (times_s - low_s) / span)
+            low_s = self._times[after - 1]
+            span = self._times[after] - low_s
+            measured = (span > 0) & (span <= self._gap_s)
+            if np.count_nonzero(measured) == len(measured):
+                return self._between(after, (times_s - low_s) / span), measured, measured
         high = np.minimum(after, len(self._times) - 1)
         low = np.maximum(after - 1, 0)
         low_s, high_s = self._times[low], self._times[high]
@@ -157,14 +171,14 @@ class StreamAligner:
         values = self._values[low] + weight * (self._values[high] - self._values[low])
         return values, valid, settled
 
-    def _between(
-        self, after: NDArray[np.intp], share: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
-        """:meth:`_fill` where nothing is missing, which is nearly always: the same numbers with less work."""
-        weight = np.minimum(np.maximum(share, 0.0), 1.0).astype(np.float32)[:, None]
-        low = self._values[after - 1]
-        yes = np.ones(len(after), np.bool_)
-        return low + weight * (self._values[after] - low), yes, yes
+    def _between(self, after: NDArray[np.intp], share: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Values where nothing is missing, which is nearly always: as :meth:`_fill` makes them, with less work."""
+        low = self._values.take(after - 1, axis=0)
+        between: NDArray[np.float32] = self._values.take(after, axis=0)
+        between -= low
+        between *= share.astype(np.float32)[:, None]
+        between += low
+        return between
 
     def _forget(self) -> None:
         """Keep one sample at or before the next row, which it may have to be interpolated from."""

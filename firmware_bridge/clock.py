@@ -24,6 +24,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,9 @@ from numpy.typing import NDArray
 MAX_SKEW = 200e-6
 #: How far a crystal's rate may wander within the window, as a fraction: 0.3 ppm is a change of about 2 K off its turning point.
 WANDER = 0.3e-6
+
+#: Observations that are older than the window are forgotten this much at a time (s): the line must be fitted anew after it.
+_SURPLUS_S = 10.0
 
 Points = NDArray[np.float64]
 
@@ -113,8 +118,7 @@ class TickUnwrapper:
         self._last_raw, self._last_host_s, self._newest = raw, host_s, count
 
 
-@dataclass(frozen=True)
-class HostTime:
+class HostTime(NamedTuple):
     """A mapped time in seconds on the host's clock and its error bar: the truth is within +-``error_s``."""
 
     time_s: float
@@ -141,8 +145,8 @@ class _Polygon:
 class ClockMap:
     """Maps one life of one node (reboot to reboot) from unwrapped microseconds to host seconds.
 
-    ``window_s`` is how long observations count; ``assumed_delay_s`` bounds the fastest delivery when no sync replies come
-    (serial: about 2 ms; BLE: one connection interval). Memory is bounded: one extreme a ``bucket_s``.
+    ``window_s`` is how long observations count, and up to 10 s more; ``assumed_delay_s`` bounds the fastest delivery when
+    no sync replies come (serial: about 2 ms; BLE: one connection interval). Memory is bounded: one extreme a ``bucket_s``.
     """
 
     def __init__(self, window_s: float = 120.0, assumed_delay_s: float = 0.03, bucket_s: float = 0.5) -> None:
@@ -177,7 +181,7 @@ class ClockMap:
         polygon, device_s = self._polygon, device_us * 1e-6
         values = polygon.offsets + polygon.slopes * (device_s - polygon.origin_s)
         low, high = float(values.min()), float(values.max())
-        wander = WANDER * (self.window_s + abs(device_s - polygon.middle_s))
+        wander = WANDER * (self.window_s + _SURPLUS_S + abs(device_s - polygon.middle_s))
         return HostTime(device_s + (low + high) / 2, (high - low) / 2 + wander)
 
     @property
@@ -211,8 +215,9 @@ class ClockMap:
             or self._polygon.is_cut_by(entry[1], entry[2], lowest)
         )
         for each in (self._arrivals, self._requests):
-            while each and each[0][1] < device_s - self.window_s:
-                each.popleft()
+            if each and each[0][1] < device_s - self.window_s - _SURPLUS_S:
+                while each and each[0][1] < device_s - self.window_s:
+                    each.popleft()
                 self._stale = True
 
     def _fit(self) -> None:
@@ -278,6 +283,13 @@ def _supporting_edge(hull: Points) -> Points:
     return edge
 
 
+@lru_cache(maxsize=64)
+def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Each pair of ``count`` points once."""
+    first, second = np.triu_indices(count, 1)
+    return first, second
+
+
 def _extreme_lines(upper: Points, lower: Points) -> tuple[Points, Points] | None:
     """Vertices (offset, slope) of the set of lines below ``upper``, above ``lower`` and within +-MAX_SKEW, or None if empty.
 
@@ -285,7 +297,7 @@ def _extreme_lines(upper: Points, lower: Points) -> tuple[Points, Points] | None
     are tried. The tolerance is a nanosecond: host clocks tick no finer.
     """
     points = np.concatenate([upper, lower])
-    first, second = np.triu_indices(len(points), 1)
+    first, second = _pairs(len(points))
     run = points[second, 0] - points[first, 0]
     apart = np.abs(run) > 1e-9
     slopes = (points[second, 1] - points[first, 1])[apart] / run[apart]

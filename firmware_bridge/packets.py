@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
@@ -168,11 +169,14 @@ class StreamDescriptor:
         """The same as the toolkit's record."""
         return StreamSpec(self.name, self.rate_hz, tuple(Channel(c.name, c.unit) for c in self.channels))
 
-    def physical(self, raw: NDArray[np.generic]) -> NDArray[np.float64]:
+    def physical(self, raw: NDArray[np.int32] | NDArray[np.float32]) -> NDArray[np.float64]:
         """Raw values, shape (samples, channels), in the channels' units, float64: raw x scale, rounded once."""
-        scales = np.array([channel.scale for channel in self.channels])
-        result: NDArray[np.float64] = raw.astype(np.float64) * scales
+        result: NDArray[np.float64] = raw * self._scales
         return result
+
+    @cached_property
+    def _scales(self) -> NDArray[np.float64]:
+        return np.array([channel.scale for channel in self.channels], np.float64)
 
     def fits(self, data: Data) -> bool:
         """Whether ``data`` is of this stream's number, format and channel count."""
@@ -225,7 +229,10 @@ class Descriptor:
 
     def stream(self, number: int) -> StreamDescriptor | None:
         """The stream of that number, or None."""
-        return next((stream for stream in self.streams if stream.stream == number), None)
+        for stream in self.streams:
+            if stream.stream == number:
+                return stream
+        return None
 
 
 def _read_stream(reader: Reader) -> StreamDescriptor:

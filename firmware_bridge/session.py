@@ -6,8 +6,10 @@ bit for bit. Nothing here reads a clock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,19 +112,18 @@ class LifeClock:
         So a line that is drawn anew bends the times within a packet a little, instead of tearing a gap between two packets
         of which nothing is missing. What lies between two ends is known as well as the worse of them.
         """
-        before = self._newest.get(data.stream)
-        after = (data.first + data.samples) % _TURN
-        length_s = data.samples / rate_hz
-        ahead = before is None or (after - before[0] + _TURN // 2) % _TURN >= _TURN // 2
-        if ahead:
+        before, samples = self._newest.get(data.stream), data.samples
+        after = (data.first + samples) % _TURN
+        if before is None or (after - before[0] + _TURN // 2) % _TURN >= _TURN // 2:
             self._newest[data.stream] = (after, newest)
         if before is not None and before[0] == data.first:
             step_s = newest.time_s - before[1].time_s
-            if 0.5 * length_s < step_s < 1.5 * length_s:
-                share: NDArray[np.float64] = np.arange(1.0, data.samples + 1.0)
-                share *= step_s / data.samples
-                return before[1].time_s + share, max(before[1].error_s, newest.error_s)
-        return newest.time_s - np.arange(data.samples - 1, -1, -1) / rate_hz, newest.error_s
+            if 0.5 < step_s * rate_hz / samples < 1.5:
+                share: NDArray[np.float64] = np.arange(1.0, samples + 1.0)
+                share *= step_s / samples
+                share += before[1].time_s
+                return share, max(before[1].error_s, newest.error_s)
+        return newest.time_s - np.arange(samples - 1, -1, -1) / rate_hz, newest.error_s
 
     def _draw(self, count: int, arrival_s: float) -> None:
         self._base = self._map.map(count)
@@ -134,32 +135,32 @@ class LifeClock:
 
 
 class _Lives:
-    """Clocks of a node's lives; late packets go to the life before, as in the ledger."""
+    """Clocks of a node's two newest lives; late packets go to the life before, as in the ledger."""
 
-    def __init__(self) -> None:
-        self._lives: list[tuple[int, LifeClock]] = []
+    def __init__(self, boot: int) -> None:
+        self._boot = boot
+        self._before: tuple[int, LifeClock] | None = None
         self._since_boot = 0
+        self.newest = LifeClock()
 
     def of(self, boot: int) -> LifeClock:
+        if boot == self._boot:
+            self._since_boot += 1
+            return self.newest
         self._since_boot += 1
-        for place in range(len(self._lives) - 1, -1, -1):
-            newest = place == len(self._lives) - 1
-            if self._lives[place][0] == boot and (newest or self._since_boot <= LEDGER_DAMAGE_FRAMES):
-                return self._lives[place][1]
-        self._lives = [*self._lives[-1:], (boot, LifeClock())]
-        self._since_boot = 0
-        return self._lives[-1][1]
-
-    @property
-    def newest(self) -> LifeClock:
-        return self._lives[-1][1]
+        before = self._before
+        if before is not None and before[0] == boot and self._since_boot <= LEDGER_DAMAGE_FRAMES:
+            return before[1]
+        self._before = self._boot, self.newest
+        self._boot, self.newest, self._since_boot = boot, LifeClock(), 0
+        return self.newest
 
 
-@dataclass(frozen=True, eq=False)
-class TimedSamples:
+class TimedSamples(NamedTuple):
     """The samples of one packet: physical values (n, channels), host times (n,) in s, and the error bar of the times."""
 
     key: NodeKey
+    boot: int
     stream: StreamDescriptor
     data: Data
     times_s: NDArray[np.float64]
@@ -167,8 +168,7 @@ class TimedSamples:
     values: NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class SessionStep:
+class SessionStep(NamedTuple):
     """What one item brought: packets, their samples in time, and the rows that are settled since."""
 
     received: tuple[Received, ...]
@@ -236,8 +236,12 @@ class Session:
 
         That is the longest packet, and what the clocks may be wrong by. Silence is counted from behind that.
         """
-        errors = [lives.newest.error_s for lives in self._lives.values()]
-        return self._packet_s + max((error for error in errors if error < np.inf), default=0.0)
+        worst_s = 0.0
+        for lives in self._lives.values():
+            error_s = lives.newest.error_s
+            if worst_s < error_s < math.inf:
+                worst_s = error_s
+        return self._packet_s + worst_s
 
     def _rows(self, pushed: Collection[str], arrival_ns: int) -> Mapping[str, Rows]:
         """Rows of the streams that have new samples; now and then of all, so that silence becomes a gap."""
@@ -250,7 +254,10 @@ class Session:
 
     def _place(self, link: int, received: Received) -> TimedSamples | None:
         key = NodeKey(link, received.node)
-        clock = self._lives.setdefault(key, _Lives()).of(received.boot)
+        lives = self._lives.get(key)
+        if lives is None:
+            lives = self._lives[key] = _Lives(received.boot)
+        clock = lives.of(received.boot)
         count = clock.observe(received)
         data = received.packet
         if isinstance(data, Status):
@@ -268,7 +275,9 @@ class Session:
             return None
         self._packet_s = max(self._packet_s, data.samples / stream.rate_hz)
         times_s, error_s = clock.spread(data, newest, stream.rate_hz)
-        return TimedSamples(key, stream, data, times_s, error_s, stream.physical(data.values()))
+        return TimedSamples(
+            key, received.boot, stream, data, times_s, error_s, stream.physical(data.values())
+        )
 
     def _choose(self, arrival_ns: int) -> None:
         """Fix which streams are aligned, once: all wanted ones are described, or the time to settle is over."""

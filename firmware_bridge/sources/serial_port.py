@@ -100,13 +100,16 @@ class SerialSource(Source):
         asyncio.get_running_loop().add_reader(self._handle, self._ready)
 
     def _ready(self) -> None:
-        """The port has bytes, or was unplugged: pyserial raises SerialException from read, or OSError (EIO) below it."""
-        import serial
+        """The port has bytes, or was unplugged: then a read gives nothing, or EIO.
 
+        Read here and not by pyserial, which asks the system twice more whether there is something to read.
+        """
         try:
-            data = self._port.read(_READ_BYTES)
-        except (serial.SerialException, OSError, TypeError) as error:
-            self._lost(str(error))
+            data = os.read(self._handle, _READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(f"read failed: {error}")
             return
         if not data:
             self._lost("the port hung up")

@@ -75,13 +75,13 @@ class Sections:
         for index, (b0, b1, b2, a1, a2) in enumerate(self._rows):
             z0, z1 = self._state[index]
             # What depends on the input alone is done for all rows at once; only the feedback is a loop.
-            x0, x1, x2 = b0 * signal, b1 * signal, b2 * signal
-            output = np.empty_like(signal)
-            for row in range(len(signal)):
-                y = x0[row] + z0
-                z0 = (x1[row] - a1 * y) + z1
-                z1 = x2[row] - a2 * y
-                output[row] = y
+            output: Samples = b0 * signal
+            states: Samples = np.stack([b1 * signal, b2 * signal], axis=1)
+            feedback = np.array([a1, a2], np.float32).reshape(2, *(1,) * (signal.ndim - 1))
+            for y, z in zip(output, states):
+                y += z0
+                z -= feedback * y
+                z0, z1 = z[0] + z1, z[1]
             self._state[index] = (z0, z1)
             signal = output
         return signal

@@ -72,26 +72,31 @@ class _Stream:
     values: list[NDArray[np.float32]] = field(default_factory=list)
     findings: list[NDArray[np.uint8]] = field(default_factory=list)
     source_s: list[NDArray[np.float64]] = field(default_factory=list)
+    #: How many they are.
+    waiting: int = 0
     measured_s: float = -np.inf
 
     def add(self, rows: Rows, epoch_s: float) -> None:
         """Keep rows with their findings; rows that fill a gap rest on the last measured one."""
-        times_s = epoch_s + (rows.first + np.arange(len(rows.valid))) / self.watch.descriptor.rate_hz
-        source_s: NDArray[np.float64] = times_s
-        if not rows.valid.all():
-            measured = np.where(rows.valid, times_s, -np.inf)
+        source_s = rows.times_s
+        if np.count_nonzero(rows.valid) < len(rows.valid):
+            measured = np.where(rows.valid, source_s, -np.inf)
             source_s = np.maximum(np.maximum.accumulate(measured), self.measured_s)
         self.measured_s = float(source_s[-1])
+        self.waiting += len(source_s)
         self.values.append(rows.values)
         self.findings.append(self.watch.findings(rows, epoch_s))
         self.source_s.append(source_s)
 
-    def waiting(self) -> int:
-        """Rows that are there."""
-        return sum(len(part) for part in self.values)
+    def forget(self) -> None:
+        """The rows start anew."""
+        self.watch.forget()
+        self.values, self.findings, self.source_s = [], [], []
+        self.waiting, self.measured_s = 0, -np.inf
 
     def pop(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float64]]:
         """The first ``count`` rows."""
+        self.waiting -= count
         if len(self.values) == 1 and count == len(self.values[0]):
             return self.values.pop(), self.findings.pop(), self.source_s.pop()
         values, findings = np.concatenate(self.values), np.concatenate(self.findings)
@@ -134,6 +139,10 @@ class Intake:
         self.restarts = 0
         self._streams: dict[str, list[_Stream]] = {}
         self._by_place: dict[Place, _Stream] = {}
+        self._by_name: dict[str, _Stream] = {}
+        self._silence_ns = round(self.rules.silence_ms * 1e6)
+        #: Every stream has spoken at this time or after it.
+        self._heard_ns = -(1 << 62)
         self._known: dict[NodeKey, Descriptor] = {}
         self._next: dict[str, int] = {}
         self._restart = True
@@ -168,12 +177,12 @@ class Intake:
     def realign(self) -> None:
         """Give up the rows so far: the next begin at row 0 when every stream has come again."""
         names, specs = {}, {}
+        self._by_name = {each.name: each for each in self._by_place.values()}
+        self._heard_ns = -(1 << 62)
         for each in self._by_place.values():
             names[each.place] = each.name
             specs[each.name] = each.watch.descriptor.spec
-            each.watch.forget()
-            each.values, each.findings, each.source_s = [], [], []
-            each.measured_s = -np.inf
+            each.forget()
         self.session.align(names, specs)
         self._next = dict.fromkeys(self._streams, 0)
         self._restart = True
@@ -186,33 +195,29 @@ class Intake:
 
     def _look(self, step: SessionStep, arrival_ns: int) -> None:
         """Watch the samples of this step."""
-        if not step.samples:
-            return
-        boots = {(r.node, id(r.packet)): r.boot for r in step.received}
         for samples in step.samples:
             stream = self._by_place.get((samples.key, samples.stream.stream))
             if stream is not None:
-                boot = boots[(samples.key.node, id(samples.data))]
                 clock = self.session.clock(samples.key)
-                stream.watch.take(samples, boot, arrival_ns, clock.restarts if clock is not None else 0)
+                stream.watch.take(samples, arrival_ns, clock.restarts if clock is not None else 0)
 
     def _silent(self, arrival_ns: int) -> bool:
         """Whether a stream has said nothing for too long."""
-        limit_ns = arrival_ns - round(self.rules.silence_ms * 1e6)
-        return any(
-            each.watch.heard_ns is None or each.watch.heard_ns < limit_ns for each in self._by_place.values()
-        )
+        limit_ns = arrival_ns - self._silence_ns
+        if self._heard_ns < limit_ns:  # of late nobody has looked
+            heard_ns = [each.watch.heard_ns for each in self._by_place.values()]
+            self._heard_ns = min(ns if ns is not None else -(1 << 62) for ns in heard_ns)
+        return self._heard_ns < limit_ns
 
     def _batch(self, step: SessionStep, arrival_ns: int) -> Batch | None:
         aligner = self.session.aligner
         if not step.rows or aligner is None or aligner.epoch_s is None:
             return None
-        by_name = {each.name: each for each in self._by_place.values()}
         for name, rows in step.rows.items():
-            by_name[name].add(rows, aligner.epoch_s)
+            self._by_name[name].add(rows, aligner.epoch_s)
         inputs = {}
         for name, streams in self._streams.items():
-            count = min(each.waiting() for each in streams)
+            count = min([each.waiting for each in streams])
             if count:
                 inputs[name] = self._join(name, streams, count)
         if not inputs:

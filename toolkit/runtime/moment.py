@@ -21,7 +21,10 @@ class State(Enum):
     @property
     def rank(self) -> int:
         """0 (ok) to 3 (invalid): of several findings the worst is the state."""
-        return list(State).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {state: rank for rank, state in enumerate(State)}
 
 
 @dataclass(frozen=True)

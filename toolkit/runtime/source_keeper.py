@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from firmware_bridge.host import Host
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import Item, LinkChange, Source
+from firmware_bridge.sources.base import Chunk, Item, LinkChange, Source
 from toolkit.errors import LinkError
 from toolkit.runtime.journal import Journal
 
@@ -154,7 +154,12 @@ class SourceKeeper:
             self._journal.info("source open again", source=kept.url)
 
     def _numbered(self, kept: _Kept, item: Item) -> Item:
-        return replace(item, link=item.link + kept.first_link) if kept.first_link else item
+        if not kept.first_link:
+            return item
+        link = item.link + kept.first_link
+        if isinstance(item, Chunk):  # nearly always, and replace() takes its time
+            return Chunk(link, item.arrival_ns, item.data)
+        return replace(item, link=link)
 
     async def _lost(self, kept: _Kept, reason: str) -> None:
         self._journal.warning("source lost", source=kept.url, reason=reason)

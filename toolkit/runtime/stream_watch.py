@@ -67,7 +67,7 @@ class StreamWatch:
         self._can_be_odd = self.descriptor.format is Format.FLOAT32
         self._period_s = 1.0 / self.descriptor.rate_hz
 
-    def take(self, samples: TimedSamples, boot: int, arrival_ns: int, clock_restarts: int = 0) -> None:
+    def take(self, samples: TimedSamples, arrival_ns: int, clock_restarts: int = 0) -> None:
         """Look at one packet. Late packets fill the loss that was noted for them.
 
         ``clock_restarts``: how often the node's clock was learnt anew; where that happens times before and after do not fit.
@@ -75,7 +75,7 @@ class StreamWatch:
         self.samples += len(samples.values)
         self.heard_ns = arrival_ns
         self._measure(len(samples.values), arrival_ns * 1e-9)
-        if not self._in_order(samples, boot):
+        if not self._in_order(samples):
             return
         start_s, stop_s = float(samples.times_s[0]), float(samples.times_s[-1])
         if clock_restarts != self._clock_restarts:
@@ -89,7 +89,7 @@ class StreamWatch:
         if self._can_be_odd and not (np.abs(values) <= LARGEST).all():
             self._note(start_s, stop_s, Finding.NOT_FINITE)
         ended = np.abs(values) >= self._ends
-        if ended.any():
+        if np.count_nonzero(ended):
             odd = np.flatnonzero(ended.any(axis=1))
             self._note(float(samples.times_s[odd[0]]), float(samples.times_s[odd[-1]]), Finding.SATURATED)
         self._look_for_life(values, start_s, stop_s)
@@ -99,7 +99,7 @@ class StreamWatch:
     def findings(self, rows: Rows, epoch_s: float) -> NDArray[np.uint8]:
         """Findings of rows that were given out, (rows,): gaps as the aligner saw them, and all that was noted."""
         flags: NDArray[np.uint8] = np.zeros(len(rows.valid), np.uint8)
-        if not rows.valid.all():
+        if np.count_nonzero(rows.valid) < len(flags):
             flags[~rows.valid] = int(Finding.GAP)
         first_s = epoch_s + rows.first * self._period_s
         spans = self._spans
@@ -132,9 +132,9 @@ class StreamWatch:
         # The first packet's samples were taken before the span began.
         return sum(count for _, count in list(self._recent)[1:]) / span_s if span_s > _RATE_S / 4 else None
 
-    def _in_order(self, samples: TimedSamples, boot: int) -> bool:
+    def _in_order(self, samples: TimedSamples) -> bool:
         """Note what is missing before these samples; False for a packet that comes late."""
-        first, count = samples.data.first, len(samples.values)
+        boot, first, count = samples.boot, samples.data.first, len(samples.values)
         start_s = float(samples.times_s[0])
         if self._boot is None or boot != self._boot:
             if self._boot is not None:
@@ -173,10 +173,11 @@ class StreamWatch:
         if self.last is None or self._changed_s is None:
             self._changed_s = np.full(values.shape[1], stop_s)
             return
-        changed = (values[1:] != values[:-1]).any(axis=0) | (values[0] != self.last)
-        if changed.all():
+        # A channel that ends elsewhere than the packet before did has changed on the way.
+        if np.count_nonzero(values[-1] != self.last) == len(self.last):
             self._changed_s[:] = stop_s
             return
+        changed = (values[1:] != values[:-1]).any(axis=0) | (values[0] != self.last)
         self._changed_s[changed] = stop_s
         flat = (stop_s - self._changed_s) * 1e3 > self.rules.flat_ms
         if flat.any():
@@ -201,7 +202,7 @@ class StreamWatch:
 
     def _count(self, flags: NDArray[np.uint8]) -> None:
         self.rows += len(flags)
-        if flags.any():
+        if np.count_nonzero(flags):
             self.rows_in_gaps += int(np.count_nonzero(flags & Finding.GAP))
             self.rows_saturated += int(np.count_nonzero(flags & Finding.SATURATED))
             self.rows_not_finite += int(np.count_nonzero(flags & Finding.NOT_FINITE))
