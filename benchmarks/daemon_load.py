@@ -5,7 +5,8 @@ as users start it, ``edgetool run CONFIG``, then the loop that a user would writ
 time. Counted from outside: processor time and resident memory as the kernel says, ages as the moments themselves say, losses
 from the ledger. A moment that is older than a period because a core of this machine stood still then or up to 50 ms before
 (benchmarks.machine_stalls) is counted as late all the same, and how many there are of that kind is said beside it.
-All runs on this machine, so the nodes and whatever else is busy here take part of its cores: ages suffer from that.
+All runs on this machine, so the nodes and whatever else is busy here take part of its cores: ages suffer from that. ``--awake``
+keeps idle cores from sleeping (benchmarks.awake_cores), from which a busy host wakes a virtual machine late.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 import click
 import numpy as np
 
+from benchmarks.awake_cores import AwakeCores
 from benchmarks.daemon_nodes import NODES, inputs
 from benchmarks.machine_stalls import StallWatch, delayed
 from quantization.bundle import Bundle
@@ -246,19 +248,23 @@ def table(loads: Sequence[Load]) -> str:
 @click.option(
     "--nice", default=0, help="Niceness of nodes and programs alike; below 0 (needs root) other work waits."
 )
+@click.option("--awake", is_flag=True, help="Keep idle cores from sleeping, as on a machine of one's own.")
 @click.option("--json", type=click.Path(path_type=Path), metavar="FILE")
-def main(seconds: float, plain_seconds: float | None, engine: str, nice: int, json: Path | None) -> None:
+def main(
+    seconds: float, plain_seconds: float | None, engine: str, nice: int, awake: bool, json: Path | None
+) -> None:
     """Measure the daemon and the plain loop, one after the other."""
     os.nice(nice)
     bundle = demo_bundle()
     open_engine(Bundle.load(bundle), engine)  # compiles the native engine if need be, as an installation does
     before = os.getloadavg()[0]
     plain_seconds = seconds if plain_seconds is None else plain_seconds
-    loads = [daemon(seconds, engine, bundle), plain(plain_seconds, bundle)]
+    with AwakeCores(awake):
+        loads = [daemon(seconds, engine, bundle), plain(plain_seconds, bundle)]
     click.echo(table(loads))
     click.echo(
         f"{seconds:g} s, plain loop {plain_seconds:g} s; synthetic gait over pseudo-terminals; {os.cpu_count()} cores; "
-        f"load average before: {before:.1f}; niceness {nice}"
+        f"load average before: {before:.1f}; niceness {nice}; idle cores {'kept awake' if awake else 'asleep'}"
     )
     if json is not None:
         write_json(json, [asdict(load) for load in loads])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from benchmarks.awake_cores import AwakeCores
 from benchmarks.machine_stalls import STALL_S, Stall, StallWatch, delayed
 
 
@@ -25,3 +26,13 @@ def test_every_core_is_watched_until_the_end() -> None:
         time.sleep(0.1)
     assert all(watcher.returncode == 0 for watcher in watch._watchers)
     assert all(s.length_s > STALL_S and began_s < s.start_s < time.monotonic() for s in watch.stalls)
+
+
+def test_every_core_is_kept_awake_by_who_gives_way_to_all() -> None:
+    with AwakeCores() as awake:
+        cores = {next(iter(os.sched_getaffinity(spinner.pid))) for spinner in awake._spinners}
+        assert cores == os.sched_getaffinity(0) and len(cores) == len(awake._spinners)
+        assert all(os.sched_getscheduler(spinner.pid) == os.SCHED_IDLE for spinner in awake._spinners)
+    assert all(spinner.poll() is not None for spinner in awake._spinners)
+    with AwakeCores(False) as asleep:
+        assert not asleep._spinners

@@ -63,6 +63,7 @@ class Sections:
                 "it needs |a2| < 1 and |a1| < 1 + a2"
             )
         self._rows = rows
+        self._arrays = [(row[:3], row[3:]) for row in rows]
         self._state: list[tuple[Samples, Samples]] | None = None
 
     def push(self, samples: Samples) -> Samples:
@@ -71,20 +72,20 @@ class Sections:
             return samples
         if self._state is None:
             self._state = self._steady_state(samples[0])
+        axes = (1,) * (samples.ndim - 1)
         signal = samples
-        for index, (b0, b1, b2, a1, a2) in enumerate(self._rows):
+        for index, (forward, feedback) in enumerate(self._arrays):
             z0, z1 = self._state[index]
             # What depends on the input alone is done for all rows at once; only the feedback is a loop.
-            output: Samples = b0 * signal
-            states: Samples = np.stack([b1 * signal, b2 * signal], axis=1)
-            feedback = np.array([a1, a2], np.float32).reshape(2, *(1,) * (signal.ndim - 1))
-            for y, z in zip(output, states):
+            terms: Samples = signal[:, np.newaxis] * forward.reshape(3, *axes)
+            signal, states = terms[:, 0], terms[:, 1:]
+            back = feedback.reshape(2, *axes)
+            for y, z in zip(signal, states):
                 y += z0
-                z -= feedback * y
+                z -= back * y
                 z0, z1 = z[0] + z1, z[1]
             self._state[index] = (z0, z1)
-            signal = output
-        return signal
+        return np.ascontiguousarray(signal)
 
     def _steady_state(self, first: Samples) -> list[tuple[Samples, Samples]]:
         state = []
