@@ -160,7 +160,8 @@ class StreamAligner:
         close = (after > 0) & (after < len(self._times)) & (span <= self._gap_s)
         # Before the first sample (after == 0) its own value stands in; half a period early is as good as on time.
         head = (after == 0) & (high_s - times_s <= 0.5 / self.spec.rate_hz)
-        on_sample = (after < len(self._times)) & (np.minimum(times_s - low_s, high_s - times_s) <= 1e-9)
+        nearest_s = np.minimum(np.abs(times_s - low_s), np.abs(high_s - times_s))
+        on_sample = (after < len(self._times)) & (nearest_s <= 1e-9)
         valid = close | head | on_sample
         waited = now_s >= times_s + self._settings.reorder_s
         settled = valid | (waited & (after < len(self._times)))

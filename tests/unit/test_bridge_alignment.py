@@ -89,6 +89,47 @@ def test_silence_becomes_a_gap() -> None:
     np.testing.assert_allclose(rows.values, 0.01)
 
 
+@pytest.mark.parametrize("times_s", [[np.nan], [0.02, np.nan, 0.04], [-np.inf, 0.03], [0.02, np.inf]])
+def test_times_that_are_no_numbers_are_refused(times_s: list[float]) -> None:
+    stream = StreamAligner(SPEC, 0.0, AlignmentSettings())
+    gather(stream, [0.0, 0.01], 0.01)
+    with pytest.raises(ValueError, match="finite"):
+        push(stream, times_s)
+    assert gather(stream, [0.02], 0.02).first == 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_are_what_the_two_samples_about_them_say(seed: int) -> None:
+    """Against the definition, row by row: irregular samples, some lost, some packets swapped, of random values."""
+    random = np.random.default_rng(seed)
+    epoch_s = float(random.uniform(0, 1e5))
+    times = epoch_s + np.cumsum(random.uniform(0.006, 0.014, 400))
+    times = times[random.random(400) > 0.05]
+    samples = random.normal(0, 1, (len(times), 1))
+    stream = StreamAligner(SPEC, epoch_s, AlignmentSettings(reorder_s=0.2))
+    packets = [part for part in np.array_split(np.arange(len(times)), 100) if len(part)]
+    for place in random.choice(len(packets) - 1, 10, replace=False):
+        packets[place], packets[place + 1] = packets[place + 1], packets[place]
+    first, now_s = 0, -np.inf
+    for part in packets:
+        stream.push(times[part], samples[part])
+        now_s = max(now_s, float(times[part][-1]))
+        rows = stream.rows(now_s)
+        assert rows.first == first and len(rows.values) == len(rows.valid) == len(rows.times_s)
+        for number, value, valid, time_s in zip(range(first, 10**6), rows.values, rows.valid, rows.times_s):
+            assert time_s == epoch_s + number / 100
+            after = int(np.searchsorted(times, time_s))
+            if after in (0, len(times)):
+                continue  # before the first sample and after the last other rules hold
+            low_s, high_s = times[after - 1], times[after]
+            assert valid == (high_s - low_s <= 0.0175)
+            share = (time_s - low_s) / (high_s - low_s) if valid else 0.0
+            between = (1 - share) * samples[after - 1, 0] + share * samples[after, 0]
+            assert value[0] == pytest.approx(between, abs=2e-6)
+        first += len(rows.values)
+    assert stream.late == 0 and first > 350
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_packets_cut_anywhere_give_the_same_rows(seed: int) -> None:
     random = np.random.default_rng(seed)

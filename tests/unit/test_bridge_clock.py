@@ -132,6 +132,27 @@ def test_a_node_that_answers_with_a_dead_stamp_does_not_stop_the_host() -> None:
     assert clock.restarts > 0
 
 
+def test_a_node_that_stops_answering_is_mapped_on_within_its_bar() -> None:
+    """Replies come for a minute only; when the last is forgotten the assumption holds again. Nothing is kept for ever."""
+    clock, link = ClockMap(), Link(ppm=40.0, jitter_s=0.002, up_s=0.001, down_s=0.001, seed=5)
+    bars = []
+    for index in range(50 * 400):
+        now = HOST_AT_ZERO_S + index / 50
+        clock.arrival(link.ticks(now), now + link.delay(link.up_s))
+        if index % 25 == 0 and index < 50 * 60:
+            clock.sync(
+                now, link.ticks(now + 0.001), link.ticks(now + 0.0013), now + 0.0013 + link.delay(0.001)
+            )
+        if index % 100 == 99:
+            mapped = clock.map(link.ticks(now))
+            assert abs(mapped.time_s - now) <= mapped.error_s
+            bars.append(mapped.error_s)
+    assert bars[29] < 0.002 and bars[-1] >= 0.015  # of 30 ms that the fastest frame is assumed to take, half
+    assert clock.restarts == 0
+    # One observation a half second, of two minutes and at most ten seconds more.
+    assert len(clock._arrivals) <= 2 * 130 + 2 and not clock._requests
+
+
 def test_the_first_request_ends_the_assumption() -> None:
     """Frames take 100 ms, so the assumed 30 ms are wrong; from the first reply on the bar must not rest on them."""
     clock = ClockMap()

@@ -186,6 +186,12 @@ def test_an_entry_that_is_missing_inside_the_file(folder: Path) -> None:
     assert "has no entry 'net'; it has" in refusal(folder, "[model]", 'inside = "net"\n[model]')
 
 
+def test_an_entry_of_a_file_that_has_none(folder: Path, theirs: TheirModel) -> None:
+    save_file(theirs.state_dict(), folder / "theirs.safetensors")
+    message = refusal(folder, "[model]", 'inside = "net"\n[model]', "theirs.safetensors")
+    assert "the key map has inside = 'net'; remove that line" in message
+
+
 class Malicious:
     """Unpickling it would create the marker file."""
 

@@ -127,6 +127,11 @@ def read_tensors(path: Path, inside: str | None = None) -> Tensors:
         loaded = load(content)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is neither a PyTorch file nor safetensors: {error}") from None
+    if inside is not None:
+        raise CheckpointError(
+            f"{path} is safetensors, whose tensors lie in no entry, and the key map has inside = {inside!r}; "
+            "remove that line"
+        )
     return {name: np.asarray(value, dtype=np.float64) for name, value in loaded.items()}
 
 
