@@ -16,7 +16,8 @@ from toolkit.errors import LinkError
 
 #: What waits for the consumer: at 921,600 baud about 10 s of reads.
 _QUEUE = 4_096
-_READ_BYTES = 65_536
+#: A terminal gives no more at once.
+_READ_BYTES = 4_096
 #: Where udev links each USB adapter by vendor, product and serial number.
 BY_ID = Path("/dev/serial/by-id")
 
@@ -38,6 +39,7 @@ class SerialSource(Source):
         self._identity: str | None = None
         self._port: Any = None
         self._handle = -1
+        self._buffer = memoryview(bytearray(_READ_BYTES))
         self._queue: asyncio.Queue[Item | None] = asyncio.Queue(_QUEUE)
         self._retry: asyncio.Task[None] | None = None
         self._closed = False
@@ -102,19 +104,20 @@ class SerialSource(Source):
     def _ready(self) -> None:
         """The port has bytes, or was unplugged: then a read gives nothing, or EIO.
 
-        Read here and not by pyserial, which asks the system twice more whether there is something to read.
+        Read here and not by pyserial, which asks the system twice more whether there is something to read; and into one
+        buffer, because large ones that are cut to what came leave the memory in pieces.
         """
         try:
-            data = os.read(self._handle, _READ_BYTES)
+            count = os.readv(self._handle, [self._buffer])
         except BlockingIOError:
             return
         except OSError as error:
             self._lost(f"read failed: {error}")
             return
-        if not data:
+        if not count:
             self._lost("the port hung up")
             return
-        self._put(Chunk(0, time.monotonic_ns(), data))
+        self._put(Chunk(0, time.monotonic_ns(), bytes(self._buffer[:count])))
 
     def _put(self, item: Item) -> None:
         try:
