@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
+#: What names of outlets begin with: liblsl finds the outlets of every process on the network, so of tests side by side too.
+RUN = f"edge{os.getpid()}"
 #: Sample k of channel c, unless a test says otherwise: a value that names its sample.
 Values = Callable[[int], Sequence[float]]
 

@@ -17,7 +17,7 @@ from firmware_bridge.session import Session, TimedSamples
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import LinkChange
 from firmware_bridge.tracks import load_tracks
-from tests.integration.lsl_outlet import Outlet
+from tests.integration.lsl_outlet import RUN, Outlet
 from toolkit.errors import InputError, LinkError, UsageError
 
 pylsl = pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
@@ -42,8 +42,8 @@ def joined(got: list[TimedSamples]) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def test_values_are_those_sent_and_times_lie_within_the_bar() -> None:
     session = Session()
-    with Outlet("edge values") as outlet:
-        got = asyncio.run(gather("lsl://edge values?as=imu", session, 250))
+    with Outlet(f"{RUN} values") as outlet:
+        got = asyncio.run(gather(f"lsl://{RUN} values?as=imu", session, 250))
     values, numbers, times_s = joined(got)
     first = int(values[0, 0])
     k = np.arange(first, first + len(values))
@@ -71,8 +71,8 @@ def test_stamps_with_jitter_stay_within_a_few_ms_of_the_truth() -> None:
         truth[k] = due_s
         return due_s - 0.02 + float(random.normal(0, 0.003))
 
-    with Outlet("edge jitter", stamp=stamp):
-        values, _, times_s = joined(asyncio.run(gather("lsl://edge jitter", Session(), 400)))
+    with Outlet(f"{RUN} jitter", stamp=stamp):
+        values, _, times_s = joined(asyncio.run(gather(f"lsl://{RUN} jitter", Session(), 400)))
     error_s = times_s - np.array([truth[int(k)] - 0.02 for k in values[:, 0]])
     # Sigma 3 ms in; least squares over the last samples leaves sigma x sqrt(4 / n): 0.5 ms after 150 of them.
     assert np.abs(error_s[150:]).max() < 0.003
@@ -80,11 +80,11 @@ def test_stamps_with_jitter_stay_within_a_few_ms_of_the_truth() -> None:
 
 def test_samples_that_were_not_sent_are_missing_numbers_and_nan_is_not_sent(tmp_path: Path) -> None:
     with Outlet(
-        "edge holes",
+        f"{RUN} holes",
         values=lambda k: (k, math.nan if k % 100 == 7 else 1.0),
         stamp=lambda k, due_s: None if k % 100 in (50, 51, 52, 53) else due_s,
     ):
-        asyncio.run(record(["lsl://edge holes"], tmp_path / "a.etl", 4.0))
+        asyncio.run(record([f"lsl://{RUN} holes"], tmp_path / "a.etl", 4.0))
     (track,) = load_tracks(tmp_path / "a.etl").tracks
     k = track.values[:, 0].astype(int)
     assert len(k) > 200 and np.array_equal(track.number - track.number[0], k - k[0])
@@ -97,14 +97,14 @@ def test_an_outlet_that_ends_and_one_that_begins_is_a_second_life() -> None:
     session, changes = Session(), list[bool]()
 
     async def scenario() -> None:
-        async with asyncio.timeout(20), open_source("lsl://edge again?resolve_s=1") as source:
+        async with asyncio.timeout(20), open_source(f"lsl://{RUN} again?resolve_s=1") as source:
             outlet: Outlet | None = first
             async for item in source:
                 session.take(item)
                 if isinstance(item, LinkChange):
                     changes.append(item.up)
                     if not item.up:
-                        outlet = Outlet("edge again")
+                        outlet = Outlet(f"{RUN} again")
                         outlet.__enter__()
                 delivered = session.receiver.balance().delivered
                 if delivered > 50 and not changes and outlet is first:
@@ -118,7 +118,7 @@ def test_an_outlet_that_ends_and_one_that_begins_is_a_second_life() -> None:
                     before.append(delivered)
 
     before = [0]
-    first = Outlet("edge again")
+    first = Outlet(f"{RUN} again")
     first.__enter__()
     asyncio.run(scenario())
     balance = session.receiver.balance()
@@ -128,9 +128,9 @@ def test_an_outlet_that_ends_and_one_that_begins_is_a_second_life() -> None:
 
 @pytest.mark.parametrize("form", ["int16", "int32", "double64"])
 def test_number_formats(form: str) -> None:
-    with Outlet("edge format", form=form, units=["µV", ""], values=lambda k: (k - 300, 3)):
+    with Outlet(f"{RUN} {form}", form=form, units=["µV", ""], values=lambda k: (k - 300, 3)):
         session = Session()
-        got = asyncio.run(gather("lsl://edge format?channels=c0", session, 30))
+        got = asyncio.run(gather(f"lsl://{RUN} {form}?channels=c0", session, 30))
     values, _, _ = joined(got)
     assert values.shape[1] == 1 and (np.diff(values[:, 0]) == 1).all()
     data: Data = got[0].data
@@ -151,29 +151,32 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_streamed_is_one_line(name: str) -> None:
     options, query, kind, text = REFUSED[name]
-    with Outlet(f"edge refused {name}", **options):  # type: ignore[arg-type]
+    with Outlet(f"{RUN} refused {name}", **options):  # type: ignore[arg-type]
         with pytest.raises(kind, match=text) as caught:
-            asyncio.run(gather(f"lsl://edge refused {name}?resolve_s=2{query}", Session(), 10_000))
+            asyncio.run(gather(f"lsl://{RUN} refused {name}?resolve_s=2{query}", Session(), 10_000))
     assert "\n" not in str(caught.value)
 
 
 def test_two_of_a_name_and_a_wrong_unit() -> None:
     with (
-        Outlet("edge twin", source_id="left"),
-        Outlet("edge twin", source_id="right", values=lambda k: (5, 5)),
+        Outlet(f"{RUN} twin", source_id="left"),
+        Outlet(f"{RUN} twin", source_id="right", values=lambda k: (5, 5)),
     ):
         with pytest.raises(
             LinkError, match=r"2 LSL streams .*source_id=(left|right); type=IMU&source_id=(left|right)"
         ):
-            asyncio.run(gather("lsl://edge twin?resolve_s=2", Session(), 1))
-        got = asyncio.run(gather("lsl://edge twin?source_id=right", Session(), 5))
+            asyncio.run(gather(f"lsl://{RUN} twin?resolve_s=2", Session(), 1))
+        got = asyncio.run(gather(f"lsl://{RUN} twin?source_id=right", Session(), 5))
     assert (got[0].values == 5).all()
     with pytest.raises(UsageError, match="unit 'furlong'; allowed: m/s"):
         open_source("lsl://x?unit=furlong")
 
 
 def test_scan_lists_streams_with_the_url_that_opens_them() -> None:
-    with Outlet("edge scan"), Outlet("edge markers", form="string", rate_hz=0.0, values=lambda k: ("a", "b")):
+    with (
+        Outlet(f"{RUN} scan"),
+        Outlet(f"{RUN} markers", form="string", rate_hz=0.0, values=lambda k: ("a", "b")),
+    ):
         found = {each.url: each.what for each in lsl_streams(1.0)}
-    assert found["lsl://edge scan"] == "IMU, 2 channels at 100 Hz"
-    assert found["lsl://edge markers"] == "IMU, not samples"
+    assert found[f"lsl://{RUN} scan"] == "IMU, 2 channels at 100 Hz"
+    assert found[f"lsl://{RUN} markers"] == "IMU, not samples"

@@ -20,7 +20,7 @@ from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import VirtualNode
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Chunk
-from tests.integration.lsl_outlet import Outlet
+from tests.integration.lsl_outlet import RUN, Outlet
 from tests.integration.test_simulator_faults import small_programme
 from toolkit.errors import EdgetoolError, LinkError, MissingDependencyError, UsageError
 
@@ -88,8 +88,8 @@ async def world(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Asy
         task.cancel()
     elif kind == "lsl":
         pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
-        with Outlet("edgetool contract"):
-            yield "lsl://edgetool contract?as=imu"
+        with Outlet(f"{RUN} contract"):
+            yield f"lsl://{RUN} contract?as=imu"
     elif kind == "brainflow":
         need_brainflow()
         yield "brainflow://synthetic?silence_s=3"
