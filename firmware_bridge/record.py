@@ -26,7 +26,8 @@ Progress = Callable[[float, Receiver, RecordingWriter], None]
 
 @dataclass(frozen=True)
 class RecordSummary:
-    """What was recorded: seconds, chunks, bytes, and the balance of each node as JSON values."""
+    """What was recorded: seconds of the sources' time up to the last item, as a replay says them, chunks, bytes, and the
+    balance of each node as JSON values."""
 
     seconds: float
     chunks: int
@@ -72,7 +73,7 @@ async def record(
         for task in done:
             task.result()
         return RecordSummary(
-            time.monotonic() - started, writer.chunks, writer.bytes, source.dropped_bytes, receiver.ledger()
+            writer.seconds, writer.chunks, writer.bytes, source.dropped_bytes, receiver.ledger()
         )
 
 

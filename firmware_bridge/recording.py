@@ -338,6 +338,7 @@ class RecordingWriter:
         self._waiting_bytes = 0
         self._oldest_ns = 0
         self._number = 0
+        self._newest_ns = monotonic_ns
         self.chunks = 0
         self.bytes = 0
         try:
@@ -354,6 +355,11 @@ class RecordingWriter:
         self._snapshot_ns: int | None = None
         self._write_snapshot()
 
+    @property
+    def seconds(self) -> float:
+        """From the start to the newest item's arrival."""
+        return (self._newest_ns - self._snapshot.started_monotonic_ns) * 1e-9
+
     def append(self, item: Item, now_ns: int) -> None:
         """Add one item; written with the next block."""
         if isinstance(item, Chunk) and len(item.data) > FLUSH_BYTES:
@@ -365,6 +371,7 @@ class RecordingWriter:
             self._oldest_ns = now_ns
         self._waiting.append(record)
         self._waiting_bytes += len(record)
+        self._newest_ns = max(self._newest_ns, item.arrival_ns)
         self.chunks += 1
         if isinstance(item, Chunk):
             self.bytes += len(item.data)

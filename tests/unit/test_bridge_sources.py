@@ -18,6 +18,7 @@ from firmware_bridge.packets import Command, Status, SyncRequest
 from firmware_bridge.protocol_table import ANY_NODE, CommandCode
 from firmware_bridge.record import record
 from firmware_bridge.recording import Kind, RecordingReader, RecordingWriter, Snapshot, scan
+from firmware_bridge.replay import replay
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Chunk, Item, LinkChange, Source, SourceUrl
 from firmware_bridge.sources.ble import ble_trouble
@@ -172,6 +173,13 @@ def test_recording_ends_with_the_source_the_time_or_the_stop(tmp_path: Path) -> 
         reader = RecordingReader.open(tmp_path / f"{name}.etl")
         assert sum(isinstance(item, Chunk) for item in reader.items()) == count
         assert reader.closed, name
+
+
+def test_the_seconds_of_a_simulation_as_fast_as_it_goes_are_the_simulated_ones(tmp_path: Path) -> None:
+    summary = asyncio.run(record(["sim://synthetic?speed=max&seconds=5"], tmp_path / "a.etl"))
+    assert summary.seconds == replay(tmp_path / "a.etl").seconds
+    # The last packet leaves within one packet (10 ms) of the end.
+    assert summary.seconds == pytest.approx(5.0, abs=0.011)
 
 
 def test_a_failing_source_leaves_a_closed_recording(tmp_path: Path) -> None:
