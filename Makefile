@@ -51,22 +51,22 @@ test: check ## lint, types and all tests (installs Debian packages where it may)
 test-pi: $(VENV)/dev.stamp ## the tests on an emulated Raspberry Pi alone; they fail where it cannot be made
 	@sh tests/system_packages.sh
 	EDGETOOL_REQUIRE_PI=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
-	  tests/pi tests/c/test_c_host_kernels.py tests/integration/test_tflite_runtime.py $(PYTEST_ARGS)
+	  tests/pi tests/quantization/kernels/test_host_kernels.py tests/runtime/engines/test_tflite_runtime.py $(PYTEST_ARGS)
 
 fuzz: $(VENV)/dev.stamp ## ten million mutated bytes through both packet decoders, then libFuzzer (minutes)
 	$(BIN)/python tests/fuzz/fuzz_both.py --bytes 10000000
 	@mkdir -p build/corpus
-	clang -std=c99 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ifirmware_bridge/codec_c \
-	  tests/fuzz/fuzz_codec.c firmware_bridge/codec_c/*.c -o build/fuzz_codec
+	clang -std=c99 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ifirmware_bridge/protocol/codec_c \
+	  tests/fuzz/fuzz_codec.c firmware_bridge/protocol/codec_c/*.c -o build/fuzz_codec
 	build/fuzz_codec -runs=3000000 -max_len=1024 -seed=1 build/corpus tests/fuzz/corpus tests/golden/packets
 
 faults: $(VENV)/dev.stamp ## every fault of the simulator, alone and mixed, over 200 seeds each (minutes)
-	EDGETOOL_FAULT_SEEDS=200 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 tests/integration/test_simulator_faults.py
+	EDGETOOL_FAULT_SEEDS=200 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 tests/firmware_bridge/simulator/test_faults.py
 
 soak: faults ## faults, then 10 minutes of load in real time, and five simulated hours of clocks (half an hour)
 	@mkdir -p build/soak
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.bridge_load --live --seconds 600 --json build/soak/load.json
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.clock_hour --seeds 5 --json build/soak/clock.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.studies.bridge_load --live --seconds 600 --json build/soak/load.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.studies.clock_error --seeds 5 --json build/soak/clock.json
 
 check: $(VENV)/dev.stamp ## ruff (lint and format) and mypy --strict
 	$(BIN)/ruff check .
@@ -74,7 +74,7 @@ check: $(VENV)/dev.stamp ## ruff (lint and format) and mypy --strict
 	$(BIN)/mypy
 
 screenshot: $(VENV)/dev.stamp ## docs/images/dashboard.png, from edgetool run --demo in a headless Chromium
-	$(BIN)/python -m tests.dashboard_screenshot docs/images/dashboard.png
+	$(BIN)/python -m tests.runtime.server.screenshot docs/images/dashboard.png
 
 pretrained: $(VENV)/deploy.stamp ## train the shipped checkpoint again, on synthetic gait (about 4 minutes)
 	$(EDGETOOL) train --data synthetic:people=24 --seed 1 --epochs 7 --stride 6 --weights float16 \

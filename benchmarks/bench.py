@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, report_json
 from benchmarks.budgets import check, require_kept, require_sensible
-from benchmarks.evaluation import evaluate_on
-from benchmarks.judging import judge_all
+from benchmarks.evaluation.windows import evaluate_on
 from benchmarks.peers import Peer, build_peers
-from benchmarks.report import Report
+from benchmarks.records import Report
+from benchmarks.report import json_file as report_json
+from benchmarks.report import machine
+from benchmarks.rows import judge_all
 from benchmarks.targets import Job, Progress, require_known
 from quantization.bundle import Bundle
 from toolkit.errors import UsageError
@@ -128,7 +129,7 @@ def _publish(
     if json is not None:
         report_json.write(report, Path(json))
     if html is not None:
-        from benchmarks import report_html
+        from benchmarks.report import html as report_html
 
         report_html.write(report, Path(html))
     if show is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from benchmarks.report import Broken, Budgets, Run
+from benchmarks.records import Broken, Budgets, Run
 from toolkit.errors import BudgetError, UsageError
 
 

@@ -12,11 +12,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 from quantization import golden
-from quantization.engines import SCHEMES, GraphFile, GraphKind
-from quantization.metadata import read_contract
-from quantization.operations_count import operator_counts
+from quantization.converters import SCHEMES, GraphFile, GraphKind
+from quantization.tflite.contract import read_contract
+from quantization.tflite.operators import operator_counts
 from toolkit import __version__
-from toolkit.errors import BundleError, CheckpointError, ContractError, ModelFileError
+from toolkit.errors import (
+    BundleError,
+    CheckpointError,
+    ContractError,
+    ModelFileError,
+)
 from toolkit.files import new_folder, write_bytes, write_json
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.records import SensorContract

@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import toolkit.data
-from quantization import engines, execute, search, tflm_emitter
+from quantization import converters as engines
+from quantization import tflm_emitter
 from quantization.bundle import Bundle, new_bundle, write_bundle
 from quantization.c_emitter import bundle_files
 from quantization.c_emitter.emit import require_prefix
-from quantization.engines import GraphFile, Scheme
-from quantization.metadata import embed_contract
-from quantization.quiet import quiet
-from quantization.recipe import Recipe
+from quantization.converters import GraphFile, Scheme
+from quantization.quantizer import search
+from quantization.quantizer.recipe import Recipe
+from quantization.tflite import run as execute
+from quantization.tflite.contract import embed_contract
+from quantization.tflite.quiet import quiet
 from toolkit.data.splits import Segment, Split, select
 from toolkit.data.windows import cut
 from toolkit.errors import RecordingError, UsageError

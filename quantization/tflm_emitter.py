@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.c_emitter.text import ctype, wrapped
-from quantization.engines import GraphFile
-from quantization.execute import has_tflm
-from quantization.native_output import native_stderr
-from quantization.operations_count import operator_counts
-from quantization.tflite_file import SUPPORTED_OPS
-from quantization.tflm_probe import ArenaProbe
+from quantization.c_fragments.text import ctype, wrapped
+from quantization.converters import GraphFile
+from quantization.tflite.file import SUPPORTED_OPS
+from quantization.tflite.operators import operator_counts
+from quantization.tflite.run import has_tflm
+from quantization.tflite.stderr import native_stderr
+from quantization.tflite.tflm_arena import ArenaProbe
 from toolkit.errors import ModelFileError
 
 FOLDER = "tflm"

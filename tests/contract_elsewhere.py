@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.engine_models import MODELS, make_bundle
+from tests.runtime.engines.models import MODELS, make_bundle
 
 HERE = Path(__file__).parent
 SUITE = "unit/test_runtime_engines.py"

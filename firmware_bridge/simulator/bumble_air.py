@@ -21,7 +21,12 @@ from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.sources.base import Chunk
-from firmware_bridge.sources.ble import NOTIFY, SERVICE, WRITE, BleSource
+from firmware_bridge.sources.ble import (
+    NOTIFY,
+    SERVICE,
+    WRITE,
+    BleSource,
+)
 
 _TICK_S = 0.005
 #: ms; the default of a second would make every reconnect slow.

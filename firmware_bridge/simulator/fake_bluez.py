@@ -2,7 +2,7 @@
 
 It covers what bleak asks of bluetoothd for a GATT client: the object tree (adapter, device, service, two characteristics),
 discovery, connection, notification by StartNotify and by AcquireNotify, writing. It does not cover radio, kernel, bluetoothd,
-ATT or the exchange of the MTU (tests/integration/test_ble_bumble.py sends the frames over a real ATT stack).
+ATT or the exchange of the MTU (tests/firmware_bridge/sources/test_ble_bumble.py sends the frames over a real ATT stack).
 
 The object layout follows BlueZ's doc/org.bluez.*.rst. Start a private bus with :class:`PrivateBus` and point
 ``DBUS_SYSTEM_BUS_ADDRESS`` at it before bleak connects.

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.protocol_table import Format
-from firmware_bridge.receiver import NodeKey
-from firmware_bridge.recording import MARKER
+from firmware_bridge.protocol.table import Format
+from firmware_bridge.recording.file import MARKER
+from firmware_bridge.recording.tracks import Track, load_tracks
 from firmware_bridge.simulator.virtual_node import Programme
-from firmware_bridge.tracks import Track, load_tracks
+from firmware_bridge.streams.receiver import NodeKey
 from toolkit.errors import RecordingError
 
 #: All of it is held in memory: 24 channels at 200 Hz and 9 at 1 kHz are 0.8 GB then.
@@ -20,7 +20,7 @@ _LONGEST_S = 4 * 3600.0
 
 
 def is_recording(path: Path) -> bool:
-    """Whether ``path`` is a file that begins as :mod:`firmware_bridge.recording` writes it."""
+    """Whether ``path`` is a file that begins as :mod:`firmware_bridge.recording.file` writes it."""
     try:
         with path.open("rb") as file:
             return file.read(len(MARKER)) == MARKER

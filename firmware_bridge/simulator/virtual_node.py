@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.decoder import HOST_PACKETS, AnyPacket, LinkDecoder
-from firmware_bridge.framing import FrameWriter
-from firmware_bridge.packets import (
+from firmware_bridge.protocol.decoder import HOST_PACKETS, AnyPacket, LinkDecoder
+from firmware_bridge.protocol.framing import FrameWriter
+from firmware_bridge.protocol.packets import (
     ChannelDescriptor,
     Command,
     Data,
@@ -24,7 +24,13 @@ from firmware_bridge.packets import (
     SyncReply,
     SyncRequest,
 )
-from firmware_bridge.protocol_table import FORMAT_BYTES, MAX_FRAME_BYTES, MAX_SAMPLES, CommandCode, Format
+from firmware_bridge.protocol.table import (
+    FORMAT_BYTES,
+    MAX_FRAME_BYTES,
+    MAX_SAMPLES,
+    CommandCode,
+    Format,
+)
 from firmware_bridge.simulator.faults import Faults
 from toolkit.records import Recording
 

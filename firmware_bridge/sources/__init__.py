@@ -52,7 +52,7 @@ SCHEMES: dict[str, Scheme] = {
         "a board that BrainFlow reaches (extra brainflow)",
     ),
     "sim": Scheme(
-        "firmware_bridge.sources.simulated",
+        "firmware_bridge.simulator.source",
         "SimulatedSource",
         "sim://synthetic|FILE[?nodes=1&speed=1|max&seed=0&drop=0.01&...]",
         "virtual nodes in this process, with seeded faults",

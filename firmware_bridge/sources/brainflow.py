@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.packets import ChannelDescriptor, Descriptor, StreamDescriptor
-from firmware_bridge.protocol_table import MAX_CHANNELS, Format
+from firmware_bridge.protocol.packets import ChannelDescriptor, Descriptor, StreamDescriptor
+from firmware_bridge.protocol.table import MAX_CHANNELS, Format
 from firmware_bridge.sources.base import SourceUrl
 from firmware_bridge.sources.sample_node import SampleClock, SampleNode
 from firmware_bridge.sources.threaded import ThreadedSource

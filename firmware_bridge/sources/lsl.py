@@ -21,12 +21,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.packets import ChannelDescriptor, Descriptor, StreamDescriptor
-from firmware_bridge.protocol_table import MAX_CHANNELS, MAX_TEXT_BYTES, UNIT_CODES
+from firmware_bridge.protocol.packets import ChannelDescriptor, Descriptor, StreamDescriptor
+from firmware_bridge.protocol.table import MAX_CHANNELS, MAX_TEXT_BYTES, UNIT_CODES
 from firmware_bridge.sources.base import SourceUrl
 from firmware_bridge.sources.sample_node import SampleClock, SampleNode, format_of
 from firmware_bridge.sources.threaded import ThreadedSource
-from toolkit.errors import InputError, LinkError, MissingDependencyError, UsageError
+from toolkit.errors import (
+    InputError,
+    LinkError,
+    MissingDependencyError,
+    UsageError,
+)
 
 #: How units are written in the wild -> PROTOCOL.md's.
 _UNITS = {

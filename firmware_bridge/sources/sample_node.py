@@ -10,9 +10,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.framing import FrameWriter
-from firmware_bridge.packets import Data, Descriptor, Status, StreamDescriptor, SyncReply
-from firmware_bridge.protocol_table import DATA_HEADER_BYTES, FORMAT_BYTES, MAX_SAMPLES, Format
+from firmware_bridge.protocol.framing import FrameWriter
+from firmware_bridge.protocol.packets import (
+    Data,
+    Descriptor,
+    Status,
+    StreamDescriptor,
+    SyncReply,
+)
+from firmware_bridge.protocol.table import (
+    DATA_HEADER_BYTES,
+    FORMAT_BYTES,
+    MAX_SAMPLES,
+    Format,
+)
 
 Float = NDArray[np.float64]
 Count = NDArray[np.int64]

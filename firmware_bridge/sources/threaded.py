@@ -9,7 +9,13 @@ import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator
 
-from firmware_bridge.sources.base import Chunk, Item, LinkChange, Source, SourceUrl
+from firmware_bridge.sources.base import (
+    Chunk,
+    Item,
+    LinkChange,
+    Source,
+    SourceUrl,
+)
 from toolkit.errors import LinkError
 
 #: Items that wait for the consumer.

@@ -8,11 +8,16 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.c_emitter.context import CORE_FLAGS, TARGETS, Prefer, Target
 from quantization.c_emitter.emit import DEFAULT_PREFIX, StreamGraph, emit
 from quantization.c_emitter.project import WARNINGS
-from quantization.engines import GraphFile
-from quantization.tflite_file import read
+from quantization.c_fragments.context import (
+    CORE_FLAGS,
+    TARGETS,
+    Prefer,
+    Target,
+)
+from quantization.converters import GraphFile
+from quantization.tflite.file import read
 from toolkit.errors import UsageError
 from toolkit.records import SensorContract
 

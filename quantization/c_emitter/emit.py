@@ -6,23 +6,27 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantization.c_emitter import filters, project, self_test
-from quantization.c_emitter.context import Context, Prefer, Target
-from quantization.c_emitter.graph_function import Arenas, Port, Program, lower_graph
+from quantization.c_emitter.graph_function import (
+    Arenas,
+    Port,
+    Program,
+    lower_graph,
+)
 from quantization.c_emitter.header import header_text
 from quantization.c_emitter.narrow_rings import narrow_rings
 from quantization.c_emitter.rings import StateLink
-from quantization.c_emitter.text import float_literal
-from quantization.ir import Graph
+from quantization.c_fragments.context import Context, Prefer, Target
+from quantization.c_fragments.text import float_literal
+from quantization.graph.ir import Graph
+from quantization.kernels import is_kernel, kernel_text
 from toolkit.errors import ModelFileError, UsageError
 from toolkit.records import SensorContract
 
-KERNELS = Path(__file__).parent.parent / "kernels"
 SOURCE = "edgetool_model.c"
 ASSEMBLY = "edgetool_model_lstm.S"
 DEFAULT_PREFIX = "edgetool"
@@ -174,8 +178,8 @@ def kernel_files(context: Context) -> dict[str, str]:
         name = waiting.pop()
         if name in found:
             continue
-        found[name] = (KERNELS / name).read_text()
-        waiting += [other for other in _INCLUDE.findall(found[name]) if (KERNELS / other).is_file()]
+        found[name] = kernel_text(name)
+        waiting += [other for other in _INCLUDE.findall(found[name]) if is_kernel(other)]
     return found
 
 

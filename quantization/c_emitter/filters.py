@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from quantization.c_emitter.text import Pool, float_literal
+from quantization.c_fragments.text import Pool, float_literal
 from toolkit.errors import ContractError
 from toolkit.filtering.chain import Chain
 from toolkit.filtering.stages import resample_step

@@ -8,12 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from quantization.c_emitter import lstm
-from quantization.c_emitter.context import Context
-from quantization.c_emitter.dense import read_narrow
-from quantization.c_emitter.lowering import Lowering
-from quantization.c_emitter.operations import LOWERINGS, copy_view, element_type
-from quantization.c_emitter.plan import (
+from quantization.arithmetic.affine import Affine
+from quantization.c_emitter.memory import (
     LSTM_STATES,
     Block,
     View,
@@ -24,9 +20,13 @@ from quantization.c_emitter.plan import (
     view_results,
 )
 from quantization.c_emitter.rings import Ring, StateLink, circular_rows
-from quantization.c_emitter.text import ctype
-from quantization.integer_reference.parameters import Affine
-from quantization.ir import ABSENT, Graph, Op
+from quantization.c_fragments.context import Context
+from quantization.c_fragments.op_source import Lowering
+from quantization.c_fragments.text import ctype
+from quantization.graph.ir import ABSENT, Graph, Op
+from quantization.ops import lstm_source as lstm
+from quantization.ops.c_lowerings import LOWERINGS, copy_view, element_type
+from quantization.ops.fully_connected_source import read_narrow
 from toolkit.errors import ModelFileError
 
 #: Ops whose kernels read any strides, so that a transposed operand is not copied.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantization.c_emitter.graph_function import Arenas, Port, Program
-from quantization.c_emitter.text import decimal_literal, string_literal
+from quantization.c_fragments.text import decimal_literal, string_literal
 from toolkit import __version__
 from toolkit.records import SensorContract
 

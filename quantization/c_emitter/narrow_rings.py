@@ -12,7 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from quantization.ir import Graph, Op, Quantization, Tensor
+from quantization.graph.ir import (
+    Graph,
+    Op,
+    Quantization,
+    Tensor,
+)
 
 INT8 = np.dtype(np.int8)
 Carried = Sequence[tuple[str, str, int]]

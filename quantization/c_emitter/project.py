@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantization.c_emitter.context import CORE_FLAGS, Context
+from quantization.c_fragments.context import CORE_FLAGS, Context
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 

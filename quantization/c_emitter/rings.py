@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantization.ir import Graph, Op
+from quantization.graph.ir import Graph, Op
 
 _ELEMENTWISE = ("ADD", "SUB", "MUL", "MINIMUM", "QUANTIZE")
 

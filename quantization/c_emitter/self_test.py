@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.c_emitter.graph_function import Program
-from quantization.c_emitter.text import Pool
-from quantization.integer_reference import Interpreter
-from quantization.ir import Graph
+from quantization.c_fragments.text import Pool
+from quantization.graph.ir import Graph
+from quantization.reference import Interpreter
 
 if TYPE_CHECKING:
     from quantization.c_emitter.emit import StreamGraph

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.ir import ABSENT, Graph, GraphBuilder
+from quantization.graph.ir import ABSENT, Graph, GraphBuilder
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS, ModelConfig
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from quantization.ir import Graph
+from quantization.graph.ir import Graph
 from quantization.passes.constant_folding import fold_constants
 from quantization.passes.layer_norm_form import fold_norm_gain
 from quantization.passes.projection_folding import fold_projections

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from quantization.ir import Graph
-from quantization.rewrite import Rewriter
+from quantization.graph.ir import Graph
+from quantization.graph.rewrite import Rewriter
 
 
 def fold_constants(graph: Graph) -> Graph:

@@ -16,8 +16,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from quantization.ir import Graph, Op, Tensor
-from quantization.rewrite import Rewriter
+from quantization.graph.ir import Graph, Op, Tensor
+from quantization.graph.rewrite import Rewriter
 
 
 def fold_projections(graph: Graph) -> Graph:

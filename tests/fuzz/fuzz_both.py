@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from test_bridge_fuzz import CODEC, FLAGS, HERE, mutations, python_counts
 
-from firmware_bridge.decoder import HOST_PACKETS, NODE_PACKETS, LinkDecoder
+from firmware_bridge.protocol.decoder import HOST_PACKETS, NODE_PACKETS, LinkDecoder
 
 BATCH = 400
 

@@ -12,10 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.codec_c import FOLDER as CODEC
-from firmware_bridge.decoder import HOST_PACKETS, NODE_PACKETS, BlockSplitter
-from firmware_bridge.framing import Frame, FrameError, OtherVersionError, decode_frame, encode_frame
-from firmware_bridge.protocol_table import PacketType
+from firmware_bridge.protocol.codec_c import FOLDER as CODEC
+from firmware_bridge.protocol.decoder import HOST_PACKETS, NODE_PACKETS, BlockSplitter
+from firmware_bridge.protocol.framing import (
+    Frame,
+    FrameError,
+    OtherVersionError,
+    decode_frame,
+    encode_frame,
+)
+from firmware_bridge.protocol.table import PacketType
 from toolkit.errors import LinkError
 
 HERE = Path(__file__).parent

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toolkit.data import archive, load, table
+from toolkit.data import load
+from toolkit.data.readers import npz as archive
+from toolkit.data.readers import table
 from toolkit.errors import EdgetoolError, RecordingError
 
 STO = (

@@ -12,28 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from firmware_bridge.framing import FrameWriter, Packet
-from firmware_bridge.packets import (
-    ChannelDescriptor,
-    Command,
-    Data,
-    Descriptor,
-    Status,
-    StreamDescriptor,
-    SyncReply,
-    SyncRequest,
-)
-from firmware_bridge.protocol_table import (
-    UNASKED_SEQUENCE,
-    CommandCode,
-    CounterKind,
-    Format,
-    Operation,
-    SelfTest,
-    TargetError,
-    ValueFormat,
-)
-from firmware_bridge.target_packets import Identity, Reply, Request, SelfTestResult, StackUse, pack_values
+from firmware_bridge.protocol.framing import FrameWriter, Packet
+from firmware_bridge.protocol.packets import (ChannelDescriptor, Command, Data, Descriptor, Status, StreamDescriptor, SyncReply, SyncRequest,)
+from firmware_bridge.protocol.table import (UNASKED_SEQUENCE, CommandCode, CounterKind, Format, Operation, SelfTest, TargetError, ValueFormat,)
+from firmware_bridge.protocol.target_packets import (Identity, Reply, Request, SelfTestResult, StackUse, pack_values,)
 
 FOLDER = Path(__file__).parent / "packets"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from quantization.bundle import Bundle
-from toolkit.runtime.engines import open_engine
+from runtime.engines import open_engine
 
 
 def moments(bundle: str, name: str, scheme: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -14,10 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.pi_user_land import UserLand
+from benchmarks.targets.pi_emulated import UserLand
 from quantization.convert import convert
 from tests import contract_elsewhere
-from tests.pi.user_land import FOLDER, ROOT, installed_bytes, run, user_land
+from tests.pi.user_land import (
+    FOLDER,
+    ROOT,
+    installed_bytes,
+    run,
+    user_land,
+)
 from toolkit.errors import MissingDependencyError
 
 MOMENTS = Path(__file__).with_name("moments.py")
@@ -58,7 +64,7 @@ def succeeded(done: subprocess.CompletedProcess[str]) -> str:
 def test_the_wheel_installs_from_its_own_metadata(land: UserLand) -> None:
     program = """
 import importlib.metadata, importlib.util, json, platform
-import toolkit, toolkit.runtime.daemon, toolkit.runtime.engines, toolkit.cli
+import toolkit, runtime.daemon.daemon, runtime.engines, edgetool.cli
 names = ("torch", "tensorflow", "scipy", "matplotlib", "ai_edge_litert", "aiohttp", "paho")
 print(json.dumps({
     "machine": platform.machine(), "file": toolkit.__file__, "version": importlib.metadata.version("edgetool"),
@@ -135,7 +141,7 @@ def daemon_moments(
         '[sources]\nurls = ["sim://synthetic?speed=max&seconds=3"]\n'
         f'[[sinks]]\nurl = "ndjson:{output}"\n'
     )
-    program = "import sys; from toolkit.cli import main; sys.exit(main(sys.argv[1:]))"
+    program = "import sys; from edgetool.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = ["-c", program, "run", str(config), "--seconds", "240"]
     if land is not None:
         succeeded(run(land, arguments, packages))

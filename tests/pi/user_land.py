@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.pi_user_land import UserLand, make
+from benchmarks.targets.pi_emulated import UserLand, make
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "pi"

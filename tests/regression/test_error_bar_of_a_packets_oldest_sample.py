@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.test_simulator_faults import ALONE, check_ledger, run
+from tests.firmware_bridge.simulator.test_faults import ALONE, check_ledger, run
 
 
 @pytest.mark.parametrize("seed", [0, 1])

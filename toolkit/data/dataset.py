@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.data import heel_strikes, table
+from toolkit.data import heel_strikes
 from toolkit.data.dataset_file import (
     DatasetFile,
     RecordingUse,
@@ -15,12 +15,18 @@ from toolkit.data.dataset_file import (
     VirtualImuUse,
     read_dataset_file,
 )
+from toolkit.data.readers import table
+from toolkit.data.readers.table import Table
 from toolkit.data.skeleton import imu_signal, poses
 from toolkit.data.smoothing import zero_phase_low_pass
-from toolkit.data.table import Table
 from toolkit.data.units import conversion
 from toolkit.errors import RecordingError
-from toolkit.records import Channel, Recording, Signal, StreamSpec
+from toolkit.records import (
+    Channel,
+    Recording,
+    Signal,
+    StreamSpec,
+)
 
 Float = NDArray[np.float64]
 

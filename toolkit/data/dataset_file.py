@@ -10,7 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
-from toolkit.data.skeleton import Segment, Skeleton, Turn, Vector
+from toolkit.data.skeleton import (
+    Segment,
+    Skeleton,
+    Turn,
+    Vector,
+)
 from toolkit.errors import RecordingError
 from toolkit.records import DataKind
 

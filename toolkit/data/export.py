@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from toolkit.data.archive import write_recording
 from toolkit.data.dataset_file import FORMAT
 from toolkit.data.describe import describe
+from toolkit.data.readers.npz import write_recording
 from toolkit.errors import UsageError
 from toolkit.files import new_folder, write_bytes, write_json
 from toolkit.records import Recording, Signal

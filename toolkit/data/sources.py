@@ -36,8 +36,8 @@ def _path_and_root(source: str) -> tuple[Path, Path | None]:
 
 
 def _file(path: Path, root: Path | None) -> list[Recording]:
-    from toolkit.data.archive import read_recording
     from toolkit.data.dataset import load_dataset
+    from toolkit.data.readers.npz import read_recording
 
     if path.suffix.lower() == ".toml":
         return load_dataset(path, root)

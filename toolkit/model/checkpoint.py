@@ -23,8 +23,19 @@ from numpy.typing import NDArray
 
 from toolkit.errors import CheckpointError, ContractError, OutputError
 from toolkit.files import write_bytes
-from toolkit.model.config import STREAMS, ModelConfig, require_contract_fits, weight_shapes
-from toolkit.records import Channel, ModelInput, Normaliser, SensorContract, StreamSpec
+from toolkit.model.config import (
+    STREAMS,
+    ModelConfig,
+    require_contract_fits,
+    weight_shapes,
+)
+from toolkit.records import (
+    Channel,
+    ModelInput,
+    Normaliser,
+    SensorContract,
+    StreamSpec,
+)
 
 Weights = Mapping[str, NDArray[np.float32]]
 

@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.data.splits import PARTS, Part, Segment, Split, select
+from toolkit.data.splits import (
+    PARTS,
+    Part,
+    Segment,
+    Split,
+    select,
+)
 from toolkit.data.windows import cut, fit_normaliser
 from toolkit.errors import RecordingError, UsageError
 from toolkit.filtering.design import default_filters

@@ -15,7 +15,12 @@ import numpy as np
 
 import toolkit.data
 from toolkit import __version__
-from toolkit.data.splits import PARTS, Split, SplitKind, default_split
+from toolkit.data.splits import (
+    PARTS,
+    Split,
+    SplitKind,
+    default_split,
+)
 from toolkit.errors import CheckpointError, MissingDependencyError, UsageError
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import ModelConfig, Norm

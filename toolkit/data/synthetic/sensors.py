@@ -6,7 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.data import virtual_imu
-from toolkit.data.synthetic.motion import FOOT, SHANK, THIGH, Motion, derivative
+from toolkit.data.synthetic.motion import (
+    FOOT,
+    SHANK,
+    THIGH,
+    Motion,
+    derivative,
+)
 from toolkit.data.synthetic.people import Person
 
 Float = NDArray[np.float64]

@@ -1,0 +1,76 @@
+"""The float baseline: the checkpoint in PyTorch, the model that everything else is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.engines import CannotRunError, Size, Tick
+from benchmarks.evaluation.windows import Evaluation
+from quantization.converters import GraphFile
+from toolkit.errors import MissingDependencyError
+from toolkit.model.checkpoint import Checkpoint
+
+_BATCH = 128
+
+
+class TorchFloat:
+    """Accuracy runs in batches; latency is one window in inference mode, as PyTorch users run it."""
+
+    how = "PyTorch eager, float32, inference mode, one window a call"
+
+    def __init__(self, checkpoint: Checkpoint, threads: int) -> None:
+        import torch
+
+        from toolkit.model.network import CrossLSTM
+
+        torch.set_num_threads(threads)
+        self.version = str(torch.__version__)
+        self._network = CrossLSTM.from_checkpoint(checkpoint)
+        self._bytes = sum(weight.nbytes for weight in checkpoint.weights.values())
+
+    def estimate(self, data: Evaluation, tick: Tick) -> NDArray[np.float32]:
+        """Moments of all windows, (n, outputs)."""
+        import torch
+
+        inputs = data.windows.inputs
+        rows = []
+        with torch.inference_mode():
+            for start in range(0, len(data.windows), _BATCH):
+                part = slice(start, start + _BATCH)
+                imu, emg = (torch.from_numpy(np.array(inputs[name][part])) for name in ("imu", "emg"))
+                rows.append(self._network(imu, emg).numpy())
+                tick(len(rows[-1]))
+        return np.concatenate(rows)
+
+    def single_call(self, data: Evaluation) -> Callable[[], object]:
+        """The first window: numpy in, numpy out."""
+        import torch
+
+        imu, emg = (np.array(data.windows.inputs[name][:1]) for name in ("imu", "emg"))
+
+        def call() -> object:
+            with torch.inference_mode():
+                return self._network(torch.from_numpy(imu), torch.from_numpy(emg)).numpy()
+
+        return call
+
+    def size(self) -> Size:
+        """The weights in float32."""
+        return Size(self._bytes)
+
+
+def load(checkpoint: Checkpoint, graph: GraphFile | None, threads: int) -> TorchFloat:
+    """The baseline; without it nothing can be compared, so a missing torch is the user's error."""
+    if graph is not None:
+        raise CannotRunError("torch runs the checkpoint, not a .tflite")
+    try:
+        return TorchFloat(checkpoint, threads)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingDependencyError(
+            "bench compares with the float model in PyTorch, and torch is not installed: pip install 'edgetool[deploy]'"
+        ) from None

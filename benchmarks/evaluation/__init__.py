@@ -1,0 +1,1 @@
+"""What is measured: windows, accuracy, gait cycles, latency."""

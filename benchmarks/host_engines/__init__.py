@@ -1,1 +1,0 @@
-"""The engines of ``benchmarks.engines``, one module each."""

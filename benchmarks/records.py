@@ -1,0 +1,131 @@
+"""The result of a bench as records. Files and tables are made from these and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.engines import BASELINE, Size
+from benchmarks.evaluation.accuracy import Accuracy, Scores
+from benchmarks.evaluation.latency import Latency
+from benchmarks.evaluation.windows import Evaluation
+
+#: Version of the JSON in docs/BENCH.md.
+SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a target hands back for one engine and graph: moments (n, outputs) in Nm/kg and what it cost.
+
+    ``how`` tells how the numbers were obtained. ``figures`` are a target's further figures for the JSON
+    (say instructions, flash, stack), each with its own label there. ``judged_latency`` is False where the time is
+    not that of a deployment (TFLM on a workstation), so that no time budget is held against it. ``converter``
+    is whose graph it is: a peer's is there to compare with. ``rows`` are the windows that were run where a target takes
+    only a part of them (None: all); ``estimates`` has their number of rows.
+    """
+
+    target: str
+    engine: str
+    graph: str
+    scheme: str
+    version: str
+    how: str
+    estimates: NDArray[np.float32]
+    latency: Latency | None
+    size: Size
+    judged_latency: bool = True
+    converter: str = "edgetool"
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    rows: NDArray[np.int64] | None = None
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this is the float model itself."""
+        return self.engine == BASELINE
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        peer = "" if self.converter == "edgetool" else f" by {self.converter}"
+        return f"{self.engine} {self.scheme} {self.graph}{peer}"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One row of a report.
+
+    ``compared_with`` names the float row that increase and error are against: for an int8 stream the float stream, which
+    carries its state in the same way. ``from_window`` are then its scores against the float windows, else None.
+    """
+
+    measured: Measured
+    accuracy: Accuracy
+    compared_with: str = BASELINE
+    from_window: Scores | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row that is not there, and why."""
+
+    target: str
+    engine: str
+    graph: str
+    scheme: str
+    reason: str
+
+
+def figure(value: float) -> str:
+    """A value or a bound in a message: thousands with commas, never as a power of ten."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A budget that a row breaks: ``value`` is above ``bound``."""
+
+    budget: str
+    row: str
+    value: float
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.budget} of {self.row} is {figure(self.value)}, the bound is {figure(self.bound)}"
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """The bounds that the user set (None: not set) and the rows that break them."""
+
+    max_rmse_increase_pct: float | None = None
+    max_p99_us: float | None = None
+    broken: tuple[Broken, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything a bench found. ``runs`` begins with the float baseline; ``command`` repeats the bench.
+
+    ``devices`` are the rows of targets that ran a part of the windows, each judged on the rows it ran.
+    """
+
+    bundle: Mapping[str, Any]
+    data: Evaluation
+    runs: tuple[Run, ...]
+    skipped: tuple[Skipped, ...]
+    budgets: Budgets
+    machine: Mapping[str, Any]
+    threads: int
+    seed: int
+    command: str
+    devices: tuple[Run, ...] = ()
+
+    @property
+    def baseline(self) -> Run:
+        """The float model's row."""
+        return self.runs[0]

@@ -1,0 +1,57 @@
+"""From what targets hand back to the rows of a report: every row is compared with the same float moments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.evaluation.accuracy import Reference, judge
+from benchmarks.records import Measured, Run, Skipped
+from benchmarks.targets import Job, judge_for
+from benchmarks.targets.host import judge_float
+
+
+def judge_all(job: Job, on: Sequence[str]) -> tuple[tuple[Run, ...], tuple[Skipped, ...]]:
+    """The rows of every target. The host always gives the float baseline, which all are compared with."""
+    measured: list[Measured] = []
+    skipped: list[Skipped] = []
+    for target in on:
+        rows, missing = judge_for(target)(job, target)
+        measured.extend(rows)
+        skipped.extend(missing)
+    if not any(one.is_baseline for one in measured):
+        measured.extend(judge_float(job))
+    measured.sort(key=lambda one: not one.is_baseline)
+    return tuple(_run(job, measured, one) for one in measured), tuple(skipped)
+
+
+def _run(job: Job, measured: Sequence[Measured], one: Measured) -> Run:
+    """Scores against what ``one`` is to equal: an int8 stream against the float stream, all else against the baseline.
+
+    A stream that carries its state is another function than windows that start from zero, also in float: what that
+    costs is the float stream's difference from the baseline, and not a quantization error.
+    """
+    own = next(
+        (m for m in measured if (m.graph, m.scheme, m.rows) == ("stream", "float32", None)), measured[0]
+    )
+    against = own if one.graph == "stream" and one.scheme == "int8" else measured[0]
+    accuracy = judge(_reference(job, against, one.rows), one.estimates)
+    from_window = None
+    if against is own:
+        from_window = judge(_reference(job, measured[0], one.rows), one.estimates).overall
+    return Run(one, accuracy, against.name, from_window if against is not measured[0] else None)
+
+
+def _reference(job: Job, against: Measured, rows: NDArray[np.int64] | None) -> Reference:
+    """Labels and float moments of ``rows`` (None: of all windows)."""
+    every = np.arange(len(job.data.windows)) if rows is None else rows
+    return Reference(
+        joints=job.data.joints,
+        target=job.data.windows.targets[every].astype(np.float64),
+        baseline=against.estimates[every].astype(np.float64),
+        task=tuple(job.data.task[i] for i in every),
+        units=job.data.units.take(every),
+        seed=job.seed,
+    )

@@ -1,0 +1,173 @@
+"""The load a host must carry: ``python -m benchmarks.studies.bridge_load``.
+
+8 virtual nodes, each 6 int16 at 200 Hz and 4 int16 at 1 kHz, for 60 s. ``--live`` sends them in real time over
+pseudo-terminals (:mod:`benchmarks.studies.bridge_live`); without it they are given to one session as fast as it takes them, and
+the time from a chunk's last byte to its rows leaves out what the operating system and the transport add. Measured: frames lost
+in the host, the share of one core that decoding, clocks and alignment need (processor time over the time simulated), and the
+latency. The machine may be busy with other things: processor time is little affected, p99 is.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from firmware_bridge.protocol.framing import FrameWriter
+from firmware_bridge.protocol.packets import (
+    ChannelDescriptor,
+    Descriptor,
+    StreamDescriptor,
+    SyncRequest,
+)
+from firmware_bridge.protocol.table import ANY_NODE, Format
+from firmware_bridge.simulator.faults import Faults
+from firmware_bridge.simulator.virtual_link import VirtualLink
+from firmware_bridge.simulator.virtual_node import PACKET_S, Programme, VirtualNode
+from firmware_bridge.sources.base import Item
+from firmware_bridge.streams.session import Session
+from toolkit.files import write_json
+
+
+@dataclass(frozen=True)
+class Load:
+    """What carrying the load cost."""
+
+    nodes: int
+    seconds: float
+    frames_sent: int
+    frames_delivered: int
+    rows: int
+    core_share: float
+    p50_ms: float
+    p99_ms: float
+    worst_ms: float
+    #: Processor time of the whole host process over the time, transport and event loop included; None in simulated time.
+    process_share: float | None = None
+    #: Resident memory of the host process after a tenth of the time and at the end, MB, without this benchmark's own log.
+    memory_mb: tuple[float, float] | None = None
+    #: From the host's read of a chunk to its rows, 99th percentile; None in simulated time.
+    read_p99_ms: float | None = None
+
+
+def programme(node: int) -> Programme:
+    """Seeded noise over the whole range; its values cost the host nothing more or less than a person's would."""
+    random = np.random.default_rng(node)
+    imu = tuple(ChannelDescriptor(f"imu{i}", "m/s^2", 0.0048) for i in range(6))
+    emg = tuple(ChannelDescriptor(f"emg{i}", "uV", 0.2) for i in range(4))
+    streams = (
+        StreamDescriptor(0, "imu", Format.INT16, 200.0, imu),
+        StreamDescriptor(1, "emg", Format.INT16, 1000.0, emg),
+    )
+    tables = {
+        s.stream: random.integers(-30_000, 30_000, (4000, len(s.channels)), dtype=np.int32) for s in streams
+    }
+    return Programme(Descriptor(f"node {node}", streams), tables)
+
+
+class Nodes:
+    """The load's nodes: :meth:`step` gives what arrives in the next 10 ms. Two sync exchanges a second; 0 is ``origin_ns``."""
+
+    STEP_S = 0.01
+
+    def __init__(self, count: int, origin_ns: int = 0, keep_sent: bool = False) -> None:
+        faults = Faults(drift_ppm=30.0, jitter_ms=2.0)
+        made = [VirtualNode(programme(i), i, faults, i) for i in range(count)]
+        # Nobody switches eight sensors on in the same millisecond: each begins somewhere in a packet's length.
+        begin_ns = origin_ns + np.random.default_rng(count).integers(0, round(PACKET_S * 1e9), count)
+        self.links = [VirtualLink(node, i, int(begin_ns[i]), keep_sent) for i, node in enumerate(made)]
+        self._origin_ns, self._steps = origin_ns, 0
+        self._writer = FrameWriter(ANY_NODE, 1, 64)
+
+    @property
+    def now_s(self) -> float:
+        """How far the steps have come."""
+        return self._steps * self.STEP_S
+
+    def step(self) -> list[Item]:
+        """Items of all links, in order within each link."""
+        self._steps += 1
+        items: list[Item] = []
+        for link in self.links:
+            if self._steps % 50 == 25:
+                asked = SyncRequest(self._origin_ns + round(self.now_s * 1e9))
+                link.node.hear(self._writer.frames(asked, 0)[0], self.now_s + 0.001)
+            items += link.advance(self.now_s)
+        return items
+
+
+def prepare(nodes: int, seconds: float) -> tuple[list[Item], list[VirtualLink]]:
+    """All items in order of arrival, made before anything is measured."""
+    made = Nodes(nodes, keep_sent=True)
+    items = [item for _ in range(int(seconds / Nodes.STEP_S)) for item in made.step()]
+    return sorted(items, key=lambda item: item.arrival_ns), made.links
+
+
+def measure(nodes: int = 8, seconds: float = 60.0) -> Load:
+    """Carry the load once."""
+    items, links = prepare(nodes, seconds)
+    session, rows = Session(), 0
+    took_s = np.empty(len(items))
+    began = time.process_time()
+    for place, item in enumerate(items):
+        start = time.perf_counter()
+        step = session.take(item)
+        took_s[place] = time.perf_counter() - start
+        rows += sum(len(each.valid) for each in step.rows.values())
+    core_share = (time.process_time() - began) / seconds
+    balance = session.receiver.balance()
+    p50, p99 = np.percentile(took_s, [50, 99]) * 1e3
+    return Load(
+        nodes,
+        seconds,
+        sum(len(each.frames) for link in links for each in link.sent),
+        balance.delivered,
+        rows,
+        core_share,
+        float(p50),
+        float(p99),
+        float(took_s.max() * 1e3),
+    )
+
+
+@click.command()
+@click.option("--seconds", default=60.0, show_default=True, help="How long the nodes send.")
+@click.option("--live", is_flag=True, help="In real time, over pseudo-terminals.")
+@click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures.")
+def main(seconds: float, live: bool, json: Path | None) -> None:
+    """Measure the host's share of the load."""
+    if live:
+        from benchmarks.studies.bridge_live import measure_live
+
+        load = measure_live(8, seconds)
+    else:
+        load = measure(8, seconds)
+    how = "over pseudo-terminals, in real time" if live else "simulated"
+    click.echo(
+        f"{load.nodes} nodes, {load.seconds:g} s {how}, {load.frames_sent} frames sent, {load.rows} rows"
+    )
+    waiting = load.frames_sent - load.frames_delivered
+    click.echo(
+        f"not delivered: {waiting}" + ("" if live else " (frames still on their way at the end included)")
+    )
+    click.echo(f"decode, clocks and alignment: {100 * load.core_share:.1f} % of one core (limit 15)")
+    if load.process_share is not None:
+        click.echo(f"the whole host process: {100 * load.process_share:.1f} % of one core")
+    if load.memory_mb is not None:
+        early, late = load.memory_mb
+        click.echo(f"resident memory: {early:.1f} MB after a tenth of the time, {late:.1f} MB at the end")
+    what = "last byte written" if live else "chunk"
+    click.echo(
+        f"{what} to rows: median {load.p50_ms:.3f} ms, p99 {load.p99_ms:.3f} ms (limit 2), worst {load.worst_ms:.1f} ms"
+    )
+    if load.read_p99_ms is not None:
+        click.echo(f"read by the host to rows: p99 {load.read_p99_ms:.3f} ms (limit 2)")
+    if json is not None:
+        write_json(json, asdict(load))
+
+
+if __name__ == "__main__":
+    main()

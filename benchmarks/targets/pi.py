@@ -1,0 +1,178 @@
+"""The targets ``ssh://USER@HOST`` (a Raspberry Pi, or any Linux with Python) and ``pi-emulated`` (QEMU, on this machine).
+
+Both run the same engines on the same rows as this machine, so that every row says how many of its moments differ from those of
+the same engine here. Times are measured there; of an emulation none are given, because they would mean nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.engines import Size
+from benchmarks.evaluation.latency import Latency, summarise
+from benchmarks.records import Measured, Skipped
+from benchmarks.targets import Job
+from benchmarks.targets.pi_transport import (
+    about,
+    bench_there,
+    remote_shell,
+    require_result,
+)
+from benchmarks.targets.pi_worker import RUNS, run
+from toolkit.errors import UsageError
+
+Arrays = Mapping[str, NDArray[Any]]
+EMULATED = "pi-emulated"
+_HOW = {
+    "measured": "runtime engine from Python on that machine, one thread: checks, quantization, inference",
+    "emulated": "runtime engine from Python on Debian's arm64 user land under QEMU (Cortex-A72), one thread; not timed",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where Python is started, and what its figures are called."""
+
+    command: Sequence[str]
+    label: str
+    environment: Mapping[str, str] | None = None
+
+
+def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
+    """Run there and here, and compare."""
+    place = place_of(target, job)
+    inputs = inputs_of(job)
+    timed = place.label == "measured"
+    job.progress(f"{target} engines", 0, 2)
+    there = bench_there(place.command, target, job.bundle, inputs, timed, place.environment)
+    found = about(there)
+    require_result(target, found)
+    job.progress(f"{target} engines", 1, 2)
+    here = run(job.bundle, inputs, timed=False)
+    job.progress(f"{target} engines", 2, 2)
+    rows, skipped = [], []
+    for graph in sorted(job.graphs, key=lambda graph: graph.graph != "window"):
+        for engine, scheme in RUNS:
+            key = f"{engine}/{scheme}"
+            if scheme != graph.scheme:
+                continue
+            if key in found["refused"]:
+                skipped.append(Skipped(target, engine, graph.graph, scheme, found["refused"][key]))
+                continue
+            rows.append(
+                Measured(
+                    target=target,
+                    engine=engine,
+                    graph=graph.graph,
+                    scheme=scheme,
+                    version=found["versions"][key],
+                    how=_HOW[place.label],
+                    estimates=estimates_of(job, there, key, graph.graph),
+                    latency=_latency(job, there, key, graph.graph),
+                    size=Size(len(graph.content)),
+                    judged_latency=timed,
+                    figures=_figures(place.label, found, _differing(there, here, key, graph.graph)),
+                )
+            )
+    return rows, skipped
+
+
+def place_of(target: str, job: Job) -> Place:
+    """UsageError for a URL that is not one, MissingDependencyError where nothing can be emulated."""
+    if target == EMULATED:
+        return _emulated(job)
+    unknown = UsageError(
+        f"target {target!r} is not known; allowed: ssh://USER@HOST, ssh://USER@HOST:PORT, with ?python=PATH"
+    )
+    try:
+        parts = urllib.parse.urlsplit(target)
+        user, host, port = parts.username, parts.hostname, parts.port
+    except ValueError:  # half a bracket, or a port that is no number
+        raise unknown from None
+    options = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
+    # A name that began with a dash would be an option of ssh, and a config of the user's may hand names to a shell.
+    names = [host or "", *([] if user is None else [user])]
+    good = all(re.fullmatch(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]*", name) for name in names)
+    if not good or parts.password is not None or parts.path.strip("/") or parts.fragment:
+        raise unknown
+    if set(options) - {"python"} or not options.get("python", "python3"):
+        raise unknown
+    to = f"{user}@{host}" if user else str(host)
+    more = ["-p", str(port)] if port is not None else []
+    quiet = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15"]
+    return Place(["ssh", *quiet, *more, "--", to, remote_shell(options.get("python"))], "measured")
+
+
+def _emulated(job: Job) -> Place:
+    from benchmarks.targets.pi_emulated import default_folder, make, own_requirements
+    from benchmarks.targets.pi_transport import BOOTSTRAP
+
+    job.progress("arm64 user land", 0, 1)
+    land = make(default_folder(), "bench", own_requirements())
+    job.progress("arm64 user land", 1, 1)
+    return Place(land.command(["-c", BOOTSTRAP]), "emulated", land.environment("bench"))
+
+
+def inputs_of(job: Job) -> dict[str, NDArray[np.float32]]:
+    """All windows of the evaluation, and each recording from its first row to that of its last window."""
+    data = job.data
+    names = [item.stream.name for item in data.contract.inputs]
+    found = {f"window/{name}": data.windows.inputs[name] for name in names}
+    for recording, sequence in enumerate(data.sequences):
+        last = int(data.sequence_row[data.windows.recording == recording].max(initial=-1))
+        # A recording without windows runs one step, so that numbers stay those of the recordings.
+        found |= {f"{recording}/{name}": sequence.inputs[name][: max(last, 0) + 1] for name in names}
+    return found
+
+
+def estimates_of(job: Job, results: Arrays, key: str, graph: str) -> NDArray[np.float32]:
+    """Moments (n, outputs) of every window, by the window or the stream graph."""
+    if graph == "window":
+        windows: NDArray[np.float32] = results[f"{key}/window"]
+        return windows
+    data = job.data
+    moments = np.empty((len(data.windows), len(data.joints)), np.float32)
+    for recording in range(len(data.sequences)):
+        mine = np.flatnonzero(data.windows.recording == recording)
+        moments[mine] = results[f"{key}/{recording}"][data.sequence_row[mine]]
+    return moments
+
+
+def _latency(job: Job, results: Arrays, key: str, graph: str) -> Latency | None:
+    times = results.get(f"{key}/time/{graph}")
+    if times is None:
+        return None
+    return summarise([int(t) for t in times], job.data.contract.grid_rate_hz)
+
+
+def _differing(there: Arrays, here: Arrays, key: str, graph: str) -> dict[str, Any] | None:
+    """How many moments differ from those of the same engine on this machine, and by how much at most in Nm/kg."""
+    names = [
+        name
+        for name in there
+        if name.startswith(f"{key}/")
+        and "/time/" not in name
+        and name.endswith("/window") == (graph == "window")
+    ]
+    if any(name not in here for name in names):
+        return None
+    pairs = [(there[name].astype(np.float64), here[name].astype(np.float64)) for name in names]
+    return {
+        "compared": int(sum(a.size for a, _ in pairs)),
+        "differing": int(sum((a != b).sum() for a, b in pairs)),
+        "most_nm_per_kg": float(max(np.abs(a - b).max(initial=0.0) for a, b in pairs)),
+    }
+
+
+def _figures(label: str, found: Mapping[str, Any], differing: dict[str, Any] | None) -> dict[str, Any]:
+    figures: dict[str, Any] = {"label": label, "machine": found["machine"], "against_this_machine": differing}
+    if "machine_after" in found:
+        figures["machine_after"] = found["machine_after"]
+    return figures

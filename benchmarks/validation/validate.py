@@ -1,0 +1,212 @@
+"""Pass or fail of a bundle on a target, for continuous integration: budgets, bit-exactness, evidence (docs/TARGETS.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.bench import WINDOWS, bench
+from benchmarks.budgets import deployed
+from benchmarks.records import Report, Run, figure
+from benchmarks.targets import Progress, require_known
+from benchmarks.validation import evidence
+from benchmarks.validation.bounds import (
+    FIGURES,
+    OF_IMAGE,
+    Bounds,
+    read_bounds,
+)
+from quantization.bundle import Bundle
+from quantization.c_emitter.bundle_files import FOLDER, source_files
+from quantization.c_emitter.emit import DEFAULT_PREFIX
+from quantization.reference import Interpreter
+from quantization.tflite.file import read
+from toolkit.errors import BudgetError, InputError, UsageError
+from toolkit.files import new_folder, write_json
+
+
+@dataclass(frozen=True)
+class Check:
+    """A figure of a row against its upper bound. ``label``: computed, emulated or measured. NaN never passes."""
+
+    target: str
+    row: str
+    name: str
+    value: float
+    bound: float
+    label: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value is within the bound."""
+        return self.value <= self.bound
+
+    def __str__(self) -> str:
+        value, bound = figure(self.value), figure(self.bound)
+        return f"{self.name} of {self.target} {self.row} is {value}, the bound is {bound}"
+
+
+@dataclass(frozen=True)
+class NotJudged:
+    """A bound that a target has no figure for, and why."""
+
+    target: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """All checks of a validation, what could not be judged, and the report they were read from."""
+
+    bundle: Bundle
+    targets: tuple[str, ...]
+    bounds: Bounds
+    checks: tuple[Check, ...]
+    not_judged: tuple[NotJudged, ...]
+    report: Report
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that did not pass."""
+        return tuple(check for check in self.checks if not check.passed)
+
+
+def validate(
+    bundle: str | Path | Bundle,
+    on: Sequence[str] = ("host",),
+    *,
+    budgets: str | Path | None = None,
+    data: str | None = None,
+    out: str | Path | None = None,
+    json: str | Path | None = None,
+    windows: int = WINDOWS,
+    seed: int = 0,
+    progress: Progress | None = None,
+    show: Callable[[Verdict], None] | None = None,
+) -> Verdict:
+    """Bench ``bundle`` on the targets ``on`` and hold its int8 rows against the ``budgets`` file.
+
+    Whatever the file says, a device must give the integer reference's outputs bit for bit, pass its golden vectors, and the
+    bundle's golden vectors must be the reference's; the C in the bundle must be what is generated for it here. ``out``
+    is a folder for evidence: on an emulated target two runs write the same bytes. ``json`` is the verdict
+    alone. Other arguments as for :func:`benchmarks.bench.bench`.
+
+    Raises BudgetError (exit code 1) that names what failed, after ``show`` was called and files were written;
+    InputError for a budget file with an unknown key, OutputError at once if ``out`` cannot be written, and what bench raises.
+    """
+    require_known(on)
+    loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(Path(bundle))
+    bounds = read_bounds(Path(budgets), tuple(on)) if budgets is not None else Bounds()
+    with _evidence_folder(out) as folder:  # that it can be written is known before any work
+        report = bench(loaded, data, on=on, windows=windows, seed=seed, progress=progress)
+        verdict = _verdict(loaded, tuple(on), bounds, report)
+        if folder is not None:
+            evidence.fill(folder, verdict)
+    if json is not None:
+        write_json(Path(json), evidence.verdict_json(verdict))
+    if show is not None:
+        show(verdict)
+    if verdict.failed:
+        raise BudgetError("validation failed: " + "; ".join(str(check) for check in verdict.failed))
+    return verdict
+
+
+def _evidence_folder(out: str | Path | None) -> AbstractContextManager[Path | None]:
+    """A new folder that becomes ``out``; an earlier evidence folder there is replaced, nothing else is."""
+    return nullcontext() if out is None else new_folder(Path(out), replace_if=evidence.VERDICT)
+
+
+def _verdict(bundle: Bundle, on: tuple[str, ...], bounds: Bounds, report: Report) -> Verdict:
+    own = [golden_check(bundle), source_check(bundle)]
+    checks = [check for check in own if check is not None]
+    missing: list[NotJudged] = []
+    for target in on:
+        found, without = judge_target(report, target, bounds)
+        checks += found
+        missing += without
+    return Verdict(bundle, on, bounds, tuple(checks), tuple(missing), report)
+
+
+def judge_target(report: Report, target: str, bounds: Bounds) -> tuple[list[Check], list[NotJudged]]:
+    """Checks of the int8 rows of one target. InputError if its own table bounds what it does not give."""
+    rows = [run for run in (*deployed(report.runs), *report.devices) if run.measured.target == target]
+    if not rows:
+        raise UsageError(
+            f"target {target} gave no row of an int8 graph; convert the bundle with --scheme int8"
+        )
+    checks = _of_device(target, rows)
+    missing = []
+    for name, bound in bounds.of(target).items():
+        found = [(run, figure) for run in rows if (figure := FIGURES[name](run)) is not None]
+        if name in OF_IMAGE:  # the same whichever graph runs
+            found = found[-1:]
+        for run, (value, label) in found:
+            row = "image" if name in OF_IMAGE else _row(run)
+            checks.append(Check(target, row, name, value, bound, label))
+        if not found and name in bounds.of_target.get(target, {}):
+            raise InputError(
+                f"{bounds.name}:{bounds.line(target, name)}: {target} has no figure for {name}; take it out"
+            )
+        if not found:
+            missing.append(NotJudged(target, name, "this target has no such figure"))
+    return checks, missing
+
+
+def _of_device(target: str, rows: Sequence[Run]) -> list[Check]:
+    """What a device must hold whatever the budgets: the reference's outputs, and its golden vectors at boot."""
+    checks, label = [], "computed"
+    for run in rows:
+        exact = run.measured.figures.get("bit_exact")
+        if exact is not None:
+            checks.append(
+                Check(target, _row(run), "differing_outputs", float(exact["differing"]), 0.0, label)
+            )
+    tests = [run.measured.figures["self_test"] for run in rows if "self_test" in run.measured.figures]
+    if tests:
+        failed = float(any(result != "passed" for result in tests))
+        checks.append(Check(target, "image", "failed_self_test", failed, 0.0, label))
+    return checks
+
+
+def _row(run: Run) -> str:
+    """A row's name; on a device there is one engine, and its graph says all."""
+    return run.measured.graph if "bit_exact" in run.measured.figures else run.measured.name
+
+
+def golden_check(bundle: Bundle) -> Check | None:
+    """Golden windows whose TFLM outputs are not the integer reference's; None if the bundle has no such vectors."""
+    vectors = bundle.golden
+    if "moments.window.int8.tflm" not in vectors:
+        return None
+    graph = read(bundle.graph("window", "int8").content, str(bundle.path))
+    names = [item.stream.name for item in bundle.contract.inputs]
+    given = [vectors[f"{name}.window.int8"][:, None] for name in names]
+    interpreter = Interpreter(graph)
+    interpreter.run(given)
+    expected = vectors["moments.window.int8.tflm"]
+    outputs = interpreter.tensor_at(graph.outputs[0]).reshape(expected.shape)
+    differing = int(np.count_nonzero((outputs != expected).any(axis=1)))
+    return Check("bundle", "golden", "differing_outputs", float(differing), 0.0, "computed")
+
+
+def source_check(bundle: Bundle) -> Check | None:
+    """Files of the bundle's C that are not what its graphs give here; None for a bundle without C.
+
+    A device runs C that is generated from the graphs, so that what the bundle hands out is validated only if it is the same: it
+    is not after an edgetool of another version.
+    """
+    about = bundle.manifest.get("c")
+    if not about:
+        return None
+    golden = {item.stream.name: bundle.golden[item.stream.name] for item in bundle.contract.inputs}
+    options = (about["target"], about["prefer"], about.get("prefix", DEFAULT_PREFIX))
+    made, _ = source_files(bundle.graphs, bundle.contract, golden, *options)
+    names = {name for name in bundle.manifest["files"] if name.startswith(f"{FOLDER}/")} | set(made)
+    there = {name: bundle.path / name for name in names}
+    differing = sum(not path.is_file() or path.read_bytes() != made.get(name) for name, path in there.items())
+    return Check("bundle", FOLDER, "differing_sources", float(differing), 0.0, "computed")

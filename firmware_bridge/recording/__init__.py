@@ -1,0 +1,1 @@
+"""The .etl file: writing, reading, recovering, exporting."""

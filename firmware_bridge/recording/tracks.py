@@ -1,0 +1,211 @@
+"""The samples of a recording, stream by stream, in order and in time: what exports are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_bridge.protocol.decoder import Received
+from firmware_bridge.protocol.packets import Data, StreamDescriptor, SyncReply
+from firmware_bridge.protocol.table import LEDGER_DAMAGE_FRAMES
+from firmware_bridge.recording.file import Lost, RecordingReader, Snapshot
+from firmware_bridge.sources.base import Chunk
+from firmware_bridge.streams.clock import ClockMap, TickEvent, TickUnwrapper
+from firmware_bridge.streams.receiver import NodeKey, Receiver
+
+Float = NDArray[np.float64]
+_TURN = 1 << 32
+#: What a chunk takes in the file besides its bytes (docs/RECORDING.md); progress is told once in so many.
+_RECORD_BYTES, _REPORT = 16, 500
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One stream of one node. Rows are the samples that came, in order of their numbers, life after life.
+
+    ``values`` (rows, channels) are in the channels' units. ``host_s`` (rows,) is when each was taken, on the host's
+    clock, s since the recording began. ``time_s`` is the same on the node's own count: life start + number / rate, so
+    it is regular but for what is missing. ``life`` numbers the node's lives from 0; ``number`` counts samples within one.
+    """
+
+    link: int
+    node: int
+    node_name: str
+    stream: StreamDescriptor
+    values: Float
+    number: NDArray[np.int64]
+    life: NDArray[np.int64]
+    time_s: Float
+    host_s: Float
+
+    @property
+    def missing(self) -> int:
+        """Samples that are not there between the first and the last of each life."""
+        total = 0
+        for life in np.unique(self.life):
+            numbers = self.number[self.life == life]
+            total += int(numbers[-1] - numbers[0]) + 1 - len(numbers)
+        return total
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """All tracks of a recording, and what could not become one."""
+
+    tracks: tuple[Track, ...]
+    started_wall_ns: int
+    closed: bool
+    lost_bytes: int
+    #: Packets of streams without a (fitting) descriptor.
+    undescribed_packets: int
+    receiver: Receiver
+
+
+class NodeClock:
+    """Host times of one life of a node."""
+
+    def __init__(self) -> None:
+        self._ticks = TickUnwrapper()
+        self._map = ClockMap()
+
+    def observe(self, received: Received, origin_ns: int) -> float:
+        """Take a packet as an observation; return the host time of its stamp, s since ``origin_ns``.
+
+        A clock that is not set maps to the arrival, which is the best that is known.
+        """
+        arrival_s = (received.arrival_ns - origin_ns) * 1e-9
+        event, count = self._ticks.push(received.device_us, arrival_s)
+        if event is TickEvent.ZERO or received.device_us == 0:
+            return arrival_s
+        if event is TickEvent.REBOOT:
+            self._map = ClockMap()
+        if isinstance(received.packet, SyncReply):
+            reply = received.packet
+            sent_s = (reply.token - origin_ns) * 1e-9
+            taken = count - (received.device_us - reply.received_us) % _TURN
+            if 0 <= arrival_s - sent_s < 10:
+                self._map.sync(sent_s, taken, count, arrival_s)
+                return self._map.map(count).time_s
+        self._map.arrival(count, arrival_s)
+        return self._map.map(count).time_s
+
+
+@dataclass(eq=False)
+class _Pieces:
+    """Packets of one stream as they came."""
+
+    data: list[Data] = field(default_factory=list)
+    life: list[int] = field(default_factory=list)
+    newest_s: list[float] = field(default_factory=list)
+
+
+class _Node:
+    """Lives of a node in order of appearance, each with its clock; late packets go to the life before, as in the ledger."""
+
+    def __init__(self) -> None:
+        self._lives: list[tuple[int, NodeClock]] = []  # (boot, clock)
+        self._since_boot = 0
+
+    def of(self, boot: int) -> tuple[int, NodeClock]:
+        """Number and clock of the life that a packet with this ``boot`` belongs to."""
+        self._since_boot += 1
+        for place in range(len(self._lives) - 1, max(-1, len(self._lives) - 3), -1):
+            newest = place == len(self._lives) - 1
+            if self._lives[place][0] == boot and (newest or self._since_boot <= LEDGER_DAMAGE_FRAMES):
+                return place, self._lives[place][1]
+        self._lives.append((boot, NodeClock()))
+        self._since_boot = 0
+        return len(self._lives) - 1, self._lives[-1][1]
+
+
+def load_tracks(recording: Path, progress: Callable[[int, int], None] | None = None) -> Tracks:
+    """Decode ``recording`` whole. RecordingError if it is none, or damaged in the middle.
+
+    ``progress`` is told now and then how many of the file's bytes are done.
+    """
+    reader = RecordingReader.open(recording)
+    size, done = recording.stat().st_size, 0
+    origin_ns = reader.snapshot.started_monotonic_ns
+    receiver = Receiver()
+    nodes: dict[NodeKey, _Node] = {}
+    pieces: dict[tuple[NodeKey, int], _Pieces] = {}
+    lost = 0
+    for count, item in enumerate(reader.items()):
+        if isinstance(item, Lost):
+            lost += item.size
+        done += len(item.data) + _RECORD_BYTES if isinstance(item, Chunk) else 0
+        if progress is not None and count % _REPORT == 0:
+            progress(min(done, size), size)
+        for received in receiver.take(item):
+            assert not isinstance(item, Snapshot | Lost)
+            key = NodeKey(item.link, received.node)
+            life, clock = nodes.setdefault(key, _Node()).of(received.boot)
+            stamp_s = clock.observe(received, origin_ns)
+            if isinstance(received.packet, Data):
+                piece = pieces.setdefault((key, received.packet.stream), _Pieces())
+                piece.data.append(received.packet)
+                piece.life.append(life)
+                piece.newest_s.append(stamp_s)
+    tracks, undescribed = [], 0
+    for (key, number), piece in sorted(pieces.items(), key=lambda entry: entry[0]):
+        descriptor = receiver.descriptors.get(key)
+        stream = descriptor.stream(number) if descriptor else None
+        fitting = [i for i, data in enumerate(piece.data) if stream is not None and stream.fits(data)]
+        undescribed += len(piece.data) - len(fitting)
+        if stream is not None and fitting:
+            tracks.append(_track(key, receiver.name(key), stream, piece, fitting))
+    return Tracks(tuple(tracks), reader.snapshot.started_wall_ns, reader.closed, lost, undescribed, receiver)
+
+
+def _track(key: NodeKey, name: str, stream: StreamDescriptor, piece: _Pieces, fitting: list[int]) -> Track:
+    counts = np.array([piece.data[i].samples for i in fitting])
+    life = np.repeat(np.array([piece.life[i] for i in fitting], np.int64), counts)
+    ahead = np.concatenate([np.arange(count) for count in counts])
+    first = np.repeat(_unwrapped([(piece.life[i], piece.data[i].first) for i in fitting]), counts)
+    number = first + ahead
+    newest = np.repeat(np.array([piece.newest_s[i] for i in fitting]), counts)
+    host = newest - (np.repeat(counts, counts) - 1 - ahead) / stream.rate_hz
+    values = stream.physical(np.concatenate([piece.data[i].values() for i in fitting]))
+    # In order of life and number; of a number that came twice (a reboot that was not declared) the first counts.
+    order = np.lexsort((np.arange(len(number)), number, life))
+    keep = np.ones(len(order), bool)
+    keep[1:] = (np.diff(number[order]) != 0) | (np.diff(life[order]) != 0)
+    order = order[keep]
+    life, number, host = life[order], number[order], host[order]
+    return Track(
+        key.link,
+        key.node,
+        name,
+        stream,
+        values[order],
+        number,
+        life,
+        _regular(life, number, host, stream.rate_hz),
+        host,
+    )
+
+
+def _unwrapped(packets: list[tuple[int, int]]) -> NDArray[np.int64]:
+    """Sample numbers without their turn-over: each within half a turn of the one before it in its life."""
+    last: dict[int, int] = {}
+    result = []
+    for life, first in packets:
+        before = last.get(life, first)
+        last[life] = before + (first - before + _TURN // 2) % _TURN - _TURN // 2
+        result.append(last[life])
+    return np.array(result, np.int64)
+
+
+def _regular(life: NDArray[np.int64], number: NDArray[np.int64], host_s: Float, rate_hz: float) -> Float:
+    """Life start + number / rate. The start is the median over the life's first second, rounded to 1 us."""
+    time_s = np.empty(len(number))
+    for each in np.unique(life):
+        rows = np.flatnonzero(life == each)
+        count = (number[rows] - number[rows[0]]) / rate_hz
+        early = count < 1.0
+        time_s[rows] = round(float(np.median(host_s[rows][early] - count[early])), 6) + count
+    return time_s

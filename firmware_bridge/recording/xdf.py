@@ -1,0 +1,79 @@
+"""Writes XDF 1.0 (the Extensible Data Format of LabStreamingLayer), after its published specification.
+
+No kept library writes it (pyxdf only reads), and a file of whole streams needs five kinds of chunk,
+[length bytes][length][tag][content]: 1 file header, 2 stream header, 3 samples, 4 clock offset, 6 stream footer.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from xml.sax.saxutils import escape
+
+import numpy as np
+
+from firmware_bridge.recording.tracks import Track
+
+_FILE_HEADER, _STREAM_HEADER, _SAMPLES, _CLOCK_OFFSET, _STREAM_FOOTER = 1, 2, 3, 4, 6
+#: Rows in one samples chunk.
+_ROWS = 4_096
+
+
+def xdf_bytes(tracks: Sequence[Track], started_wall_ns: int) -> bytes:
+    """A whole XDF file: one stream a track, double64 in physical units, each sample with its host time in s."""
+    started = datetime.fromtimestamp(started_wall_ns / 1e9, UTC).isoformat()
+    parts = [
+        b"XDF:",
+        _chunk(_FILE_HEADER, _xml(f"<info><version>1.0</version><datetime>{started}</datetime></info>")),
+    ]
+    for number, track in enumerate(tracks, start=1):
+        stream = struct.pack("<I", number)
+        parts.append(_chunk(_STREAM_HEADER, stream + _xml(_header(track))))
+        for start in range(0, len(track.number), _ROWS):
+            parts.append(_chunk(_SAMPLES, stream + _samples(track, slice(start, start + _ROWS))))
+        for row in (0, -1):
+            # Times are on the host's clock already: its offset from itself is 0.
+            parts.append(_chunk(_CLOCK_OFFSET, stream + struct.pack("<dd", track.host_s[row], 0.0)))
+        parts.append(_chunk(_STREAM_FOOTER, stream + _xml(_footer(track))))
+    return b"".join(parts)
+
+
+def _chunk(tag: int, content: bytes) -> bytes:
+    """Length (of tag and content) in four bytes, tag, content."""
+    return struct.pack("<BIH", 4, len(content) + 2, tag) + content
+
+
+def _xml(text: str) -> bytes:
+    return b'<?xml version="1.0"?>' + text.encode()
+
+
+def _header(track: Track) -> str:
+    channels = "".join(
+        f"<channel><label>{escape(c.name)}</label><unit>{escape(c.unit)}</unit></channel>"
+        for c in track.stream.channels
+    )
+    return (
+        f"<info><name>{escape(track.node_name)} {escape(track.stream.name)}</name>"
+        f"<type>{escape(track.stream.name)}</type><channel_count>{len(track.stream.channels)}</channel_count>"
+        f"<nominal_srate>{track.stream.rate_hz!r}</nominal_srate><channel_format>double64</channel_format>"
+        f"<source_id>link {track.link} node {track.node}</source_id><desc><channels>{channels}</channels></desc></info>"
+    )
+
+
+def _footer(track: Track) -> str:
+    first, last = (repr(float(track.host_s[place])) for place in (0, -1))
+    return (
+        f"<info><first_timestamp>{first}</first_timestamp><last_timestamp>{last}</last_timestamp>"
+        f"<sample_count>{len(track.number)}</sample_count></info>"
+    )
+
+
+def _samples(track: Track, rows: slice) -> bytes:
+    """Count, then for each sample: 8 (bytes of its time stamp), the time stamp, the values."""
+    times, values = track.host_s[rows], track.values[rows]
+    table = np.empty(
+        len(times), np.dtype([("size", "u1"), ("time", "<f8"), ("values", "<f8", (values.shape[1],))])
+    )
+    table["size"], table["time"], table["values"] = 8, times, values
+    return struct.pack("<BI", 4, len(times)) + table.tobytes()

@@ -1,0 +1,1 @@
+"""From packets to aligned rows: clocks, alignment, sessions."""

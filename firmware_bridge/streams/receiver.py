@@ -1,0 +1,88 @@
+"""All links of a session, each with its decoder: what live streams, recordings and exports have in common."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from firmware_bridge.protocol.decoder import LinkDecoder, Received
+from firmware_bridge.protocol.ledger import Balance
+from firmware_bridge.protocol.packets import Descriptor
+from firmware_bridge.recording.file import Lost, NodeDescriptor, Snapshot
+from firmware_bridge.sources.base import Chunk, Item
+from toolkit.errors import LinkError
+
+
+class NodeKey(NamedTuple):
+    """A node: numbers are unique on a link only."""
+
+    link: int
+    node: int
+
+
+class Receiver:
+    """Feeds items to the decoder of their link and remembers the newest descriptor of each node."""
+
+    def __init__(self) -> None:
+        self.links: dict[int, LinkDecoder] = {}
+        self.descriptors: dict[NodeKey, Descriptor] = {}
+
+    def take(self, item: Item | Snapshot | Lost) -> list[Received]:
+        """The packets that ``item`` completes; a link that goes down, or lost bytes, complete nothing."""
+        if isinstance(item, Chunk):
+            received = self._decoder(item.link).feed(item.data, item.arrival_ns)
+            for packet in received:
+                if isinstance(packet.packet, Descriptor):
+                    self.descriptors[NodeKey(item.link, packet.node)] = packet.packet
+            return received
+        if isinstance(item, Snapshot):
+            self._learn(item.descriptors)
+        elif isinstance(item, Lost):
+            for decoder in self.links.values():
+                decoder.link_down()
+        else:
+            self._decoder(item.link).link_down()
+        return []
+
+    def dropped(self, link: int, received: Received) -> None:
+        """A consumer's queue was full and ``received`` was dropped: book it as dropped_in_host."""
+        self.links[link].dropped(received)
+
+    def balance(self) -> Balance:
+        """The ledger of all nodes together."""
+        return sum((decoder.balance() for decoder in self.links.values()), Balance())
+
+    def ledger(self) -> dict[str, dict[str, Any]]:
+        """The balance of each node as JSON values, by "link/node", and of each link what belongs to no node."""
+        result: dict[str, dict[str, Any]] = {}
+        for link in sorted(self.links):
+            decoder = self.links[link]
+            for node in sorted(decoder.nodes):
+                result[f"{link}/{node}"] = asdict(decoder.nodes[node].balance())
+            result[f"{link}"] = {
+                "damaged": decoder.damaged,
+                "noise": decoder.noise,
+                "rejected": dict(sorted(decoder.rejected.items())),
+            }
+        return result
+
+    def name(self, key: NodeKey) -> str:
+        """The node's own name, or its numbers."""
+        descriptor = self.descriptors.get(key)
+        return descriptor.name if descriptor else f"link {key.link} node {key.node}"
+
+    def _decoder(self, link: int) -> LinkDecoder:
+        decoder = self.links.get(link)
+        if decoder is None:
+            decoder = self.links[link] = LinkDecoder()
+        return decoder
+
+    def _learn(self, descriptors: tuple[NodeDescriptor, ...]) -> None:
+        """Descriptors of a snapshot, for nodes whose own has not come (or was lost)."""
+        for each in descriptors:
+            key = NodeKey(each.link, each.node)
+            if key not in self.descriptors:
+                try:
+                    self.descriptors[key] = Descriptor.from_bytes(each.payload)
+                except LinkError:
+                    continue

@@ -1,0 +1,1 @@
+"""A board that runs the model: firmware, boards, build, emulator, the link to it."""

@@ -1,0 +1,1 @@
+"""What a person does with sensors: record, replay, monitor, diagnose, scan."""

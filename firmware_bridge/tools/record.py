@@ -1,0 +1,117 @@
+"""Record what sources give, until told to stop: ``edgetool record`` and any notebook."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from firmware_bridge.protocol.packets import Descriptor
+from firmware_bridge.recording.file import NodeDescriptor, RecordingWriter
+from firmware_bridge.sources import open_source
+from firmware_bridge.sources.base import Source, require_seconds
+from firmware_bridge.sources.host import Host
+from firmware_bridge.sources.several import SeveralSources
+from firmware_bridge.streams.receiver import Receiver
+
+#: How often waiting chunks are looked at; RecordingWriter decides whether to write.
+_TICK_S = 0.01
+_FSYNC_S = 1.0
+
+Progress = Callable[[float, Receiver, RecordingWriter], None]
+
+
+@dataclass(frozen=True)
+class RecordSummary:
+    """What was recorded: seconds of the sources' time up to the last item, as a replay says them, chunks, bytes, and the
+    balance of each node as JSON values."""
+
+    seconds: float
+    chunks: int
+    bytes: int
+    dropped_bytes: int
+    ledger: dict[str, dict[str, Any]]
+
+
+async def record(
+    sources: Sequence[str] | Source,
+    out: Path,
+    seconds: float | None = None,
+    stop: asyncio.Event | None = None,
+    progress: Progress | None = None,
+) -> RecordSummary:
+    """Record ``sources`` (URLs, or one opened-to-be source) to the new file ``out``.
+
+    Ends after ``seconds``, when ``stop`` is set, or when the sources end; the file is closed in order then. Raises
+    LinkError when a source cannot be opened or all fail, OutputError when ``out`` exists or the disk is full.
+    """
+    require_seconds(seconds)
+    source = sources if isinstance(sources, Source) else SeveralSources([open_source(url) for url in sources])
+    async with source:
+        origin_ns = source.origin_ns
+        start_ns = time.monotonic_ns() if origin_ns is None else origin_ns
+        writer = RecordingWriter(out, source.links, time.time_ns(), start_ns)
+        receiver = Receiver()
+        started = time.monotonic()
+        tasks = [
+            asyncio.create_task(_pump(source, writer, receiver)),
+            asyncio.create_task(_keep(writer, receiver, progress, started)),
+            asyncio.create_task(_fsync(writer)),
+        ]
+        if stop is not None:
+            tasks.append(asyncio.create_task(_until(stop)))
+        try:
+            done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            writer.close(receiver.ledger())
+        for task in done:
+            task.result()
+        return RecordSummary(
+            writer.seconds, writer.chunks, writer.bytes, source.dropped_bytes, receiver.ledger()
+        )
+
+
+async def _pump(source: Source, writer: RecordingWriter, receiver: Receiver) -> None:
+    """Write every item, then look into it for descriptors and the ledger."""
+    host = Host(source)
+    asking = asyncio.create_task(host.ask()) if source.writable else None
+    try:
+        async for item in source:
+            writer.append(item, time.monotonic_ns())
+            if asking is not None:
+                await host.heard(item)
+            for received in receiver.take(item):
+                if isinstance(received.packet, Descriptor):
+                    writer.describe(
+                        NodeDescriptor(item.link, received.node, received.boot, bytes(received.packet))
+                    )
+    finally:
+        if asking is not None:
+            asking.cancel()
+
+
+async def _keep(
+    writer: RecordingWriter, receiver: Receiver, progress: Progress | None, started: float
+) -> None:
+    while True:
+        writer.tick(time.monotonic_ns())
+        if progress is not None:
+            progress(time.monotonic() - started, receiver, writer)
+        await asyncio.sleep(_TICK_S)
+
+
+async def _fsync(writer: RecordingWriter) -> None:
+    """Off the event loop: a slow disk must not delay reading."""
+    while True:
+        await asyncio.sleep(_FSYNC_S)
+        await asyncio.to_thread(writer.sync)
+
+
+async def _until(stop: asyncio.Event) -> None:
+    await stop.wait()

@@ -1,0 +1,1 @@
+"""Where accuracy is lost and what is in a file."""

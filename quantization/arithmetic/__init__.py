@@ -1,0 +1,1 @@
+"""Integer arithmetic shared by all ops: fixed point, gemmlowp, affine parameters, storage."""

@@ -1,0 +1,116 @@
+"""edgetool's own engine: lowers, calibrates and quantizes in numpy, and writes the .tflite itself. No TensorFlow.
+
+Window and stream graph come out with the same weights and scales. How LiteRT carries the stream's state was decided by
+measurement (docs/NATIVE_ENGINE.md): LSTM state lives in the op's variable tensors, because the fused op accepts nothing else;
+the rings of hidden states are inputs and outputs, which the caller swaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from quantization import passes
+from quantization.converters import GraphFile, Scheme
+from quantization.graph.ir import Graph
+from quantization.graph.ring_form import widen
+from quantization.lowering import lower_stream, lower_window
+from quantization.lowering.network import ABSENT_MARK
+from quantization.quantizer.calibration import Calibration, calibrate
+from quantization.quantizer.quantize import quantize
+from quantization.quantizer.recipe import Recipe
+from quantization.tflite.file import write
+from toolkit.errors import UsageError
+from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.config import STREAMS
+from toolkit.records import Windows
+
+
+def build(
+    checkpoint: Checkpoint,
+    calibration: Windows,
+    *,
+    scheme: Scheme,
+    recipe: Recipe | Mapping[str, Any] | None = None,
+    **options: Any,
+) -> list[GraphFile]:
+    """Window and stream graphs of ``scheme``, and with int8 the float32 ones as their baseline.
+
+    ``recipe`` is a :class:`Recipe` or its JSON. Raises UsageError for an unknown option or a cell state too large for
+    int16, RecordingError for calibration data that is not finite.
+    """
+    if options:
+        raise UsageError(
+            f"option {', '.join(sorted(options))} is not known to the native engine; allowed: recipe"
+        )
+    chosen = recipe if isinstance(recipe, Recipe) else Recipe.from_json(recipe or {})
+    floats = {"window": passes.apply(lower_window(checkpoint), chosen.passes)}
+    if checkpoint.config.window > 1:  # a window of one row has no ring to carry
+        floats["stream"] = passes.apply(lower_stream(checkpoint), chosen.passes)
+    files = [_file(kind, "float32", graph, None, ()) for kind, graph in floats.items()]
+    if scheme == "float32":
+        return files
+    windows = {s: calibration.inputs[s] for s in STREAMS}
+    observed = calibrate(floats["window"], windows, method=chosen.calibration)
+    integers = quantized(floats, observed, chosen)
+    # Rings in the form that LiteRT runs fastest; a window graph has none.
+    files += [
+        _file(kind, "int8", widen(graph), chosen, observed.warnings) for kind, graph in integers.items()
+    ]
+    return files
+
+
+def quantized(floats: Mapping[str, Graph], observed: Calibration, recipe: Recipe) -> dict[str, Graph]:
+    """Integer graphs of the float graphs, by the same calibration, so that equal tensors have equal scales."""
+    return {kind: quantize(graph, observed, recipe) for kind, graph in floats.items()}
+
+
+def _file(
+    kind: Any, scheme: Scheme, graph: Graph, recipe: Recipe | None, notes: tuple[str, ...]
+) -> GraphFile:
+    return GraphFile(
+        kind,
+        scheme,
+        write(graph),
+        None if recipe is None else recipe.to_json(),
+        notes,
+        stream_state(graph) if kind == "stream" else None,
+    )
+
+
+def stream_state(graph: Graph) -> dict[str, Any]:
+    """What a stream graph carries from sample to sample, for whoever runs it.
+
+    ``carried``: tensors that go in under one name and come out under another, with the stored value to fill them with at a
+    reset. ``variables``: names of the op's own state tensors, which the engine zeroes at a reset (their stored value for 0 is
+    their zero point, which is 0 here).
+    """
+    carried = []
+    for place, index in enumerate(graph.inputs):
+        tensor = graph.tensors[index]
+        if tensor.name in STREAMS:
+            continue
+        initial: float | int = 0
+        if tensor.name == "present":
+            initial = ABSENT_MARK if tensor.dtype == np.float32 else int(np.iinfo(tensor.dtype).min)
+        elif tensor.quantization is not None:
+            initial = int(tensor.quantization.zero_point[0])
+        carried.append(
+            {
+                "input": tensor.name,
+                "output": f"{tensor.name}.next",
+                "input_place": place,
+                "output_place": graph.outputs.index(graph.index(f"{tensor.name}.next")),
+                "shape": list(tensor.shape),
+                "dtype": tensor.dtype.name,
+                "initial": initial,
+            }
+        )
+    variables = [
+        {"name": t.name, "shape": list(t.shape), "dtype": t.dtype.name}
+        for t in graph.tensors
+        if t.is_variable
+    ]
+    return {"carried": carried, "variables": variables}

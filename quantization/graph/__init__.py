@@ -1,0 +1,1 @@
+"""The intermediate form: tensors, ops, rewriting, the forms of a stream's rings."""

@@ -1,0 +1,163 @@
+"""The intermediate form: tensors with shape, type and quantization, ops in the order they run, one graph.
+
+Small on purpose: what the Cross-LSTM needs, in TensorFlow Lite's words, so that a graph is read from and written to a
+.tflite without loss (:mod:`quantization.tflite.file`), run by the integer reference and turned into C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.errors import ModelFileError
+
+#: An optional input that an op does not have.
+ABSENT = -1
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """``real = scale * (stored - zero_point)``; one scale a tensor, or one a slice along ``axis`` with zero points 0."""
+
+    scale: NDArray[np.float32]
+    zero_point: NDArray[np.int64]
+    axis: int = 0
+
+    @classmethod
+    def per_tensor(cls, scale: float, zero_point: int = 0) -> Quantization:
+        """One scale and zero point for the whole tensor."""
+        return cls(np.array([scale], np.float32), np.array([zero_point], np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """``data`` is None for what is computed or fed; ``is_variable`` marks state that an engine keeps between runs."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    quantization: Quantization | None = None
+    data: NDArray[Any] | None = None
+    is_variable: bool = False
+
+    def __post_init__(self) -> None:
+        if self.data is not None and (self.data.shape != self.shape or self.data.dtype != self.dtype):
+            raise ModelFileError(
+                f"tensor {self.name!r} is {self.dtype} {self.shape} and its data {self.data.dtype} {self.data.shape}"
+            )
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its values."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Op:
+    """``kind`` is TensorFlow Lite's builtin name; tensors are indices into ``Graph.tensors``, ABSENT for a missing input.
+
+    ``options`` are the schema's fields in snake_case; enumerations by name (``fused_activation_function: "RELU"``).
+    ``intermediates`` only carry quantization (of an LSTM's gates and hidden state).
+    """
+
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    intermediates: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Ops in running order over ``tensors``; ``inputs`` and ``outputs`` are tensor indices. ``metadata``: name -> bytes."""
+
+    name: str
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count = len(self.tensors)
+        for place, op in enumerate(self.ops):
+            for index in (*op.inputs, *op.outputs, *op.intermediates):
+                if not ABSENT <= index < count:
+                    raise ModelFileError(
+                        f"op {place} ({op.kind}) names tensor {index}; the graph has {count}"
+                    )
+        for index in (*self.inputs, *self.outputs):
+            if not 0 <= index < count:
+                raise ModelFileError(f"an input or output is tensor {index}; the graph has {count}")
+
+    def index(self, name: str) -> int:
+        """Index of the tensor called ``name``; ModelFileError if there is none."""
+        for index, tensor in enumerate(self.tensors):
+            if tensor.name == name:
+                return index
+        raise ModelFileError(f"tensor {name!r} is not in graph {self.name!r}")
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor called ``name``; ModelFileError if there is none."""
+        return self.tensors[self.index(name)]
+
+    def constants(self) -> Iterator[tuple[int, Tensor]]:
+        """Tensors with data, with their indices."""
+        return ((index, tensor) for index, tensor in enumerate(self.tensors) if tensor.data is not None)
+
+    def with_metadata(self, **entries: bytes) -> Graph:
+        """The same graph with more metadata; dots in names are written as they are: pass a dict with ``**``."""
+        return replace(self, metadata={**self.metadata, **entries})
+
+
+class GraphBuilder:
+    """Collects tensors and ops; ``build`` gives the graph. Names are unique: adding one twice is an error of ours."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tensors: list[Tensor] = []
+        self.ops: list[Op] = []
+        self._names: set[str] = set()
+
+    def add(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: Any = np.float32,
+        quantization: Quantization | None = None,
+        *,
+        is_variable: bool = False,
+    ) -> int:
+        """A tensor without data; returns its index."""
+        return self._append(Tensor(name, shape, np.dtype(dtype), quantization, None, is_variable))
+
+    def constant(self, name: str, data: NDArray[Any], quantization: Quantization | None = None) -> int:
+        """A tensor with data; returns its index."""
+        return self._append(
+            Tensor(name, tuple(data.shape), data.dtype, quantization, np.ascontiguousarray(data))
+        )
+
+    def op(
+        self,
+        kind: str,
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        intermediates: tuple[int, ...] = (),
+        **options: Any,
+    ) -> None:
+        """Append an op."""
+        self.ops.append(Op(kind, inputs, outputs, options, intermediates))
+
+    def build(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Graph:
+        """The graph."""
+        return Graph(self.name, tuple(self.tensors), tuple(self.ops), inputs, outputs)
+
+    def _append(self, tensor: Tensor) -> int:
+        assert tensor.name not in self._names, f"tensor {tensor.name} was added twice"
+        self._names.add(tensor.name)
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1

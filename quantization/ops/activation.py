@@ -1,0 +1,83 @@
+"""LOGISTIC, TANH and RELU as ops of their own, and MAXIMUM and MINIMUM.
+
+The Cross-LSTM has its sigmoid and tanh inside the LSTM op; these are here for foreign graphs. They follow TFLM; desktop LiteRT
+computes LOGISTIC and TANH on int8 by a table from float32 instead, which is not in the reference.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from quantization.arithmetic import gemmlowp
+from quantization.arithmetic.activations import sigmoid_from_table, tanh_from_table
+from quantization.arithmetic.affine import Affine
+from quantization.arithmetic.fixed_point import (
+    Integers,
+    multiply_by_quantized_multiplier,
+    power_of_two_exponent,
+    quantize_multiplier,
+    rounding_divide_by_power_of_two,
+)
+
+#: Integer bits of the fixed-point input of the int8 kernels.
+INPUT_BITS = 4
+
+
+def _table_axis(scale: np.float32) -> tuple[int, int]:
+    """Multiplier and left shift that bring int16 input onto the sigmoid table's axis; (0, 0) for scale 2**-12.
+
+    Source: ``tensorflow/lite/micro/kernels/logistic_common.cc`` and ``tanh.cc`` (``CalculateArithmeticOpData``).
+    """
+    exponent = power_of_two_exponent(float(scale))
+    if float(scale) == 2.0**exponent and exponent == -12:
+        return 0, 0
+    multiplier, left_shift = float(scale) * 4096.0 * 3.0, 0
+    while multiplier <= 32767.0 / 2.0 and left_shift <= 30:
+        left_shift += 1
+        multiplier *= 2.0
+    return int(multiplier), left_shift
+
+
+def _squash_8(values: Integers, quantization: Affine, function: str) -> Integers:
+    """int8 sigmoid or tanh in gemmlowp's Q4.27: exact to the last step but for the rounding of the input."""
+    multiplier, left_shift = quantize_multiplier(float(quantization.single) * 2.0 ** (31 - INPUT_BITS))
+    radius = math.floor(((1 << INPUT_BITS) - 1) * 2.0 ** (31 - INPUT_BITS) / 2.0**left_shift)
+    x = values - quantization.zero_point
+    inside = np.abs(x) < radius
+    scaled = multiply_by_quantized_multiplier(np.where(inside, x, 0), multiplier, left_shift)
+    if function == "sigmoid":
+        result = rounding_divide_by_power_of_two(gemmlowp.logistic(scaled, INPUT_BITS, 32), 23) - 128
+    else:
+        result = rounding_divide_by_power_of_two(gemmlowp.tanh(scaled, INPUT_BITS, 32), 24)
+    saturated = np.where(x < 0, -128, 127)
+    return np.where(inside, np.clip(result, -128, 127), saturated)
+
+
+def logistic(values: Integers, quantization: Affine) -> Integers:
+    """LOGISTIC: int8 to scale 1/256 and zero point -128, int16 to scale 1/32768.
+
+    Source: tflite-micro ``tensorflow/lite/kernels/internal/reference/integer_ops/logistic.h``.
+    """
+    if quantization.bits == 16:
+        return sigmoid_from_table(values, *_table_axis(quantization.single))
+    return _squash_8(values, quantization, "sigmoid")
+
+
+def tanh(values: Integers, quantization: Affine) -> Integers:
+    """TANH: int8 to scale 1/128, int16 to scale 1/32768. Source: ``integer_ops/tanh.h``."""
+    if quantization.bits == 16:
+        return tanh_from_table(values, *_table_axis(quantization.single))
+    return _squash_8(values, quantization, "tanh")
+
+
+def relu(values: Integers, quantization: Affine, output: Affine) -> Integers:
+    """RELU: max(zy, clamp(zy + M (x - zx))), M = s_x / s_y in single precision, two roundings.
+
+    Source: ``tensorflow/lite/micro/kernels/activations_common.cc`` (``CalculateReluOpData``, ``ReluQuantized``).
+    """
+    multiplier, shift = quantize_multiplier(float(quantization.single / output.single))
+    low, high = output.range
+    scaled = multiply_by_quantized_multiplier(values - quantization.zero_point, multiplier, shift)
+    return np.clip(scaled + output.zero_point, max(low, output.zero_point), high)

@@ -1,0 +1,167 @@
+"""What calibration windows show of a float graph: the range of every tensor over all time steps, gates and cell included.
+
+Also the second moments of what enters each matrix product, which weight rounding needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantization.graph.ir import Graph
+from quantization.quantizer import outliers as artefacts
+from quantization.quantizer.recipe import Method
+from quantization.reference import float_graph as float_interpreter
+from toolkit.errors import RecordingError
+
+Values = NDArray[np.floating[Any]]
+
+#: Values of a tensor that are kept for percentile and MSE ranges: enough for the 99.99th percentile to be stable.
+_KEPT = 200_000
+#: A value this many times its tensor's 99.9th percentile is taken for an artefact by mse ranges.
+_ARTEFACT = 6.0
+_SHRINKS = np.linspace(1.0, 0.4, 61)
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Values of one tensor: smallest, largest and a sample (at most 200,000, evenly taken)."""
+
+    low: float
+    high: float
+    sample: Values
+
+    @property
+    def largest(self) -> float:
+        """Largest magnitude."""
+        return max(abs(self.low), abs(self.high))
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """``spreads`` by tensor name; ``moments`` of the matrix inputs: E[x x'] of x with a 1 appended, by weight name.
+
+    ``warnings`` are for people: artefacts, dead channels.
+    """
+
+    spreads: Mapping[str, Spread]
+    moments: Mapping[str, Values]
+    warnings: tuple[str, ...]
+
+
+def calibrate(
+    graph: Graph, inputs: Mapping[str, NDArray[np.float32]], *, method: Method = "minmax"
+) -> Calibration:
+    """Run the float ``graph`` (a window graph) on ``inputs`` {stream: (N, T, C)} and note what every tensor holds.
+
+    ``method`` is what the ranges are for: all but min-max leave out windows with an
+    artefact (:mod:`quantization.quantizer.outliers`).
+    Raises RecordingError if an input or a computed tensor is not finite.
+    """
+    for name, rows in inputs.items():
+        bad = np.argwhere(~np.isfinite(rows))
+        if len(bad):
+            window, row, channel = (int(v) for v in bad[0])
+            raise RecordingError(
+                f"calibration data: stream {name!r}, window {window}, row {row}, channel {channel} is "
+                f"{rows[window, row, channel]}; values must be finite: cut or repair the recording there"
+            )
+    found = artefacts.find(inputs)
+    if method != "minmax":
+        inputs = {name: rows[found.sound] for name, rows in inputs.items()}
+    values = float_interpreter.run(graph, inputs)
+    spreads = {}
+    for name, each in values.items():
+        if not np.isfinite(each).all():
+            raise RecordingError(
+                f"calibration: tensor {name!r} is not finite; the model's weights or the data are broken"
+            )
+        flat = each.reshape(-1)
+        spreads[name] = Spread(float(flat.min()), float(flat.max()), _evenly(flat))
+    return Calibration(spreads, _moments(graph, values), found.warnings)
+
+
+def _evenly(flat: Values) -> Values:
+    """About 200,000 of the values. The step has no factor in common with their count, so that no channel is left out:
+    every fourth value of 64 units would be those of 16 units only.
+    """
+    step = max(1, len(flat) // _KEPT)
+    while math.gcd(step, len(flat)) > 1:
+        step += 1
+    return flat[::step]
+
+
+def _moments(graph: Graph, values: Mapping[str, Values]) -> dict[str, Values]:
+    """Second moments by the name of the (first) weight tensor they are for."""
+    names = [tensor.name for tensor in graph.tensors]
+    result = {}
+    for op in graph.ops:
+        if op.kind == "FULLY_CONNECTED":
+            x = values[names[op.inputs[0]]]
+            result[names[op.inputs[1]]] = _second_moment(x.reshape(-1, x.shape[-1]))
+        elif op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+            x, hidden = values[names[op.inputs[0]]], values[names[op.outputs[0]]]
+            before = np.concatenate([np.zeros_like(hidden[:, :1]), hidden[:, :-1]], axis=1)
+            both = np.concatenate([x, before], axis=2)
+            result[names[op.inputs[1]]] = _second_moment(both.reshape(-1, both.shape[-1]))
+    return result
+
+
+def _second_moment(x: Values) -> Values:
+    extended = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+    result: Values = extended.T @ extended / len(extended)
+    return result
+
+
+def int8_range(spread: Spread, method: Method, percentile: float, *, symmetric: bool) -> tuple[float, float]:
+    """(low, high) that int8 is to cover, zero included; see :class:`quantization.quantizer.recipe.Recipe`."""
+    low, high = min(spread.low, 0.0), max(spread.high, 0.0)
+    if method == "percentile":
+        tail = 100 - percentile
+        low = min(0.0, float(np.percentile(spread.sample, tail / 2)))
+        high = max(0.0, float(np.percentile(spread.sample, 100 - tail / 2)))
+    values = spread.sample
+    if method == "mse":
+        values = _without_artefacts(values)
+        if len(values) < len(spread.sample) or spread.largest > _ARTEFACT * _usual(values):
+            low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    if symmetric:
+        high = max(-low, high)
+        low = -high
+    if method == "mse" and high > low:
+        errors = [_square_error(values, low * shrink, high * shrink, symmetric) for shrink in _SHRINKS]
+        best = float(_SHRINKS[int(np.argmin(errors))])
+        low, high = low * best, high * best
+    return low, high
+
+
+def _usual(values: Values) -> float:
+    """99.9th percentile of the magnitudes; infinite where that is 0, so that a sparse tensor has no artefacts."""
+    return float(np.percentile(np.abs(values), 99.9)) or math.inf
+
+
+def _without_artefacts(values: Values) -> Values:
+    """Without what is taken for an artefact: its square would outweigh the rounding of all other values together."""
+    kept: Values = values[np.abs(values) <= _ARTEFACT * _usual(values)]
+    return kept
+
+
+def _square_error(values: Values, low: float, high: float, symmetric: bool) -> float:
+    scale, zero_point = int8_affine(low, high, symmetric=symmetric)
+    stored = np.clip(np.rint(values / scale) + zero_point, -128, 127)
+    return float(np.mean((scale * (stored - zero_point) - values) ** 2))
+
+
+def int8_affine(low: float, high: float, *, symmetric: bool) -> tuple[float, int]:
+    """Scale (a float32 value) and zero point that put [low, high] on int8; a tensor that is always 0 gets scale 1/127."""
+    if high <= low:
+        return float(np.float32(1 / 127)), 0
+    if symmetric:
+        return float(np.float32(high / 127)), 0
+    scale = float(np.float32((high - low) / 255))
+    return scale, int(np.clip(np.rint(-128 - low / scale), -128, 127))

@@ -1,0 +1,351 @@
+"""From a float graph, its calibration and a recipe to an integer graph that LiteRT and TensorFlow Lite Micro both run.
+
+Types: inputs, LSTM weights and hidden states int8, cell int16 with a power-of-two scale; behind the LSTMs int16 activations
+with int8 weights (16x8) where the recipe says wide; the output int16 always, because an int8 output tensor alone
+costs half of the whole error (its step would be 0.035 of a target with standard deviation 1.3), and float would
+need a float op on targets without an FPU. Hidden states have zero point 0, so that widening them to int16 keeps their scale
+and values.
+
+The window graph and the stream graph of a checkpoint get the same scales by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantization.graph.ir import (
+    ABSENT,
+    Graph,
+    Op,
+    Quantization,
+    Tensor,
+)
+from quantization.quantizer.calibration import (
+    Calibration,
+    Spread,
+    int8_affine,
+    int8_range,
+)
+from quantization.quantizer.recipe import Recipe
+from quantization.quantizer.weight_rounding import round_weights, symmetric_scale
+from toolkit.errors import ModelFileError, UsageError
+
+INT8, INT16, INT32, INT64 = (np.dtype(t) for t in (np.int8, np.int16, np.int32, np.int64))
+
+#: LiteRT and TFLM demand a cell scale of 2^-k with k >= 9: 6 integer bits, so |cell| < 64.
+_MOST_CELL_BITS = 6
+#: The engines' int16 softmax tables end at exp(-10): an absent row's score must lie that far below every other.
+_ABSENT_BELOW = 10.5
+#: Ops whose outputs hold values of their inputs, so that all have one quantization.
+_SAME = ("CONCATENATION", "MINIMUM", "RESHAPE", "STRIDED_SLICE")
+#: Inputs of an op that are integers about shapes, by place.
+_PLAIN_INPUTS = {"MEAN": (1,), "RESHAPE": (1,), "STRIDED_SLICE": (1, 2, 3)}
+
+
+@dataclass(frozen=True)
+class _Type:
+    dtype: np.dtype[Any]
+    quantization: Quantization
+
+
+def quantize(graph: Graph, calibration: Calibration, recipe: Recipe) -> Graph:
+    """The integer graph. ``graph`` is float after the recipe's passes; ``calibration`` is of the window graph.
+
+    Raises UsageError if a cell state exceeds what a power-of-two int16 scale can hold, ModelFileError if a bias does not
+    fit 32 bits beside its weights.
+    """
+    return _Quantizer(graph, calibration, recipe).run()
+
+
+class _Quantizer:
+    def __init__(self, graph: Graph, calibration: Calibration, recipe: Recipe) -> None:
+        self.graph, self.calibration, self.recipe = graph, calibration, recipe
+        self.groups = _groups(graph)
+        self.types: dict[int, _Type] = {}
+        self.tensors: list[Tensor] = []
+        self.ops: list[Op] = []
+        self.place: dict[int, int] = {}
+        self.casts: dict[tuple[int, str], int] = {}
+        self.scores = _scores_limit(calibration.spreads, recipe.headroom)
+
+    def run(self) -> Graph:
+        for index in self.graph.inputs:
+            self._emit(index)
+        for op in self.graph.ops:
+            if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+                self._lstm(op)
+            else:
+                self._op(op)
+        return Graph(
+            self.graph.name,
+            tuple(self.tensors),
+            tuple(self.ops),
+            tuple(self.place[i] for i in self.graph.inputs),
+            tuple(self.place[i] for i in self.graph.outputs),
+            self.graph.metadata,
+        )
+
+    # -- types ------------------------------------------------------------------------------------------------------
+
+    def type_of(self, index: int) -> _Type:
+        """Type of a computed or fed tensor: that of its group of equal quantization."""
+        if index not in self.types:
+            members = self.groups[index]
+            chosen = self._choose([self.graph.tensors[i].name for i in members])
+            self.types.update(dict.fromkeys(members, chosen))
+        return self.types[index]
+
+    def _choose(self, names: list[str]) -> _Type:
+        wide = any(self._is_wide(name) for name in names)
+        if any(name.endswith(("/scores", "/capped")) or name.startswith("present") for name in names):
+            return _Type(INT16, Quantization.per_tensor(float(np.float32(self.scores / 32767))))
+        if any(name.endswith("/shares") for name in names):
+            return _Type(INT16, Quantization.per_tensor(1 / 32768))
+        spread = _joined([s for s in (self.calibration.spreads.get(name) for name in names) if s is not None])
+        if wide:
+            limit = spread.largest * self.recipe.headroom or 1.0
+            return _Type(INT16, Quantization.per_tensor(float(np.float32(limit / 32767))))
+        symmetric = any("/hidden" in name and name.count("/lstm/") for name in names)
+        low, high = int8_range(spread, self.recipe.calibration, self.recipe.percentile, symmetric=symmetric)
+        return _Type(INT8, Quantization.per_tensor(*int8_affine(low, high, symmetric=symmetric)))
+
+    def _is_wide(self, name: str) -> bool:
+        if name == "moments" or "/attention/" in name or name.startswith("present"):
+            return True
+        if "/norm/" in name or name.endswith("/residual"):
+            return "norm" in self.recipe.wide
+        return name.startswith("head/") and "head" in self.recipe.wide
+
+    # -- tensors ----------------------------------------------------------------------------------------------------
+
+    def _append(self, tensor: Tensor) -> int:
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def _emit(self, index: int) -> int:
+        """The integer twin of a computed or fed tensor."""
+        if index not in self.place:
+            tensor, kind = self.graph.tensors[index], self.type_of(index)
+            self.place[index] = self._append(Tensor(tensor.name, tensor.shape, kind.dtype, kind.quantization))
+        return self.place[index]
+
+    def _plain(self, index: int) -> int:
+        """A constant of axes or shape, as it is."""
+        if index not in self.place:
+            self.place[index] = self._append(self.graph.tensors[index])
+        return self.place[index]
+
+    def _constant(self, name: str, data: NDArray[Any], scale: float) -> int:
+        return self._append(Tensor(name, data.shape, data.dtype, Quantization.per_tensor(scale), data))
+
+    def _as(self, index: int, wanted: np.dtype[Any]) -> int:
+        """The tensor in type ``wanted``, through a QUANTIZE op where it has another."""
+        here = self.place[index]
+        kind = self.type_of(index)
+        if kind.dtype == wanted:
+            return here
+        key = (index, wanted.name)
+        if key not in self.casts:
+            name = self.graph.tensors[index].name
+            cast = self._append(
+                Tensor(
+                    f"{name}/{wanted.name}",
+                    self.graph.tensors[index].shape,
+                    wanted,
+                    self._cast_scale(index, wanted),
+                )
+            )
+            self.ops.append(Op("QUANTIZE", (here,), (cast,)))
+            self.casts[key] = cast
+        return self.casts[key]
+
+    def _cast_scale(self, index: int, wanted: np.dtype[Any]) -> Quantization:
+        kind = self.type_of(index)
+        scale, zero_point = float(kind.quantization.scale[0]), int(kind.quantization.zero_point[0])
+        if wanted == INT16:
+            if zero_point == 0:
+                return Quantization.per_tensor(scale)  # the same values in more bits
+            limit = scale * max(127 - zero_point, 128 + zero_point)
+            return Quantization.per_tensor(float(np.float32(limit / 32767)))
+        names = [self.graph.tensors[i].name for i in self.groups[index]]
+        spread = _joined([s for s in (self.calibration.spreads.get(name) for name in names) if s is not None])
+        low, high = int8_range(spread, self.recipe.calibration, self.recipe.percentile, symmetric=False)
+        return Quantization.per_tensor(*int8_affine(low, high, symmetric=False))
+
+    # -- ops --------------------------------------------------------------------------------------------------------
+
+    def _op(self, op: Op) -> None:
+        dtype = self.type_of(op.outputs[0]).dtype
+        if op.kind == "FULLY_CONNECTED":
+            self._dense(op, dtype)
+            return
+        inputs = []
+        for place, index in enumerate(op.inputs):
+            if place in _PLAIN_INPUTS.get(op.kind, ()):
+                inputs.append(self._plain(index))
+            elif self.graph.tensors[index].data is not None:
+                inputs.append(self._value(index, op, dtype))
+            else:
+                inputs.append(self._as(index, dtype))
+        self.ops.append(Op(op.kind, tuple(inputs), (self._emit(op.outputs[0]),), op.options))
+
+    def _value(self, index: int, op: Op, dtype: np.dtype[Any]) -> int:
+        """A constant that takes part in arithmetic: in the output's quantization where the op copies, else in its own."""
+        data = self.graph.tensors[index].data
+        assert data is not None
+        limits = np.iinfo(dtype)
+        if op.kind in _SAME:
+            quantization = self.type_of(op.outputs[0]).quantization
+            scale, zero_point = float(quantization.scale[0]), int(quantization.zero_point[0])
+        else:
+            scale = float(np.float32(float(np.abs(data).max(initial=0.0)) / limits.max)) or 1.0
+            zero_point = 0
+        stored = np.clip(np.rint(data.astype(np.float64) / scale) + zero_point, limits.min, limits.max)
+        name = self.graph.tensors[index].name
+        return self._append(
+            Tensor(name, data.shape, dtype, Quantization.per_tensor(scale, zero_point), stored.astype(dtype))
+        )
+
+    def _dense(self, op: Op, dtype: np.dtype[Any]) -> None:
+        x = self._as(op.inputs[0], dtype)
+        weight, bias = (self.graph.tensors[i] for i in op.inputs[1:3])
+        assert weight.data is not None and bias.data is not None
+        scale = symmetric_scale(weight.data)
+        stored, corrected = round_weights(
+            weight.data.astype(np.float64),
+            bias.data.astype(np.float64),
+            np.full(weight.shape[1], scale),
+            self.calibration.moments.get(weight.name),
+            self.recipe.weight_rounding,
+        )
+        source = self.tensors[x].quantization
+        assert source is not None
+        bias_scale = float(source.scale[0]) * scale
+        bias_type = INT32 if dtype == INT8 else INT64
+        inputs = (
+            x,
+            self._constant(weight.name, stored, scale),
+            self._constant(bias.name, _bias(bias.name, corrected, bias_scale, bias_type), bias_scale),
+        )
+        self.ops.append(Op(op.kind, inputs, (self._emit(op.outputs[0]),), op.options))
+
+    def _lstm(self, op: Op) -> None:
+        x = self._as(op.inputs[0], INT8)
+        out = self._emit(op.outputs[0])
+        name = self.graph.tensors[op.outputs[0]].name
+        source, hidden = self.tensors[x].quantization, self.tensors[out].quantization
+        assert source is not None and hidden is not None
+        inputs = [x, *[ABSENT] * 23]
+        for gate in range(4):
+            self._gate(op, gate, float(source.scale[0]), inputs)
+        cell_bits = self._cell_bits(name)
+        state, cell = (self.graph.tensors[i] for i in op.inputs[18:20])
+        cell_scale = Quantization.per_tensor(2.0 ** (cell_bits - 15))
+        inputs[18] = self._append(Tensor(state.name, state.shape, INT8, hidden, None, True))
+        inputs[19] = self._append(Tensor(cell.name, cell.shape, INT16, cell_scale, None, True))
+        intermediates = [
+            self._append(Tensor(f"{name}/intermediate/{i}", (0,), np.dtype(np.float32))) for i in range(4)
+        ]
+        intermediates.append(self._append(Tensor(f"{name}/intermediate/hidden", (0,), INT8, hidden)))
+        # The clip is what int16 saturates at anyway: said, so that no engine puts a clip of its own.
+        options = {**op.options, "cell_clip": 2.0**cell_bits}
+        self.ops.append(Op(op.kind, tuple(inputs), (out,), options, tuple(intermediates)))
+
+    def _gate(self, op: Op, gate: int, input_scale: float, inputs: list[int]) -> None:
+        """Input weights, recurrent weights and bias of one gate, rounded together: they act on one sum."""
+        driven, recurrent, bias = (self.graph.tensors[op.inputs[first + gate]] for first in (1, 5, 12))
+        assert driven.data is not None and recurrent.data is not None and bias.data is not None
+        scales = symmetric_scale(driven.data), symmetric_scale(recurrent.data)
+        widths = driven.shape[1], recurrent.shape[1]
+        stored, corrected = round_weights(
+            np.concatenate([driven.data, recurrent.data], axis=1).astype(np.float64),
+            bias.data.astype(np.float64),
+            np.repeat(scales, widths),
+            self.calibration.moments.get(self.graph.tensors[op.inputs[1]].name),
+            self.recipe.weight_rounding,
+        )
+        bias_scale = input_scale * scales[0]
+        inputs[1 + gate] = self._constant(
+            driven.name, np.ascontiguousarray(stored[:, : widths[0]]), scales[0]
+        )
+        inputs[5 + gate] = self._constant(
+            recurrent.name, np.ascontiguousarray(stored[:, widths[0] :]), scales[1]
+        )
+        inputs[12 + gate] = self._constant(
+            bias.name, _bias(bias.name, corrected, bias_scale, INT32), bias_scale
+        )
+
+    def _cell_bits(self, name: str) -> int:
+        """Integer bits of the cell's int16: the power of two at or above its largest magnitude, with an eighth to spare."""
+        largest = self.calibration.spreads[f"{name}/cell"].largest
+        bits = max(0, math.ceil(math.log2(max(largest * 1.125, 2.0**-6))))
+        if bits > _MOST_CELL_BITS:
+            raise UsageError(
+                f"the cell state of {name} reaches {largest:.1f}; an int16 with a power-of-two scale holds less than "
+                f"{2**_MOST_CELL_BITS} on LiteRT and TensorFlow Lite Micro: train with weight decay, or check the normaliser"
+            )
+        return bits
+
+
+def _bias(name: str, values: NDArray[np.floating[Any]], scale: float, dtype: np.dtype[Any]) -> NDArray[Any]:
+    limits = np.iinfo(dtype if dtype == INT32 else np.dtype(np.int32))
+    stored = np.rint(values / scale)
+    if dtype == INT32 and np.abs(stored).max(initial=0) > limits.max:
+        raise ModelFileError(
+            f"{name} reaches {np.abs(values).max():.3g}, {np.abs(stored).max():.2g} steps of its weights' scale; int32 "
+            "holds 2.1e+09: its weights are almost zero; set them to zero, or train without whatever drives them there"
+        )
+    result: NDArray[Any] = stored.astype(dtype)
+    return result
+
+
+def _groups(graph: Graph) -> list[list[int]]:
+    """For every tensor, the tensors that must share its quantization (itself among them)."""
+    parent = list(range(len(graph.tensors)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            index = parent[index]
+        return index
+
+    for left, right in _pairs(graph):
+        parent[root(left)] = root(right)
+    members: dict[int, list[int]] = {}
+    for index in range(len(graph.tensors)):
+        members.setdefault(root(index), []).append(index)
+    return [members[root(index)] for index in range(len(graph.tensors))]
+
+
+def _pairs(graph: Graph) -> Iterator[tuple[int, int]]:
+    names = {tensor.name: index for index, tensor in enumerate(graph.tensors)}
+    for op in graph.ops:
+        if op.kind in _SAME:
+            plain = _PLAIN_INPUTS.get(op.kind, ())
+            for place, index in enumerate(op.inputs):
+                if place not in plain and graph.tensors[index].data is None:
+                    yield index, op.outputs[0]
+    for name, index in names.items():
+        if name.removesuffix(".next") != name:
+            yield index, names[name.removesuffix(".next")]
+
+
+def _joined(spreads: list[Spread]) -> Spread:
+    if not spreads:
+        return Spread(0.0, 0.0, np.zeros(1))
+    return Spread(
+        min(s.low for s in spreads),
+        max(s.high for s in spreads),
+        np.concatenate([s.sample for s in spreads]),
+    )
+
+
+def _scores_limit(spreads: Mapping[str, Spread], headroom: float) -> float:
+    """Full scale of all attention scores: room for the largest, and for an absent row below the smallest."""
+    largest = max((s.largest for name, s in spreads.items() if name.endswith("/scores")), default=1.0)
+    return largest * headroom + _ABSENT_BELOW

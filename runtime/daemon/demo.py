@@ -1,0 +1,50 @@
+"""A daemon on simulated sensors, with the shipped model: everything but the hardware, for ``edgetool run --demo``."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from quantization.bundle import MANIFEST
+from runtime.engines import DEFAULT_ENGINE, usual_scheme
+from runtime.engines.native_build import cache_folder
+from runtime.settings import ModelSettings, ServerSettings, Settings
+from toolkit import __version__
+from toolkit.errors import EdgetoolError
+
+#: What calibrates the demo's model: synthetic gait, as what it was trained on.
+_DATA = "synthetic:people=1"
+#: The simulated node: a good link with the faults that a good link has.
+SOURCE = "sim://synthetic?jitter_ms=2&drop=0.0005&drift_ppm=20"
+
+
+def demo_bundle(folder: Path | None = None) -> Path:
+    """The shipped checkpoint as a bundle, converted once (about two seconds) and kept in the cache folder."""
+    from quantization.bundle import Bundle
+    from quantization.convert import convert
+    from toolkit.model import pretrained
+
+    content = hashlib.sha256(pretrained().read_bytes() + __version__.encode()).hexdigest()
+    path = (folder or cache_folder()) / f"demo-{content[:16]}"
+    if (path / MANIFEST).exists():
+        try:
+            Bundle.load(path)
+        except EdgetoolError:
+            pass  # damaged, or of an older form: made again
+        else:
+            return path
+    convert("pretrained", _DATA, path)
+    return path
+
+
+def demo_settings(
+    bundle: Path, engine: str = DEFAULT_ENGINE, port: int = 8765, sinks: tuple[str, ...] = ()
+) -> Settings:
+    """Simulator, model and dashboard on this machine alone."""
+    return Settings(
+        model=ModelSettings(bundle, engine, usual_scheme(engine)),
+        sources=(SOURCE,),
+        sinks=sinks,
+        server=ServerSettings(port=port),
+        labels={"data": "synthetic: simulated sensors, no hardware"},
+    )

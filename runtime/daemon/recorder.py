@@ -1,0 +1,113 @@
+"""What the sensors send, byte for byte, while the daemon runs. A full disk stops the recording, never the moments."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from firmware_bridge.protocol.packets import Descriptor
+from firmware_bridge.recording.file import NodeDescriptor, RecordingWriter
+from firmware_bridge.sources.base import Item
+from firmware_bridge.streams.receiver import NodeKey
+from firmware_bridge.streams.session import SessionStep
+from runtime.status.status import RecordingStatus
+from toolkit.errors import OutputError
+
+#: After a disk error it is tried again, with a new file, after this long.
+_AGAIN_S = 10.0
+
+
+class Recorder:
+    """Writes files ``PREFIX-YYYYMMDD-HHMMSS-N.etl`` in ``folder``: a new one at each start, and when links are added."""
+
+    def __init__(self, folder: Path, prefix: str = "session") -> None:
+        self._folder, self._prefix = folder, prefix
+        self._writer: RecordingWriter | None = None
+        self._links: tuple[str, ...] = ()
+        self._descriptors: dict[NodeKey, NodeDescriptor] = {}
+        self._number = 0
+        self._again_s = 0.0
+        self._origin_ns = 0
+        self.trouble: str | None = None
+        self.file = ""
+        self._bytes = 0
+
+    def start(self, links: Sequence[str], origin_ns: int, ledger: Mapping[str, Any]) -> None:
+        """These are the links from now on; OutputError never: it becomes :attr:`trouble`."""
+        self.close(ledger)
+        self._links, self._origin_ns = tuple(links), origin_ns
+        self._open()
+
+    def take(self, item: Item, step: SessionStep, now_ns: int) -> None:
+        """One item and what it was decoded to."""
+        for received in step.received:
+            if isinstance(received.packet, Descriptor):
+                key = NodeKey(item.link, received.node)
+                known = NodeDescriptor(item.link, received.node, received.boot, bytes(received.packet))
+                self._descriptors[key] = known
+                self._try(partial(RecordingWriter.describe, descriptor=known))
+        self._try(lambda writer: writer.append(item, now_ns))
+
+    def tick(self, now_ns: int) -> None:
+        """Write what has waited; call it at least every 50 ms."""
+        if self._writer is None and self._links and time.monotonic() >= self._again_s:
+            self._origin_ns = now_ns
+            self._open()
+        self._try(lambda writer: writer.tick(now_ns))
+
+    def sync(self) -> None:
+        """Ask the system to put it on the disk; from any thread."""
+        writer = self._writer
+        if writer is not None:
+            try:
+                writer.sync()
+            except OSError:
+                return  # closed meanwhile, or the next write says what is wrong
+
+    def close(self, ledger: Mapping[str, Any]) -> None:
+        """End the file in order."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            try:
+                writer.close(ledger)
+            except (OutputError, OSError) as error:
+                self.trouble = str(error)
+
+    def status(self) -> RecordingStatus:
+        """The present file, or the last one."""
+        return RecordingStatus(self.file, self._bytes, self.trouble)
+
+    def _open(self) -> None:
+        self._again_s = time.monotonic() + _AGAIN_S
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        while True:
+            name = f"{self._prefix}-{stamp}{f'-{self._number}' if self._number else ''}.etl"
+            path = self._folder / name
+            self._number += 1
+            if not path.exists():
+                break
+        try:
+            self._writer = RecordingWriter(path, self._links, time.time_ns(), self._origin_ns)
+            for known in self._descriptors.values():
+                self._writer.describe(known)
+        except OutputError as error:
+            self._writer, self.trouble = None, str(error)
+            return
+        self.file, self.trouble = str(path), None
+
+    def _try(self, write: Callable[[RecordingWriter], None]) -> None:
+        writer = self._writer
+        if writer is None:
+            return
+        try:
+            write(writer)
+        except OutputError as error:
+            self.trouble, self._writer = str(error), None
+            self._again_s = time.monotonic() + _AGAIN_S
+            with contextlib.suppress(OutputError, OSError):
+                writer.close({})
+        self._bytes = writer.bytes

@@ -1,0 +1,172 @@
+"""The daemon's parts as one snapshot."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from firmware_bridge.streams.receiver import NodeKey
+from runtime.pipeline.intake import Intake
+from runtime.pipeline.moment import State
+from runtime.status.status import (
+    DaemonStatus,
+    LinkStatus,
+    ModelStatus,
+    NodeStatus,
+    SinkStatus,
+    StreamStatus,
+    Tally,
+)
+from toolkit import __version__
+
+if TYPE_CHECKING:
+    from runtime.daemon.daemon import Daemon
+
+
+@dataclass
+class Counters:
+    """What the daemon itself counts. Times are of the machine's monotonic clock."""
+
+    started_ns: int
+    sample_ns: int = 0
+    estimate_ns: int = 0
+    reloads: int = 0
+    reloads_refused: int = 0
+    reload_trouble: str | None = None
+    first_usable_ns: int | None = None
+    engine_time: Tally = field(default_factory=Tally)
+
+
+def snapshot(daemon: Daemon) -> DaemonStatus:
+    """Everything, now."""
+    publisher, intake, counters = daemon.publisher, daemon.intake, daemon.counters
+    now_ns = daemon.now_ns()
+    newest = publisher.newest
+    error_s = intake.error_s
+    return DaemonStatus(
+        version=__version__,
+        uptime_s=(time.monotonic_ns() - counters.started_ns) * 1e-9,
+        state=newest.state if newest is not None else State.STALE,
+        reasons=newest.reasons if newest is not None else (),
+        in_state_s=publisher.in_state_s(now_ns),
+        state_seconds=publisher.seconds(now_ns),
+        state_moments=dict(publisher.moments),
+        newest=newest,
+        advancing=daemon.advancing,
+        first_moment_s=_first_moment_s(counters),
+        age=publisher.age.snapshot(),
+        source_age=publisher.source_age.snapshot(),
+        engine_time=counters.engine_time.snapshot(),
+        deadlines_missed=publisher.deadlines_missed,
+        rows_decimated=daemon.worker.estimator.decimated,
+        queue_length=daemon.worker.waiting,
+        queue_dropped=daemon.worker.dropped,
+        clock_error_ms=error_s * 1e3 if math.isfinite(error_s) else None,
+        undescribed=intake.session.undescribed,
+        untimed=intake.session.untimed,
+        dropped_bytes=daemon.keeper.dropped_bytes,
+        contract_trouble=intake.trouble,
+        links=_links(daemon),
+        nodes=_nodes(intake),
+        streams=_streams(intake, now_ns),
+        sinks=tuple(SinkStatus(s.name, s.published, s.dropped, s.trouble) for s in daemon.sinks),
+        model=_model(daemon),
+        recording=daemon.recorder.status() if daemon.recorder is not None else None,
+        labels=dict(daemon.settings.labels),
+        rejected=_rejected(intake),
+    )
+
+
+def _first_moment_s(counters: Counters) -> float | None:
+    first_ns = counters.first_usable_ns
+    return (first_ns - counters.started_ns) * 1e-9 if first_ns is not None else None
+
+
+def _rejected(intake: Intake) -> dict[str, int]:
+    decoders = intake.session.receiver.links.values()
+    return dict(sum((decoder.rejected for decoder in decoders), Counter()))
+
+
+def _links(daemon: Daemon) -> tuple[LinkStatus, ...]:
+    result = []
+    for link, name in enumerate(daemon.keeper.links):
+        change = daemon.intake.links.get(link)
+        result.append(LinkStatus(link, name, change.up if change else True, change.reason if change else ""))
+    return tuple(result)
+
+
+def _nodes(intake: Intake) -> tuple[NodeStatus, ...]:
+    receiver = intake.session.receiver
+    result = []
+    for link, decoder in sorted(receiver.links.items()):
+        for node, ledger in sorted(decoder.nodes.items()):
+            key = NodeKey(link, node)
+            clock, said = intake.session.clock(key), intake.session.status.get(key)
+            known = clock is not None and math.isfinite(clock.error_s)
+            balance = asdict(ledger.balance())
+            battery = said.battery_percent if said is not None and said.battery_percent <= 100 else None
+            result.append(
+                NodeStatus(
+                    link,
+                    node,
+                    receiver.name(key),
+                    {name: count for name, count in balance.items() if name != "reboots"},
+                    balance["reboots"],
+                    clock.error_s * 1e3 if clock is not None and known else None,
+                    clock.synced if clock is not None else False,
+                    clock.skew_ppm if clock is not None and known else None,
+                    battery,
+                    said.samples_dropped if said is not None else None,
+                )
+            )
+    return tuple(result)
+
+
+def _streams(intake: Intake, now_ns: int) -> tuple[StreamStatus, ...]:
+    result = []
+    for name, text, key, watch in intake.streams():
+        descriptor = watch.descriptor
+        heard_ns = watch.heard_ns
+        result.append(
+            StreamStatus(
+                input=name,
+                name=text,
+                node=intake.session.receiver.name(key),
+                nominal_hz=descriptor.rate_hz,
+                measured_hz=watch.measured_hz,
+                channels=tuple(channel.name for channel in descriptor.channels),
+                units=tuple(channel.unit for channel in descriptor.channels),
+                last=tuple(watch.last.tolist()) if watch.last is not None else (),
+                silent_ms=(now_ns - heard_ns) * 1e-6 if heard_ns is not None else None,
+                samples=watch.samples,
+                rows=watch.rows,
+                rows_in_gaps=watch.rows_in_gaps,
+                rows_saturated=watch.rows_saturated,
+                rows_not_finite=watch.rows_not_finite,
+            )
+        )
+    return tuple(result)
+
+
+def _model(daemon: Daemon) -> ModelStatus:
+    model, estimator, counters = daemon.model, daemon.worker.estimator, daemon.counters
+    contract = model.bundle.contract
+    return ModelStatus(
+        bundle=str(model.settings.bundle),
+        hash=model.hash,
+        engine=model.engine.name,
+        version=model.engine.version,
+        scheme=model.settings.scheme,
+        graph=estimator.graph,
+        every=estimator.pace.every,
+        outputs=tuple(channel.name for channel in contract.outputs),
+        grid_rate_hz=contract.grid_rate_hz,
+        window=contract.window,
+        horizon_ms=contract.horizon_ms,
+        reloads=counters.reloads,
+        reloads_refused=counters.reloads_refused,
+        reload_trouble=counters.reload_trouble,
+    )

@@ -1,0 +1,154 @@
+"""Compiles a bundle's generated C for the machine it runs on, once, into a cache folder.
+
+The cache is ``$EDGETOOL_CACHE``, else systemd's ``$CACHE_DIRECTORY``, else ``$XDG_CACHE_HOME/edgetool``, else
+``~/.cache/edgetool``. A library's name is the hash of all that decides its bits: graphs, emitter, kernels,
+options, compiler, processor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from quantization.bundle import Bundle
+from quantization.c_emitter.bundle_files import FOLDER, source_files
+from quantization.converters import GraphFile
+from quantization.kernels import kernel_paths, kernel_text
+from toolkit.errors import MissingDependencyError, ModelFileError, OutputError
+from toolkit.files import write_bytes
+
+_QUANTIZATION = Path(__file__).parents[2] / "quantization"
+#: Function -> (its portable kernel, the one for hosts that takes its name and calls the other for what it does not do).
+HOST_KERNELS = {
+    "et_lstm_step": ("kernels/et_lstm.c", "kernels/et_lstm_host.c"),
+    "et_mixed_matmul_s16": ("kernels/et_mixed_matmul_s16.c", "kernels/et_mixed_matmul_host.c"),
+    "et_dense_s16": ("kernels/et_dense_s16.c", "kernels/et_dense_host.c"),
+    "et_add_s16": ("kernels/et_add_s16.c", "kernels/et_add_host.c"),
+    "et_multiply_s16": ("kernels/et_multiply_s16.c", "kernels/et_multiply_host.c"),
+    "et_quantize_s8": ("kernels/et_convert.c", "kernels/et_convert_host.c"),
+}
+_HOST_HEADERS = ("kernels/et_host.h", "kernels/et_host_dot.h")
+#: -ffp-contract=off: quantizing an input is one multiplication and one addition, two roundings, as in the reference.
+OPTIONS = ("-std=c99", "-O3", "-fPIC", "-ffp-contract=off", "-fvisibility=default")
+#: For this processor; the first that the compiler takes. The bits are the same with each.
+_TUNINGS = (("-march=native",), ("-mcpu=native",), ())
+
+
+def cache_folder() -> Path:
+    """Where compiled models are kept."""
+    for variable in ("EDGETOOL_CACHE", "CACHE_DIRECTORY"):
+        if os.environ.get(variable):
+            return Path(os.environ[variable].split(":")[0])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgetool"
+
+
+def compiler() -> str:
+    """Path of ``$CC`` or ``cc``; MissingDependencyError if there is none."""
+    wanted = os.environ.get("CC", "cc")
+    found = shutil.which(wanted)
+    if found is None:
+        raise MissingDependencyError(
+            f"engine native needs a C compiler and {wanted!r} is not found: apt install gcc, or use engine litert"
+        )
+    return found
+
+
+def sources(bundle: Bundle, graphs: list[GraphFile]) -> dict[str, bytes]:
+    """The portable C of ``graphs``, the kernels for hosts beside it, and the glue for ctypes."""
+    vectors = {stream: bundle.golden[stream] for stream in (i.stream.name for i in bundle.contract.inputs)}
+    generated, _ = source_files(graphs, bundle.contract, vectors, "c99")
+    files = {
+        name.removeprefix(f"{FOLDER}/"): content
+        for name, content in generated.items()
+        if name.endswith((".c", ".h")) and "self_test" not in name and "edgetool_filters" not in name
+    }
+    wanted = [host for portable, host in HOST_KERNELS.values() if portable in files]
+    for file in (*wanted, *_HOST_HEADERS):
+        files[file] = kernel_text(Path(file).name).encode()
+    files["native_glue.c"] = Path(__file__).with_name("native_glue.c").read_bytes()
+    return files
+
+
+def library(bundle: Bundle, graphs: list[GraphFile]) -> Path:
+    """The compiled model, from the cache or built now (seconds).
+
+    Raises MissingDependencyError without a compiler, ModelFileError if it fails, OutputError if the cache cannot be written.
+    """
+    program = compiler()
+    path = cache_folder() / f"model-{_key(bundle, graphs, program)}.so"
+    if not path.is_file():
+        write_bytes(path, _compiled(sources(bundle, graphs), program))
+    return path
+
+
+def _key(bundle: Bundle, graphs: list[GraphFile], program: str) -> str:
+    """Of what the C is made from and not of the C: a start of the daemon need not generate it again."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    parts = [platform.machine(), _processor(), said, str(OPTIONS), str(_TUNINGS), bundle.contract.hash]
+    digest = hashlib.sha256("\n".join(parts).encode())
+    makers = [
+        *kernel_paths().values(),
+        *_QUANTIZATION.rglob("*.py"),
+        *Path(__file__).parent.iterdir(),
+    ]
+    contents = [graph.content for graph in graphs] + [p.read_bytes() for p in sorted(makers) if p.is_file()]
+    for content in contents:
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()[:32]
+
+
+def _processor() -> str:
+    """What the processor can do: a cache on a card that moves to another board must not be used there."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return "\n".join(
+        sorted({x for x in lines if x.startswith(("flags", "Features", "CPU part", "model name"))})
+    )
+
+
+def _compiled(files: Mapping[str, bytes], program: str) -> bytes:
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgetool-native-") as name:
+            folder = Path(name)
+            (folder / "kernels").mkdir()
+            for file, content in files.items():
+                (folder / file).write_bytes(content)
+            return _link(folder, files, program)
+    except OSError as error:
+        raise OutputError(
+            f"cannot compile the model in {tempfile.gettempdir()}: {error.strerror or error}"
+        ) from None
+
+
+def build_commands(names: Iterable[str], base: Sequence[str], last: Sequence[str]) -> list[list[str]]:
+    """Compiler calls that make one program or library of source files ``names``: portable kernels that a host's takes the place
+    of are compiled under another name, then all is linked with the options ``last``."""
+    files = sorted(names)
+    replaced = {name: pair[0] for name, pair in HOST_KERNELS.items() if pair[0] in files}
+    commands = [
+        [*base, f"-D{name}={name}_portable", "-c", file, "-o", f"{name}.o"] for name, file in replaced.items()
+    ]
+    rest = [name for name in files if name.endswith(".c") and name not in replaced.values()]
+    return [*commands, [*base, "-I.", *rest, *(f"{name}.o" for name in replaced), *last]]
+
+
+def _link(folder: Path, names: Iterable[str], program: str) -> bytes:
+    said = ""
+    for tuning in _TUNINGS:
+        for command in build_commands(names, [program, *OPTIONS, *tuning], ["-shared", "-o", "model.so"]):
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            said = done.stderr
+            if done.returncode:
+                break
+        else:
+            return (folder / "model.so").read_bytes()
+    reason = next((line for line in said.splitlines() if "error" in line), said.strip()[:200])
+    raise ModelFileError(f"engine native: {program} cannot compile the model: {reason}; use engine litert")

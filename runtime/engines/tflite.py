@@ -1,0 +1,141 @@
+"""The engine on a TFLite interpreter, whichever package it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantization.bundle import Bundle
+from quantization.converters import GraphFile, Scheme
+from runtime.engines.interface import (
+    Engine,
+    Moments,
+    graphs_of,
+    probe,
+)
+from runtime.engines.numbers import Form
+from toolkit.errors import ModelFileError
+
+OUTPUT = "moments"
+MakeInterpreter = Callable[[GraphFile], Any]
+
+
+class _Graph:
+    """An interpreter with its inputs by stream and its output."""
+
+    def __init__(self, graph: GraphFile, make: MakeInterpreter, streams: Sequence[str]) -> None:
+        try:
+            self.interpreter = make(graph)
+            self.interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().replace("\n", " ")
+            raise ModelFileError(f"{graph.file}: the interpreter refuses it: {reason}") from None
+        self.inputs = {str(d["name"]): d for d in self.interpreter.get_input_details()}
+        self.outputs = {str(d["name"]): d for d in self.interpreter.get_output_details()}
+        try:
+            self.forms = [Form.of(self.inputs[stream]) for stream in streams]
+            self.output = Form.of(self.outputs[OUTPUT])
+        except KeyError as error:
+            raise ModelFileError(
+                f"{graph.file}: it has no tensor {error}; convert the checkpoint again"
+            ) from None
+
+    def run(self, values: Sequence[NDArray[np.float32]]) -> Moments:
+        for form, array in zip(self.forms, values):
+            self.interpreter.set_tensor(form.place, form.encode(array))
+        self.interpreter.invoke()
+        return self.output.decode(self.interpreter.get_tensor(self.output.place))
+
+
+class _Stream(_Graph):
+    """A stream graph: rings go out of one call and into the next, LSTM state lies in the op's variables."""
+
+    def __init__(self, graph: GraphFile, make: MakeInterpreter, streams: Sequence[str]) -> None:
+        super().__init__(graph, make, streams)
+        if graph.state is None:
+            raise ModelFileError(
+                f"{graph.file}: the manifest does not describe the stream's state; convert again"
+            )
+        places = {str(d["name"]): int(d["index"]) for d in self.interpreter.get_tensor_details()}
+        try:
+            self.carried = [
+                (
+                    int(self.inputs[c["input"]]["index"]),
+                    int(self.outputs[c["output"]]["index"]),
+                    np.full(tuple(c["shape"]), c["initial"], np.dtype(c["dtype"])),
+                )
+                for c in graph.state["carried"]
+            ]
+            self.variables = [places[v["name"]] for v in graph.state["variables"]]
+        except KeyError as error:
+            raise ModelFileError(
+                f"{graph.file}: it has no tensor {error}, which the manifest names; convert again"
+            ) from None
+        self.reset()
+
+    def reset(self) -> None:
+        self.interpreter.reset_all_variables()
+        self.rings = [initial for _, _, initial in self.carried]
+
+    def step(self, values: Sequence[NDArray[np.float32]]) -> Moments:
+        for (place, _, _), ring in zip(self.carried, self.rings):
+            self.interpreter.set_tensor(place, ring)
+        moments = self.run(values)
+        self.rings = [self.interpreter.get_tensor(place) for _, place, _ in self.carried]
+        return moments
+
+    def state(self) -> bytes:
+        variables = [self.interpreter.get_tensor(place) for place in self.variables]
+        return b"".join(array.tobytes() for array in (*self.rings, *variables))
+
+    def restore(self, state: bytes) -> None:
+        offset = 0
+
+        def taken(like: NDArray[Any]) -> NDArray[Any]:
+            nonlocal offset
+            array = np.frombuffer(state, like.dtype, like.size, offset).reshape(like.shape)
+            offset += array.nbytes
+            return array
+
+        self.rings = [taken(initial) for _, _, initial in self.carried]
+        for place in self.variables:
+            self.interpreter.set_tensor(place, taken(self.interpreter.get_tensor(place)))
+
+
+class TFLiteEngine(Engine):
+    """Window and stream graph, each in an interpreter of its own so that neither disturbs the other."""
+
+    def __init__(
+        self, name: str, version: str, bundle: Bundle, scheme: Scheme, make: MakeInterpreter
+    ) -> None:
+        graphs = graphs_of(bundle, scheme)
+        super().__init__(name, version, bundle, graphs)
+        streams = list(self.channels)
+        self._window_graph = _Graph(graphs[0], make, streams)
+        self._stream_graph = _Stream(graphs[1], make, streams) if self.has_stream else None
+        probe(self)
+
+    @property
+    def _stream(self) -> _Stream:
+        assert self._stream_graph is not None, "step, reset and save check has_stream first"
+        return self._stream_graph
+
+    def _step(self, rows: Sequence[NDArray[np.float32]]) -> Moments:
+        return self._stream.step(rows)
+
+    def _window(self, inputs: Sequence[NDArray[np.float32]]) -> Moments:
+        # The fused LSTM keeps its state from invoke to invoke.
+        self._window_graph.interpreter.reset_all_variables()
+        return self._window_graph.run(inputs)
+
+    def _reset(self) -> None:
+        self._stream.reset()
+
+    def _state(self) -> bytes:
+        return self._stream.state()
+
+    def _restore(self, state: bytes) -> None:
+        self._stream.restore(state)

@@ -1,0 +1,1 @@
+"""What the daemon says of itself: journal lines, state changes, faults, systemd's notifications."""

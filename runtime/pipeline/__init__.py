@@ -1,0 +1,1 @@
+"""From packets to estimates: intake, model input, states, publishing."""

@@ -1,0 +1,118 @@
+"""Numbers moments, gives them to whoever wants them, counts their states, and speaks up when none come.
+
+Time is injected, so that the promise "never a silent stale moment" can be tested in simulated time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from runtime.pipeline.estimator import Estimate
+from runtime.pipeline.moment import Moment, State
+from runtime.pipeline.states import (
+    SILENT,
+    WAITING,
+    Rules,
+    Verdict,
+)
+from runtime.status.status import Tally
+
+
+class Publisher:
+    """``give`` takes every moment. ``started_ns`` and every ``now_ns`` are on the clock of the arrival times."""
+
+    def __init__(
+        self, rules: Rules, period_ms: float, started_ns: int, give: Callable[[Moment], None]
+    ) -> None:
+        self.rules = rules
+        self._period_ms = period_ms
+        self._give = give
+        self._started_ns = started_ns
+        self._sequence = 0
+        self._said_ns = started_ns
+        self._since_ns = started_ns
+        self._seen_ns = started_ns
+        self.newest: Moment | None = None
+        #: The newest moment that rests on a row, not on silence.
+        self.estimated: Moment | None = None
+        self.age, self.source_age = Tally(), Tally()
+        self.deadlines_missed = 0
+        self.moments = dict.fromkeys(State, 0)
+        self._seconds = dict.fromkeys(State, 0.0)
+        self.first_usable_ns: int | None = None
+
+    def begin(self, started_ns: int) -> None:
+        """The clock of the arrival times is another one, and this is now. Only before the first moment."""
+        self._started_ns = self._said_ns = self._since_ns = self._seen_ns = started_ns
+
+    def publish(self, estimates: Iterable[Estimate], now_ns: int) -> None:
+        """Publish estimates, in order."""
+        for estimate in estimates:
+            moment = estimate.moment(self._sequence, now_ns, self.rules)
+            self.age.add(moment.age_ms)
+            self.source_age.add((now_ns - moment.source_ns) * 1e-6)
+            self.deadlines_missed += moment.age_ms > self._period_ms
+            self.estimated = moment
+            if moment.values and self.first_usable_ns is None:
+                self.first_usable_ns = now_ns
+            self._out(moment)
+
+    def tick(self, now_ns: int, trouble: tuple[State, str] | None = None) -> None:
+        """Call it often: when the newest estimate is too old it is said that nothing comes, ``stale_hz`` times a second.
+
+        ``trouble``: a state and reason that the pipeline knows of, such as a contract that does not fit.
+        """
+        newest, estimated = self.newest, self.estimated
+        since_ns = estimated.published_ns if estimated is not None else self._started_ns
+        if newest is not None and newest.values:
+            due = now_ns - newest.source_ns > self.rules.stale_ms * 1e6
+        else:
+            due = now_ns - self._said_ns >= 1e9 / self.rules.stale_hz
+            due &= estimated is None or now_ns - since_ns > self.rules.stale_ms * 1e6
+        if due:
+            self._out(self._silence(now_ns, trouble))
+
+    def catch_up(self, now_ns: int, trouble: tuple[State, str] | None = None) -> None:
+        """All ticks up to ``now_ns`` at once, for a clock that jumps from item to item."""
+        step_ns = round(1e9 / self.rules.stale_hz)
+        at_ns = self._said_ns + step_ns
+        while at_ns < now_ns:
+            self.tick(at_ns, trouble)
+            at_ns += step_ns
+
+    def seconds(self, now_ns: int) -> dict[State, float]:
+        """How long each state has lasted in all."""
+        result = dict(self._seconds)
+        if self.newest is not None:
+            result[self.newest.state] += max(0, now_ns - self._seen_ns) * 1e-9
+        return result
+
+    def in_state_s(self, now_ns: int) -> float:
+        """How long the newest state has lasted without a break."""
+        return (now_ns - self._since_ns) * 1e-9
+
+    def _silence(self, now_ns: int, trouble: tuple[State, str] | None) -> Moment:
+        known = self.estimated
+        reason = SILENT if known is not None else WAITING
+        source_ns = known.source_ns if known is not None else self._started_ns
+        long = (now_ns - source_ns) * 1e-6 > self.rules.silence_ms
+        verdict = Verdict(State.INVALID if long else State.STALE, (reason,))
+        if trouble is not None:
+            verdict = verdict.and_also(*trouble)
+        arrival_ns = known.arrival_ns if known is not None else self._started_ns
+        error_ms = known.source_error_ms if known is not None else 0.0
+        return Moment(
+            self._sequence, source_ns, error_ms, arrival_ns, now_ns, verdict.state, verdict.reasons, ()
+        )
+
+    def _out(self, moment: Moment) -> None:
+        before = self.newest
+        if before is not None:
+            self._seconds[before.state] += max(0, moment.published_ns - self._seen_ns) * 1e-9
+        if before is None or before.state is not moment.state:
+            self._since_ns = moment.published_ns
+        self._seen_ns = self._said_ns = moment.published_ns
+        self.moments[moment.state] += 1
+        self._sequence += 1
+        self.newest = moment
+        self._give(moment)

@@ -1,0 +1,64 @@
+"""What a daemon is told to do, as values that are valid once they exist. ``config.py`` reads them from TOML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from firmware_bridge.streams.alignment import AlignmentSettings
+from runtime.engines import DEFAULT_ENGINE
+from runtime.pipeline.intake import InputFrom
+from runtime.pipeline.states import Rules
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which bundle runs on which engine. With ``watch`` a changed bundle is loaded without being told to."""
+
+    bundle: Path
+    engine: str = DEFAULT_ENGINE
+    scheme: str = "int8"
+    watch: bool = False
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Where the dashboard, metrics and /healthz are served. ``token_file`` holds the token that others than loopback need."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class RecordingSettings:
+    """Where what the sensors send is recorded."""
+
+    folder: Path
+    prefix: str = "session"
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """How much is logged, and in which form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    form: Literal["text", "json"] = "text"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of it. ``sinks`` are URLs or tables as :func:`runtime.sinks.open_sink` takes them."""
+
+    model: ModelSettings
+    sources: tuple[str, ...]
+    inputs: Mapping[str, InputFrom] = field(default_factory=dict)
+    alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
+    rules: Rules = field(default_factory=Rules)
+    sinks: tuple[str | Mapping[str, Any], ...] = ()
+    server: ServerSettings | None = None
+    recording: RecordingSettings | None = None
+    log: LogSettings = field(default_factory=LogSettings)
+    labels: Mapping[str, str] = field(default_factory=dict)

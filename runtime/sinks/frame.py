@@ -1,0 +1,110 @@
+"""The compact frame of a moment for controllers; docs/SINKS.md fixes the bytes. Little-endian, checked by a CRC-32."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from runtime.pipeline.moment import Moment, State
+from toolkit.errors import UsageError
+from toolkit.records import Channel
+
+MAGIC = b"EM"
+VERSION = 1
+#: magic, version, state, count, three zeros, sequence, layout, source ns, source error us, latency us, age us
+_HEAD = struct.Struct("<2sBBB3xIIQIII")
+_CRC = struct.Struct("<I")
+assert _HEAD.size == 36
+#: A frame fits any path's datagram (IPv6 guarantees 1,280 bytes with its headers).
+MAX_VALUES = 255
+#: Times in microseconds that are longer, or not known.
+UNKNOWN_US = 0xFFFF_FFFF
+_STATES = tuple(State)
+
+
+def layout_of(outputs: Sequence[Channel]) -> int:
+    """CRC-32 of the outputs' names and units in order, ``name unit`` a line: a reader knows by it what the values are."""
+    return zlib.crc32("\n".join(f"{c.name} {c.unit}" for c in outputs).encode())
+
+
+def check_size(outputs: Sequence[Channel], sink: str) -> None:
+    """UsageError if there are more outputs than a frame holds."""
+    if len(outputs) > MAX_VALUES:
+        raise UsageError(
+            f"sink {sink!r}: a frame holds {MAX_VALUES} outputs at most, not {len(outputs)}; use ndjson"
+        )
+
+
+@dataclass(frozen=True)
+class MomentFrame:
+    """What a frame says. ``values`` as float32; times in microseconds, :data:`UNKNOWN_US` if longer or not known."""
+
+    sequence: int
+    state: State
+    layout: int
+    source_ns: int
+    source_error_us: int
+    latency_us: int
+    age_us: int
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, moment: Moment, layout: int) -> Self:
+        """The frame of ``moment``."""
+        return cls(
+            moment.sequence & 0xFFFF_FFFF,
+            moment.state,
+            layout,
+            moment.source_ns & 0xFFFF_FFFF_FFFF_FFFF,
+            _microseconds(moment.source_error_ms * 1e3),
+            _microseconds((moment.published_ns - moment.source_ns) * 1e-3),
+            _microseconds((moment.published_ns - moment.arrival_ns) * 1e-3),
+            moment.values,
+        )
+
+    def __bytes__(self) -> bytes:
+        head = _HEAD.pack(
+            MAGIC,
+            VERSION,
+            self.state.rank,
+            len(self.values),
+            self.sequence,
+            self.layout,
+            self.source_ns,
+            self.source_error_us,
+            self.latency_us,
+            self.age_us,
+        )
+        body = head + struct.pack(f"<{len(self.values)}f", *map(_float32, self.values))
+        return body + _CRC.pack(zlib.crc32(body))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Parse one whole frame; ValueError says why it is none."""
+        if len(data) < _HEAD.size + _CRC.size or data[:2] != MAGIC:
+            raise ValueError("not a moment frame: too short, or it does not begin with EM")
+        _, version, state, count, sequence, layout, source_ns, error, latency, age = _HEAD.unpack_from(data)
+        if version != VERSION or state >= len(_STATES) or len(data) != frame_size(count):
+            raise ValueError(f"not a moment frame of version {VERSION}: version {version}, {len(data)} bytes")
+        if zlib.crc32(data[: -_CRC.size]) != _CRC.unpack_from(data, len(data) - _CRC.size)[0]:
+            raise ValueError("a moment frame with a wrong checksum")
+        values = struct.unpack_from(f"<{count}f", data, _HEAD.size)
+        return cls(sequence, _STATES[state], layout, source_ns, error, latency, age, values)
+
+
+def frame_size(count: int) -> int:
+    """Bytes of a frame with ``count`` values: 40 and 4 a value."""
+    return _HEAD.size + 4 * count + _CRC.size
+
+
+def _microseconds(value: float) -> int:
+    return min(max(round(value), 0), UNKNOWN_US) if math.isfinite(value) else UNKNOWN_US
+
+
+def _float32(value: float) -> float:
+    """``value``, or infinity where it is beyond float32: struct would raise."""
+    return value if not math.isfinite(value) or abs(value) < 3.4028235e38 else math.copysign(math.inf, value)

@@ -1,0 +1,80 @@
+"""``lsl://NAME``: an outlet of the Lab Streaming Layer, for LabRecorder, OpenViBE and whatever else reads it.
+
+One float32 channel an output, then ``age_ms`` and ``state`` (0 ok to 3 invalid); what cannot be shown is NaN. Time stamps are
+the source times, on LSL's clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import socket
+import time
+from typing import Any
+
+from firmware_bridge.sources.lsl import load_pylsl
+from runtime.pipeline.moment import Moment
+from runtime.sinks.delivery import DirectSink
+from runtime.sinks.settings import SinkSettings
+from toolkit.errors import UsageError
+from toolkit.records import Channel
+
+#: What liblsl keeps for a reader that is slow, in its unit for streams without a rate: hundreds of samples.
+_BUFFER = 10
+
+
+class LslSink(DirectSink):
+    """No options. liblsl sends from threads of its own; giving it a sample only copies it."""
+
+    def __init__(self, settings: SinkSettings, outputs: tuple[Channel, ...]) -> None:
+        settings.allow()
+        super().__init__(settings.text)
+        if not re.fullmatch(r"[^/\s](?:[^/]*[^/\s])?", settings.rest):
+            raise UsageError(
+                f"sink {self.name!r}: {settings.rest!r} is no stream name: lsl://NAME, without /"
+            )
+        self._stream, self._outputs = settings.rest, outputs
+        self._outlet: Any = None
+        self._clock: Any = None
+
+    def check(self) -> None:
+        """See Sink. MissingDependencyError without pylsl or its library."""
+        load_pylsl()
+
+    async def open(self) -> None:
+        """See Sink. MissingDependencyError without pylsl or its library."""
+        self._outlet = await asyncio.to_thread(self._make)
+
+    def send(self, moment: Moment) -> bool:
+        """Give liblsl one sample. Readers or none, it takes it."""
+        if self._outlet is None:
+            return False
+        values = moment.values or (math.nan,) * len(self._outputs)
+        taken_s = self._clock() - (moment.published_ns - moment.source_ns) * 1e-9
+        self._outlet.push_sample([*values, moment.age_ms, float(moment.state.rank)], taken_s)
+        return True
+
+    async def close(self) -> None:
+        """See Sink."""
+        outlet, self._outlet = self._outlet, None
+        if outlet is not None:
+            end = time.monotonic() + 0.2
+            while outlet.have_consumers() and time.monotonic() < end:
+                await asyncio.sleep(0.05)  # liblsl has no flush: its threads send what they hold meanwhile
+
+    def _make(self) -> Any:
+        pylsl = load_pylsl()
+        channels = [*((c.name, c.unit, "Moment") for c in self._outputs)]
+        channels += [("age_ms", "ms", "Age"), ("state", "0 ok to 3 invalid", "State")]
+        identity = f"edgetool-{socket.gethostname()}-{self._stream}"
+        info = pylsl.StreamInfo(
+            self._stream, "JointMoments", len(channels), pylsl.IRREGULAR_RATE, "float32", identity
+        )
+        described = info.desc().append_child("channels")
+        for label, unit, kind in channels:
+            channel = described.append_child("channel")
+            for key, value in (("label", label), ("unit", unit), ("type", kind)):
+                channel.append_child_value(key, value)
+        self._clock = pylsl.local_clock
+        return pylsl.StreamOutlet(info, chunk_size=1, max_buffered=_BUFFER)

@@ -1,0 +1,171 @@
+"""``ndjson:-`` and ``ndjson:FILE``: one JSON object a line.
+
+Lines are handed to the system within 50 ms (``flush_s``). A full disk or a reader that is too slow is trouble and costs
+moments, never the daemon's time; once there is room again, whole lines go on. A file that was moved away (logrotate)
+is made anew within a second.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from runtime.pipeline.moment import Moment
+from runtime.sinks.delivery import QUEUE_LIMIT, QueuedSink, one_line
+from runtime.sinks.json_lines import moment_line
+from runtime.sinks.settings import SinkSettings
+from toolkit.errors import UsageError
+from toolkit.records import Channel
+
+#: After an error, and to look whether the file is still in its place.
+_RETRY_S = 1.0
+#: One write at most, so that a full disk is noticed at a line near the edge.
+_BATCH = 64
+#: Ends the line that a killed process left torn.
+_END = b"\n"
+
+
+class NdjsonSink(QueuedSink):
+    """Options: ``flush_s`` (0 to 10; 0.05), and for a file ``fsync_s`` (0, never, to 60; 0)."""
+
+    def __init__(self, settings: SinkSettings, outputs: tuple[Channel, ...]) -> None:
+        settings.allow("flush_s", "fsync_s")
+        super().__init__(settings.text)
+        path = None if settings.rest == "-" else Path(settings.rest)
+        flush_s = settings.number("flush_s", 0.05, 0.0, 10.0)
+        fsync_s = settings.number("fsync_s", 0.0, 0.0, 60.0)
+        self._writer = LineWriter(
+            self, path, flush_s, fsync_s, lambda m: moment_line(m, outputs, time.time())
+        )
+
+    def prepare(self) -> None:
+        """Open the file: UsageError if it cannot be written at all."""
+        self._writer.open()
+
+    def work(self) -> None:
+        """Write until the end."""
+        self._writer.work()
+
+
+class LineWriter:
+    """Appends a queued sink's moments to a file (``path``) or to standard output (None), a line each."""
+
+    def __init__(
+        self,
+        sink: QueuedSink,
+        path: Path | None,
+        flush_s: float,
+        fsync_s: float,
+        line: Callable[[Moment], bytes],
+    ) -> None:
+        self._sink, self._path, self._line = sink, path, line
+        self._flush_s, self._fsync_s = flush_s, fsync_s
+        self._file = -1
+        self._looked_s = self._synced_s = 0.0
+        #: Lines that the system has not taken; of the first it has ``_begun`` bytes already.
+        self._rest: deque[bytes] = deque()
+        self._begun = 0
+
+    def open(self) -> None:
+        """UsageError if the file can never be written. A full disk is no error."""
+        try:
+            self._open()
+        except OSError as error:
+            raise UsageError(
+                f"sink {self._sink.name!r}: cannot write: {one_line(error)}; choose a file that this user may write"
+            ) from None
+
+    def work(self) -> None:
+        """Write what comes until the sink closes."""
+        try:
+            while True:
+                moments = self._sink.take(_BATCH, 0.5) if not self._rest else []
+                self._rest.extend(map(self._line, moments))
+                if self._rest and not self._write():
+                    if self._sink.closing:
+                        return
+                    self._sink.pause(_RETRY_S)
+                elif not self._rest and self._sink.closing and not self._sink.queued:
+                    return
+                elif len(moments) < _BATCH and self._flush_s:
+                    self._sink.pause(self._flush_s)
+                self._fsync()
+        finally:
+            self._close()
+            self._rest.clear()  # whoever calls work() again begins with a whole line; the sink counts these as dropped
+
+    def _open(self) -> None:
+        if self._path is None:
+            self._file = os.dup(1)
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        size = os.fstat(self._file).st_size
+        if stat.S_ISREG(os.fstat(self._file).st_mode) and size and os.pread(self._file, 1, size - 1) != _END:
+            self._rest.appendleft(_END)
+
+    def _write(self) -> bool:
+        """Write the rest; whether all went."""
+        try:
+            self._follow()
+            if self._file < 0:
+                self._open()
+            while self._rest:
+                done = os.write(self._file, b"".join(self._rest)[self._begun :])
+                if done == 0:
+                    raise OSError(errno.ENOSPC, "it takes no more")
+                self._settle(done)
+        except OSError as error:
+            words = f"cannot write: {one_line(error)}; moments are dropped when more than {QUEUE_LIMIT} wait"
+            self._sink.trouble = words
+            return False
+        self._sink.trouble = None
+        return True
+
+    def _settle(self, done: int) -> None:
+        lines, self._begun = 0, self._begun + done
+        while self._rest and self._begun >= len(self._rest[0]):
+            line = self._rest.popleft()
+            self._begun -= len(line)
+            lines += line != _END
+        self._sink.settle(published=lines)
+
+    def _follow(self) -> None:
+        """If another file (or none) is at the path now, let go of the old one; not within a line."""
+        now_s = time.monotonic()
+        if self._path is None or self._begun or self._file < 0 or now_s - self._looked_s < _RETRY_S:
+            return
+        self._looked_s = now_s
+        ours = os.fstat(self._file)
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            os.close(self._file)
+            self._file = -1
+
+    def _fsync(self) -> None:
+        if self._fsync_s and self._file >= 0 and time.monotonic() - self._synced_s >= self._fsync_s:
+            self._synced_s = time.monotonic()
+            with suppress(OSError):  # a pipe cannot; a disk that fails says so at the next write
+                os.fsync(self._file)
+
+    def _close(self) -> None:
+        if self._file < 0:
+            return
+        if self._begun:
+            with suppress(OSError):  # no half line at the end of a file; a pipe keeps what it has
+                os.ftruncate(self._file, os.fstat(self._file).st_size - self._begun)
+            self._begun = 0
+        if self._fsync_s:
+            with suppress(OSError):
+                os.fsync(self._file)
+        os.close(self._file)
+        self._file = -1

@@ -1,0 +1,56 @@
+"""``recording:FOLDER``: the moments beside the recording of the sensors (``[recording]`` of the configuration).
+
+A new file ``PREFIX-YYYYMMDD-HHMMSS.moments.ndjson`` at each start: NDJSON as docs/SINKS.md says, without the wall clock, on the
+disk within a second. ``arrival_ns`` is the same number as in the recording, so a replay can be laid beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from runtime.sinks.delivery import QueuedSink
+from runtime.sinks.json_lines import moment_line
+from runtime.sinks.ndjson import LineWriter
+from runtime.sinks.settings import SinkSettings
+from toolkit.errors import UsageError
+from toolkit.records import Channel
+
+_FSYNC_S = 1.0
+_FLUSH_S = 0.05
+
+
+class RecordingSink(QueuedSink):
+    """Option: ``prefix`` (session)."""
+
+    def __init__(self, settings: SinkSettings, outputs: tuple[Channel, ...]) -> None:
+        settings.allow("prefix")
+        super().__init__(settings.text)
+        self._folder = Path(settings.rest)
+        self._prefix = settings.words("prefix") or "session"
+        if "/" in self._prefix:
+            raise UsageError(
+                f"sink {self.name!r}: prefix {self._prefix!r} must be no path; the folder is in the URL"
+            )
+        self._outputs = outputs
+        self._writer: LineWriter | None = None
+        #: The file, once open.
+        self.file: Path | None = None
+
+    def prepare(self) -> None:
+        """Make the file: UsageError if it cannot be."""
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        number = 0
+        while (path := self._path(stamp, number)).exists():
+            number += 1
+        self._writer = LineWriter(self, path, _FLUSH_S, _FSYNC_S, lambda m: moment_line(m, self._outputs))
+        self._writer.open()
+        self.file = path
+
+    def work(self) -> None:
+        """Write until the end."""
+        assert self._writer is not None
+        self._writer.work()
+
+    def _path(self, stamp: str, number: int) -> Path:
+        return self._folder / f"{self._prefix}-{stamp}{f'-{number}' if number else ''}.moments.ndjson"

@@ -1,0 +1,127 @@
+"""``udp://HOST:PORT``: each moment is one datagram with one frame (docs/SINKS.md). Broadcast and multicast addresses work."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+
+from runtime.pipeline.moment import Moment
+from runtime.sinks.delivery import DirectSink, one_line
+from runtime.sinks.frame import MomentFrame, check_size, layout_of
+from runtime.sinks.settings import SinkSettings
+from toolkit.records import Channel
+
+#: A host's name that is not known yet (the network comes up after the daemon) is asked for again.
+_LOOK_UP_S = 5.0
+#: How long the start waits for a name; later it is found in the background.
+_OPEN_S = 1.0
+#: A new socket is made this long after one has failed.
+_AGAIN_S = 1.0
+
+
+class UdpSink(DirectSink):
+    """Option: ``hops`` (1 to 255; 1), how many routers a multicast datagram may cross."""
+
+    def __init__(self, settings: SinkSettings, outputs: tuple[Channel, ...]) -> None:
+        settings.allow("hops")
+        super().__init__(settings.text)
+        self._address = settings.host_and_port(settings.rest, None)
+        self._hops = int(settings.number("hops", 1, 1, 255))
+        check_size(outputs, self.name)
+        self._layout = layout_of(outputs)
+        self._socket: socket.socket | None = None
+        self._looking: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """See Sink. An unknown host is trouble, not an error."""
+        self.trouble = f"looking for {self._address[0]}"
+        self._looking = asyncio.create_task(self._look(0.0))
+        await asyncio.wait({self._looking}, timeout=_OPEN_S)
+
+    def send(self, moment: Moment) -> bool:
+        """One datagram. The refusal of an earlier one ("nobody listens") is reported here and costs this one."""
+        if self._socket is None:
+            return False
+        try:
+            self._socket.send(bytes(MomentFrame.of(moment, self._layout)))
+        except BlockingIOError:
+            self.trouble = "the network takes no more; moments are dropped"
+            return False
+        except ConnectionRefusedError:
+            self.trouble = "nobody listens at this address; moments are sent all the same"
+            return False
+        except OSError as error:
+            # The address we send from may be gone (another network, another lease), and a connected socket keeps it for ever.
+            self._socket.close()
+            self._socket = None
+            self._looking = asyncio.create_task(self._look(_AGAIN_S))
+            self.trouble = f"cannot send: {one_line(error)}; trying again"
+            return False
+        self.trouble = None
+        return True
+
+    async def close(self) -> None:
+        """See Sink."""
+        if self._looking is not None:
+            self._looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._looking
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    async def _look(self, first_s: float) -> None:
+        await asyncio.sleep(first_s)
+        while not await self._connect():
+            await asyncio.sleep(_LOOK_UP_S)
+
+    async def _connect(self) -> bool:
+        host, port = self._address
+        made: socket.socket | None = None
+        try:
+            family, kind, protocol, _, address = (await _look_up(host, port))[0]
+            made = socket.socket(family, kind, protocol)
+            made.setblocking(False)
+            if family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, self._hops)
+            else:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+                made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, self._hops)
+            made.connect(address)
+        except OSError as error:
+            if made is not None:
+                made.close()
+            self.trouble = f"cannot reach {host}: {one_line(error)}; trying again"
+            return False
+        self._socket, self.trouble = made, None
+        return True
+
+
+async def _look_up(host: str, port: int) -> list[Any]:
+    """As ``loop.getaddrinfo``, on a thread that nothing waits for: a name server that does not answer takes its time, and the
+    loop's own threads are waited for at the end of the process."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[list[Any]] = loop.create_future()
+
+    def settle(answer: list[Any] | None, error: OSError | None) -> None:
+        if found.done():
+            return
+        if error is not None:
+            found.set_exception(error)
+        else:
+            found.set_result(answer or [])
+
+    def work() -> None:
+        answer, error = None, None
+        try:
+            answer = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        except (OSError, UnicodeError) as caught:  # UnicodeError: a name that no name server can be asked for
+            error = caught if isinstance(caught, OSError) else OSError(f"{host!r} is no name")
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, answer, error)
+
+    threading.Thread(target=work, name="udp look-up", daemon=True).start()
+    return await found

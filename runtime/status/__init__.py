@@ -1,0 +1,1 @@
+"""What the daemon shows: status, histograms, metrics, the health of the Raspberry Pi."""

@@ -1,0 +1,227 @@
+"""How a daemon is doing, as one snapshot of plain values, and the two methods through which a page or a metric sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from runtime.pipeline.moment import Moment, State
+
+#: Upper bounds of the buckets of every histogram of times, in ms; one more bucket holds what is above the last.
+BOUNDS_MS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of times: ``counts[i]`` lie above ``bounds_ms[i - 1]`` and at or below ``bounds_ms[i]``; the last has no bound."""
+
+    bounds_ms: tuple[float, ...] = BOUNDS_MS
+    counts: tuple[int, ...] = (0,) * (len(BOUNDS_MS) + 1)
+    sum_ms: float = 0.0
+    largest_ms: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """All times that were counted."""
+        return sum(self.counts)
+
+    def quantile_ms(self, share: float) -> float | None:
+        """The bound of the bucket that holds the quantile: the true one is at or below it. None when nothing is counted."""
+        wanted, seen = share * self.count, 0
+        for bound, count in zip((*self.bounds_ms, self.largest_ms), self.counts):
+            seen += count
+            if count and seen >= wanted:
+                return min(bound, self.largest_ms)
+        return None
+
+
+class Tally:
+    """A histogram that grows."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BOUNDS_MS) + 1)
+        self._sum_ms = 0.0
+        self._largest_ms = 0.0
+
+    def add(self, time_ms: float) -> None:
+        """Count one time."""
+        self._counts[bisect.bisect_left(BOUNDS_MS, time_ms)] += 1
+        self._sum_ms += time_ms
+        self._largest_ms = max(self._largest_ms, time_ms)
+
+    def snapshot(self) -> Histogram:
+        """As it is now."""
+        return Histogram(BOUNDS_MS, tuple(self._counts), self._sum_ms, self._largest_ms)
+
+
+@dataclass(frozen=True)
+class LinkStatus:
+    """One way that bytes come in."""
+
+    link: int
+    name: str
+    up: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """One node: sent = delivered + crc_failed + gap + duplicate + reordered + dropped_in_host, in frames (docs/BRIDGE.md)."""
+
+    link: int
+    node: int
+    name: str
+    ledger: Mapping[str, int]
+    reboots: int
+    #: The error bar of its sample times; None before the first frame. Rigorous once ``clock_synced``.
+    clock_error_ms: float | None
+    clock_synced: bool
+    clock_skew_ppm: float | None
+    #: What the node says of itself; None if it has not said.
+    battery_percent: int | None
+    samples_dropped: int | None
+
+
+@dataclass(frozen=True)
+class StreamStatus:
+    """One stream that the model uses: ``input`` of the contract, node and name, its channels and what came last."""
+
+    input: str
+    name: str
+    node: str
+    nominal_hz: float
+    #: Over the last two seconds; None before there is enough.
+    measured_hz: float | None
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    #: The newest sample, in the channels' units; empty before the first.
+    last: tuple[float, ...]
+    #: How long ago its packet came; None before the first.
+    silent_ms: float | None
+    samples: int
+    #: Rows of its regular axis, and how many of them fill gaps, were at full scale, or were not finite.
+    rows: int
+    rows_in_gaps: int
+    rows_saturated: int
+    rows_not_finite: int
+
+
+@dataclass(frozen=True)
+class SinkStatus:
+    """One sink; ``trouble`` is None when all is well."""
+
+    name: str
+    published: int
+    dropped: int
+    trouble: str | None
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """What runs."""
+
+    bundle: str
+    #: SHA-256 of the bundle's manifest, 64 hex digits.
+    hash: str
+    engine: str
+    version: str
+    scheme: str
+    #: ``stream`` (one step a row) or ``window`` (the whole window a row).
+    graph: str
+    #: 1: every row of the grid; n: every n-th, because the engine is slower than the rate.
+    every: int
+    outputs: tuple[str, ...]
+    grid_rate_hz: float
+    window: int
+    horizon_ms: float
+    reloads: int
+    reloads_refused: int
+    #: Why the last reload was refused; None after a good one.
+    reload_trouble: str | None
+
+
+@dataclass(frozen=True)
+class RecordingStatus:
+    """The recording of what the sensors send; None in the status if the config has none."""
+
+    file: str
+    bytes: int
+    trouble: str | None
+
+
+@dataclass(frozen=True)
+class DaemonStatus:
+    """All of it. Times in s or ms as named; counts since the start."""
+
+    version: str
+    uptime_s: float
+    #: State of the newest moment, its reasons, and how long it has been this state without a break.
+    state: State
+    reasons: tuple[str, ...]
+    in_state_s: float
+    #: Seconds spent in, and moments published with, each state.
+    state_seconds: Mapping[State, float]
+    state_moments: Mapping[State, int]
+    newest: Moment | None
+    #: Whether samples and estimates both came within the last second: what the watchdog is fed by.
+    advancing: bool
+    #: Start to the first moment that may be used (ok or degraded), None before.
+    first_moment_s: float | None
+    #: Last byte in to moment out; moment's sample taken to moment out; one call of the engine.
+    age: Histogram
+    source_age: Histogram
+    engine_time: Histogram
+    #: Moments whose age was above one period of the grid.
+    deadlines_missed: int
+    #: Rows of the grid that were not estimated because of a declared decimation.
+    rows_decimated: int
+    queue_length: int
+    #: Batches that the queue to the model dropped, because it was full.
+    queue_dropped: int
+    #: The largest error bar of the clocks that the model's inputs rest on, None before.
+    clock_error_ms: float | None
+    #: Packets of streams that no descriptor fits, and without a time.
+    undescribed: int
+    untimed: int
+    dropped_bytes: int
+    contract_trouble: str | None
+    links: tuple[LinkStatus, ...]
+    nodes: tuple[NodeStatus, ...]
+    streams: tuple[StreamStatus, ...]
+    sinks: tuple[SinkStatus, ...]
+    model: ModelStatus
+    recording: RecordingStatus | None = None
+    #: Words that a page may show: what the config calls this place.
+    labels: Mapping[str, str] = field(default_factory=dict)
+    #: Why frames and packets of all links were not handed on: reason -> count.
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; states by their word."""
+        value = asdict(self)
+        value["state"] = self.state.value
+        value["state_seconds"] = {state.value: s for state, s in self.state_seconds.items()}
+        value["state_moments"] = {state.value: n for state, n in self.state_moments.items()}
+        if self.newest is not None:
+            value["newest"]["state"] = self.newest.state.value
+            value["newest"]["age_ms"] = self.newest.age_ms
+        return value
+
+
+class Observed(Protocol):
+    """What a daemon shows to a page, a metrics endpoint or a test. All on the daemon's event loop."""
+
+    def status(self) -> DaemonStatus:
+        """A snapshot; cheap enough to be asked for 20 times a second."""
+        ...
+
+    def subscribe(self, queue: asyncio.Queue[Moment]) -> None:
+        """Put every moment into ``queue`` from now on. A full queue loses its oldest moment: sequence numbers show it."""
+        ...
+
+    def unsubscribe(self, queue: asyncio.Queue[Moment]) -> None:
+        """No more. Unknown queues are fine."""
+        ...

@@ -1,0 +1,62 @@
+"""The command line's face: light to start, every command explains itself within 80 columns, mistakes are one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from edgetool.cli import COMMANDS, edgetool
+
+NAMES = [name for group in COMMANDS.values() for name in group]
+HEAVY = ("torch", "tensorflow", "tf_keras", "scipy", "matplotlib", "ai_edge_litert")
+
+
+def test_help_loads_nothing_heavy_and_lists_every_command() -> None:
+    """How long it takes is for a benchmark; what makes it slow is what it imports."""
+    code = (
+        "import sys, edgetool.cli\n"
+        "try: edgetool.cli.main(['--help'])\n"
+        f"except SystemExit as end: print('exit', end.code, sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "exit 0 []" in done.stdout
+    for name in NAMES:
+        assert f"  {name}" in done.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_explains_itself(name: str) -> None:
+    result = CliRunner().invoke(edgetool, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    assert result.output.rstrip().splitlines()[-1].startswith("  Example: "), (
+        "an example must be one line, to copy"
+    )
+    assert max(map(len, result.output.splitlines())) <= 80
+
+
+def test_an_unknown_command_names_the_known_ones() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from edgetool.cli import main; main(['convrt'])"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "No such command 'convrt'" in done.stderr
+    assert all(name in done.stderr for name in NAMES)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_users_mistake_is_one_line_and_exit_code_2() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from edgetool.cli import main; main(['inspect', 'no-such-file'])"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("edgetool: error: ")
+    assert len(done.stderr.strip().splitlines()) == 1

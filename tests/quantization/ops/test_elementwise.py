@@ -1,0 +1,127 @@
+"""The short forms of ADD, SUB and MUL on int16 equal the general kernels for every int16 of one operand.
+
+The other operand goes over the ends of its range and values between; scales cover equal ones, large ratios, results that
+are limited and results that vanish.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quantization.c_emitter.emit import kernel_files
+from quantization.c_emitter.graph_function import lower_graph
+from quantization.c_fragments.context import Context
+from quantization.c_fragments.text import Pool
+from quantization.graph.ir import Graph, GraphBuilder, Quantization
+from tests.quantization.c_emitter.harness import (
+    STRICT,
+    Target,
+    emulate,
+    link_image,
+    require,
+    run,
+    write,
+)
+
+COUNT = 64
+#: Op, scales of a, b and y, elements of b. All have a short form.
+CASES = (
+    ("ADD", 0.01, 0.01, 0.02, COUNT),
+    ("ADD", 0.01, 0.0099999, 0.011, COUNT),
+    ("ADD", 0.0003, 0.0211, 0.0100, COUNT),
+    ("ADD", 0.5, 0.0000004, 0.3, COUNT),
+    ("SUB", 0.01, 0.01, 0.02, COUNT),
+    ("SUB", 0.017, 0.0031, 0.0041, COUNT),
+    ("SUB", 0.017, 0.0031, 0.0041, 1),
+    ("SUB", 0.01, 0.01, 0.5, 1),
+    ("MUL", 0.001, 0.001, 0.002, COUNT),
+    ("MUL", 0.00031, 0.0007, 0.0123, COUNT),
+    ("MUL", 0.01, 0.003, 0.001, 1),
+    ("MUL", 0.7, 0.4, 1.1, 1),
+)
+
+MAIN = """
+#include <string.h>
+#include "kernels/et_elementwise.h"
+{include}
+typedef struct {{ int16_t shorts[4]; int8_t bytes[4]; }} edgetool_state;
+{text}
+typedef void (*function)(edgetool_state *, const int16_t *, const int16_t *, int16_t *);
+static function fast[] = {{{fast}}};
+static function slow[] = {{{slow}}};
+static const int32_t steps[] = {{{steps}}};
+static const int16_t others[] = {{-32768, -32767, -12345, -1, 0, 1, 2, 9999, 32767}};
+static edgetool_state state;
+int main(void) {{
+    int16_t every[{count}], other[{count}], wanted[{count}], given[{count}];
+    for (int32_t c = 0; c < {cases}; ++c) {{
+        for (int32_t k = 0; k < 10; ++k) {{
+            for (int32_t first = -32768; first < 32768; first += {count}) {{
+                for (int32_t i = 0; i < {count}; ++i) {{
+                    every[i] = (int16_t)(first + i);
+                    other[i] = k < 9 ? others[k] : (int16_t)(first + i);
+                }}
+                fast[c](&state, every, other, given);
+                slow[c](&state, every, other, wanted);
+                if (memcmp(given, wanted, sizeof given) != 0) {{ return 1 + c; }}
+                if (steps[c] != 0) {{
+                    fast[c](&state, other, every, given);
+                    slow[c](&state, other, every, wanted);
+                    if (memcmp(given, wanted, sizeof given) != 0) {{ return 1 + c; }}
+                }}
+            }}
+        }}
+    }}
+    return 0;
+}}
+"""
+
+
+def graph(kind: str, a: float, b: float, y: float, elements: int) -> Graph:
+    build = GraphBuilder(kind)
+    left = build.add("a", (1, COUNT), np.int16, Quantization.per_tensor(a))
+    right = build.add("b", (1, elements), np.int16, Quantization.per_tensor(b))
+    result = build.add("y", (1, COUNT), np.int16, Quantization.per_tensor(y))
+    build.op(kind, (left, right), (result,))
+    return build.build((left, right), (result,))
+
+
+def both_forms(target: Target, folder: Path, include: str) -> tuple[str, list[Path]]:
+    """The C of all cases lowered for ``target`` and for any compiler, and the kernels of both."""
+    short, general = Context(target, "speed"), Context("c99", "speed", Pool("slow_"))
+    fast = [lower_graph(short, graph(*case), f"fast_{i}") for i, case in enumerate(CASES)]
+    slow = [lower_graph(general, graph(*case), f"slow_{i}") for i, case in enumerate(CASES)]
+    assert not any("et_add_s16" in p.text or "et_multiply_s16" in p.text for p in fast)
+    assert all("et_add_s16" in p.text or "et_multiply_s16" in p.text for p in slow)
+    text = MAIN.format(
+        include=include,
+        text="\n".join([short.pool.text(), general.pool.text(), *(p.text for p in (*fast, *slow))]),
+        fast=", ".join(p.name for p in fast),
+        slow=", ".join(p.name for p in slow),
+        steps=", ".join(str(int(case[-1] > 1)) for case in CASES),
+        count=COUNT,
+        cases=len(CASES),
+    )
+    kernels = {**kernel_files(short), **kernel_files(general)}
+    write({f"kernels/{name}": content for name, content in kernels.items()}, folder)
+    return text, sorted((folder / "kernels").glob("*.c"))
+
+
+@pytest.mark.parametrize("target", ["cortex-m4", "cortex-m55"])
+def test_short_forms_on_board(target: Target, tmp_path: Path) -> None:
+    require("arm-none-eabi-gcc", "qemu-system-arm")
+    text, sources = both_forms(target, tmp_path, '#include "target.h"')
+    assert emulate(link_image(tmp_path, text, target, *sources), target) == (0, "")
+
+
+def test_short_forms_in_portable_c(tmp_path: Path) -> None:
+    require("gcc")
+    text, sources = both_forms("cortex-m4", tmp_path, "")
+    (tmp_path / "main.c").write_text(text)
+    program = tmp_path / "main"
+    checks = ("-fsanitize=undefined", "-fno-sanitize-recover=all")
+    run(["gcc", *STRICT, "-O2", *checks, f"-I{tmp_path}", tmp_path / "main.c", *sources, "-o", program])
+    run([program])

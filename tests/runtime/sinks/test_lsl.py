@@ -1,0 +1,61 @@
+"""The LSL outlet, read back by an inlet of liblsl."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+
+import pytest
+
+from runtime.pipeline.moment import Moment, State
+from runtime.sinks import open_sink
+from tests.runtime.sinks.harness import (
+    OUTPUTS,
+    moment,
+    run_sink,
+    until,
+)
+from toolkit.errors import UsageError
+
+
+def test_an_inlet_reads_the_moments() -> None:
+    pylsl = pytest.importorskip(
+        "pylsl", reason="no pylsl: the LSL outlet is NOT tested", exc_type=(ImportError, RuntimeError)
+    )
+    name = f"edgetool-test-{os.getpid()}"
+    sink = open_sink(f"lsl://{name}", OUTPUTS)
+
+    async def given() -> None:
+        found = await asyncio.to_thread(pylsl.resolve_byprop, "name", name, 1, 20.0)
+        if not found:
+            pytest.skip("liblsl finds no stream here (no multicast): the LSL outlet is NOT tested")
+        inlet = pylsl.StreamInlet(found[0])
+        try:
+            await asyncio.to_thread(inlet.open_stream, 20.0)
+            info = await asyncio.to_thread(inlet.info, 20.0)
+            assert (info.type(), info.channel_count()) == ("JointMoments", 4)
+            assert info.get_channel_labels() == ["hip_flexion", "knee_extension", "age_ms", "state"]
+            assert info.get_channel_units()[:3] == ["Nm/kg", "Nm/kg", "ms"]
+            await until(lambda: sink._outlet.have_consumers())  # type: ignore[attr-defined]
+            before = pylsl.local_clock()
+            sink.publish(moment(3))
+            after = pylsl.local_clock()
+            sink.publish(Moment(4, 0, 0.0, 0, 0, State.INVALID, ("gap",), ()))
+            values, stamp = await asyncio.to_thread(inlet.pull_sample, 20.0)
+            assert values == pytest.approx([1.0, -0.1, 2.5, 0.0], rel=1e-6)  # float32
+            # Taken 6.5 ms before it was published; the clocks of both ends are one.
+            assert before - 0.0065 <= stamp <= after - 0.0065
+            values, _ = await asyncio.to_thread(inlet.pull_sample, 20.0)
+            assert math.isnan(values[0]) and math.isnan(values[1]) and values[2:] == [0.0, 3.0]
+        finally:
+            inlet.close_stream()
+
+    run_sink(sink, lambda _: given())
+    assert (sink.published, sink.dropped) == (2, 0)
+
+
+@pytest.mark.parametrize("where", ["lsl://a/b", "lsl:// ", "lsl://x?y=1"])
+def test_names_that_are_none(where: str) -> None:
+    with pytest.raises(UsageError, match=r"is no stream name|not known"):
+        open_sink(where, OUTPUTS)

@@ -1,0 +1,133 @@
+"""A table read from a file: named columns on a regular time axis, checked before anything uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.errors import RecordingError
+
+Float = NDArray[np.float64]
+
+#: A row may be this share of a sample period off the regular axis: rounding in a text file, not a gap.
+TIME_TOLERANCE = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of one file. ``values`` is (rows, columns); ``in_degrees`` is what an OpenSim header says."""
+
+    path: Path
+    names: tuple[str, ...]
+    values: Float
+    in_degrees: bool | None = None
+
+    def index(self, name: str) -> int:
+        """Place of column ``name``; RecordingError names the columns that exist."""
+        if name not in self.names:
+            shown = ", ".join(self.names[:40]) + (", ..." if len(self.names) > 40 else "")
+            raise RecordingError(f"{self.path} has no column {name!r}; it has {shown}")
+        if self.names.count(name) > 1:
+            raise RecordingError(
+                f"{self.path} has {self.names.count(name)} columns named {name!r}; give each its own name"
+            )
+        return self.names.index(name)
+
+    def time_axis(self, column: str, rate_hz: float) -> Float:
+        """The time column, s, once it is known to be regular at ``rate_hz``; RecordingError if it is not."""
+        names = [n for n in self.names if n.lower() == column.lower()]
+        times = self.values[:, self.index(names[0] if names else column)]
+        if len(times) < 2:
+            raise RecordingError(f"{self.path} has {len(times)} rows; it needs at least 2")
+        bad = np.flatnonzero(~np.isfinite(times))
+        if len(bad):
+            raise RecordingError(
+                f"{self.path}: time of row {bad[0]} is {times[bad[0]]}; times must be numbers"
+            )
+        off = np.abs(times - times[0] - np.arange(len(times)) / rate_hz) * rate_hz
+        if off.max() > TIME_TOLERANCE:
+            row = int(np.argmax(off > TIME_TOLERANCE))
+            actual = 1.0 / float(np.median(np.diff(times))) if np.median(np.diff(times)) > 0 else float("nan")
+            raise RecordingError(
+                f"{self.path}: row {row} has time {times[row]:.6g} s, where {rate_hz:g} Hz from {times[0]:.6g} s "
+                f"gives {times[0] + row / rate_hz:.6g} s; the median rate is {actual:.6g} Hz: correct rate_hz, "
+                "or cut the recording at the gap"
+            )
+        return times
+
+    def columns(self, names: Sequence[str], times: Float) -> Float:
+        """Columns ``names`` as (rows, len(names)); RecordingError names the first value that is not finite."""
+        chosen = self.values[:, [self.index(name) for name in names]]
+        bad = np.argwhere(~np.isfinite(chosen))
+        if len(bad):
+            row, column = (int(v) for v in bad[0])
+            raise RecordingError(
+                f"{self.path}: column {names[column]!r}, row {row} (time {times[row]:.6g} s) is "
+                f"{chosen[row, column]}; values must be finite: cut or repair the recording there"
+            )
+        return chosen
+
+
+def read(path: Path) -> Table:
+    """Read a table by its suffix: .sto and .mot (OpenSim), .csv, .tsv, .txt, or .npz (one array a column)."""
+    from toolkit.data.readers.csv import read_csv
+    from toolkit.data.readers.npz import read_table as read_npz
+    from toolkit.data.readers.opensim import read_storage
+
+    readers: dict[str, Callable[[Path], Table]] = {
+        ".sto": read_storage,
+        ".mot": read_storage,
+        ".csv": read_csv,
+        ".tsv": read_csv,
+        ".txt": read_csv,
+        ".npz": read_npz,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise RecordingError(
+            f"{path}: files of type {path.suffix or 'none'!r} are not read; allowed: {', '.join(readers)}"
+        )
+    return reader(path)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, UTF-8 with or without a mark; RecordingError if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecordingError(f"{path} is not text: byte {error.start} is not UTF-8") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise RecordingError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def parse_rows(path: Path, names: Sequence[str], rows: Sequence[list[str]], first_line: int) -> Float:
+    """Cells as float64 (rows, columns); RecordingError names the line and column of the first bad one.
+
+    ``first_line`` is the line number of ``rows[0]`` in the file, from 1.
+    """
+    for offset, cells in enumerate(rows):
+        if len(cells) != len(names):
+            if len(cells) > len(names):
+                why = "; are its decimals written with commas? They must be points"
+            else:
+                why = "; the file is cut short" if offset == len(rows) - 1 else ""
+            raise RecordingError(
+                f"{path}: line {first_line + offset} has {len(cells)} values for {len(names)} columns{why}"
+            )
+    try:
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+    except ValueError:
+        pass
+    for offset, cells in enumerate(rows):
+        for name, cell in zip(names, cells):
+            try:
+                float(cell)
+            except ValueError:
+                raise RecordingError(
+                    f"{path}: line {first_line + offset}, column {name!r} is {cell!r}; it must be a number"
+                ) from None
+    raise AssertionError("a row failed as a whole and every cell of it parsed")
