@@ -12,17 +12,15 @@ from quantization.arithmetic.affine import Affine
 from quantization.c_emitter.memory import (
     LSTM_STATES,
     Block,
-    View,
-    affine_axes,
     live_ops,
     place_blocks,
-    size,
     view_results,
 )
 from quantization.c_emitter.rings import Ring, StateLink, circular_rows
 from quantization.c_fragments.context import Context
 from quantization.c_fragments.op_source import Lowering
 from quantization.c_fragments.text import ctype
+from quantization.c_fragments.view import View, affine_axes, size
 from quantization.graph.ir import ABSENT, Graph, Op
 from quantization.ops import lstm_source as lstm
 from quantization.ops.c_lowerings import LOWERINGS, copy_view, element_type

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantization.c_fragments.view import size
 from quantization.graph.ir import ABSENT, Graph, Op
 from quantization.ops import movement as shape_ops
 from toolkit.errors import ModelFileError
@@ -16,30 +17,6 @@ from toolkit.errors import ModelFileError
 LSTM_STATES = (18, 19)
 #: Ops that only look at another tensor's values when the result is contiguous there.
 _VIEWS = ("RESHAPE", "EXPAND_DIMS", "SQUEEZE", "STRIDED_SLICE", "SLICE", "SPLIT", "GATHER", "TRANSPOSE")
-
-
-@dataclass(frozen=True)
-class View:
-    """Elements of tensor ``root``: ``offset`` and one (count, stride) for each axis of the result, in elements."""
-
-    root: int
-    offset: int
-    axes: tuple[tuple[int, int], ...]
-
-    @property
-    def contiguous(self) -> bool:
-        """True if the elements follow each other in row-major order."""
-        expected = 1
-        for count, stride in reversed(self.axes):
-            if count != 1 and stride != expected:
-                return False
-            expected *= count
-        return True
-
-
-def size(graph: Graph, index: int) -> int:
-    """Number of elements of a tensor."""
-    return int(np.prod(graph.tensors[index].shape, dtype=np.int64))
 
 
 def live_ops(graph: Graph, outputs: tuple[int, ...]) -> list[int]:
@@ -89,21 +66,6 @@ def view_results(graph: Graph, op: Op) -> list[NDArray[np.int64]] | None:
         part.reshape(graph.tensors[index].shape) if part.size else part
         for part, index in zip(moved, op.outputs)
     ]
-
-
-def affine_axes(elements: NDArray[np.int64]) -> tuple[int, tuple[tuple[int, int], ...]] | None:
-    """Offset and (count, stride) of each axis if the element numbers are an affine function of the index."""
-    offset = int(elements.reshape(-1)[0])
-    axes: list[tuple[int, int]] = []
-    for axis, count in enumerate(elements.shape):
-        line = np.moveaxis(elements, axis, 0).reshape(count, -1)[:, 0]
-        axes.append((count, int(line[1] - line[0]) if count > 1 else 0))
-    grid = np.full(elements.shape, offset, np.int64)
-    for axis, (count, stride) in enumerate(axes):
-        shape = [1] * elements.ndim
-        shape[axis] = count
-        grid = grid + (np.arange(count, dtype=np.int64) * stride).reshape(shape)
-    return (offset, tuple(axes)) if np.array_equal(grid, elements) else None
 
 
 @dataclass

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.arithmetic.affine import Affine
-from quantization.c_emitter.memory import View
 from quantization.c_fragments.context import Context
+from quantization.c_fragments.view import View
 from quantization.graph.ir import Graph, Op
 from quantization.ops import lstm_source as lstm
 from toolkit.errors import ModelFileError

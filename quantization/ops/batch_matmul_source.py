@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from quantization.arithmetic.affine import matmul_multiplier
-from quantization.c_emitter.memory import View
 from quantization.c_fragments.context import Context
 from quantization.c_fragments.op_source import Axes, Lowering
 from quantization.c_fragments.text import scale
+from quantization.c_fragments.view import View
 from quantization.ops.fully_connected_source import upper_factor
 
 #: Most columns that et_mixed_rows of the DSP extension puts on the stack.

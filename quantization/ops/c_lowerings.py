@@ -14,9 +14,9 @@ from quantization.arithmetic.fixed_point import (
     wrap,
 )
 from quantization.arithmetic.gemmlowp import exp_on_negative_values
-from quantization.c_emitter.memory import View, size
 from quantization.c_fragments.op_source import Lowering
 from quantization.c_fragments.text import ctype, scale
+from quantization.c_fragments.view import View, size
 from quantization.graph.ir import Graph
 from quantization.ops import softmax
 from quantization.ops.batch_matmul_source import batch_matmul

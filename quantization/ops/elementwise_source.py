@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from quantization.arithmetic.affine import activation_range
 from quantization.arithmetic.fixed_point import quantize_multiplier
-from quantization.c_emitter.memory import size
 from quantization.c_fragments.op_source import Lowering
+from quantization.c_fragments.view import size
 
 #: quantize_multiplier of 1/2: the operand with the larger scale.
 _HALF = (2**30, 0)

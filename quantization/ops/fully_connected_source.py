@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.arithmetic.affine import activation_range, matmul_multiplier
-from quantization.c_emitter.memory import size
 from quantization.c_fragments.context import Context
 from quantization.c_fragments.op_source import Lowering
+from quantization.c_fragments.view import size
 from quantization.c_fragments.weight_layout import dense_dsp_stream, dense_mve_stream, folded_bias
 from quantization.graph.ir import ABSENT, Graph, Op
 from quantization.ops import lstm_source as lstm
