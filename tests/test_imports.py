@@ -1,4 +1,8 @@
-"""Imports point one way, and what runs on the Pi loads neither torch nor tensorflow (docs/ARCHITECTURE.md)."""
+"""Imports point down and never in a circle: between packages, between the rooms of a package, between modules.
+
+``python -m tests.test_imports`` (or ``pytest -s tests/test_imports.py``) prints the graph. What runs on a Raspberry Pi
+loads neither torch nor tensorflow (docs/ARCHITECTURE.md).
+"""
 
 from __future__ import annotations
 
@@ -9,84 +13,154 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.import_graph import (
+    PACKAGES,
+    ROOT,
+    between,
+    circles,
+    floors_as_text,
+    module_arrows,
+    module_name,
+    names_imported,
+    packages,
+    room_arrows,
+    sources,
+)
 
-#: A package may import those of a lower rank and itself. Equal ranks do not import each other.
-RANK = {
-    "toolkit.errors": 0,
-    "toolkit.records": 1,
-    "toolkit.files": 1,
-    "toolkit.toml_lines": 1,
-    "toolkit.filtering": 2,
-    "toolkit.data": 3,  # windows are cut after the filter chain has run
-    "toolkit.model": 4,
-    "quantization": 5,
-    "firmware_bridge": 5,
-    "runtime": 6,
-    "benchmarks": 7,
-    "edgetool.commands": 8,
-    "edgetool.cli": 9,
+#: Floors, lowest first. What lies on a floor imports only from floors below it, never from its own.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("toolkit",),
+    ("quantization", "firmware_bridge"),
+    ("runtime",),
+    ("benchmarks",),
+    ("edgetool",),
+)
+
+#: The same inside each package: its rooms are its sub-packages and the modules beside them. A new room needs a floor here.
+ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "toolkit": (
+        ("errors",),
+        ("files", "contract", "progress"),
+        ("records", "toml_lines"),
+        ("filtering",),
+        ("data",),  # windows are cut after the filter chain has run
+        ("model",),
+        ("calibration",),
+        ("learning",),
+    ),
+    "benchmarks": (
+        ("evaluation", "peers"),
+        ("engines",),
+        ("records",),
+        ("budgets", "targets"),
+        ("rows", "report"),
+        ("bench",),
+        ("validation", "studies"),
+    ),
+    "edgetool": (("commands",), ("cli", "api"), ("__main__",)),
 }
 
+#: Packages whose rooms still import one another; empty when all have floors.
+UNFINISHED: tuple[str, ...] = (
+    "benchmarks.engines",
+    "benchmarks.studies",
+    "benchmarks.validation",
+    "firmware_bridge",
+    "quantization",
+    "quantization.c_emitter",
+    "runtime",
+    "runtime.daemon",
+    "toolkit.data.readers",
+    "toolkit.model",
+)
 
-def package_of(module: str) -> str | None:
-    """The ranked package a dotted module name lies in; None for those outside the project."""
-    fitting = [p for p in RANK if module == p or module.startswith(p + ".")]
-    return max(fitting, key=len) if fitting else None
-
-
-def project_imports(path: Path) -> set[str]:
-    """Every absolute module name that a file imports, at any depth of the code."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import; the project writes absolute ones"
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
+ARROWS = module_arrows()
 
 
-def sources() -> list[Path]:
-    return sorted(
-        p
-        for top in ("edgetool", "toolkit", "quantization", "firmware_bridge", "runtime", "benchmarks")
-        for p in (ROOT / top).rglob("*.py")
-    )
-
-
-def module_name(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+def height(floors: tuple[tuple[str, ...], ...], room: str) -> int:
+    """The floor a room lies on."""
+    found = [number for number, rooms in enumerate(floors) if room in rooms]
+    assert len(found) == 1, f"{room} has no floor of its own: give it one in tests/test_imports.py"
+    return found[0]
 
 
 @pytest.mark.parametrize("path", sources(), ids=module_name)
-def test_imports_point_one_way(path: Path) -> None:
-    here = package_of(module_name(path))
-    for name in project_imports(path):
-        there = package_of(name)
-        if here is None or there is None or here == there:
-            continue
-        assert RANK[there] < RANK[here], f"{path.relative_to(ROOT)} ({here}) imports {name} ({there})"
+def test_packages_import_down(path: Path) -> None:
+    here = module_name(path).partition(".")[0]
+    for name in names_imported(path):
+        there = name.partition(".")[0]
+        if there in PACKAGES and there != here:
+            assert height(FLOORS, there) < height(FLOORS, here), f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_import_down(package: str) -> None:
+    floors = ROOMS[package]
+    print("\n" + floors_as_text(package, floors, ARROWS))
+    for here, imported in room_arrows(package, ARROWS).items():
+        for there in imported:
+            lines = "\n".join(between(package, here, there, ARROWS))
+            assert height(floors, there) < height(floors, here), f"{here} -> {there} in {package}:\n{lines}"
+
+
+@pytest.mark.parametrize("package", [p for p in packages() if p not in UNFINISHED])
+def test_no_circle_between_the_rooms_of_a_package(package: str) -> None:
+    """At any depth, also below the rooms that have floors."""
+    rooms = room_arrows(package, ARROWS)
+    for circle in circles(rooms):
+        lines = [
+            line for a in circle for b in circle if b in rooms[a] for line in between(package, a, b, ARROWS)
+        ]
+        pytest.fail(f"in {package}, {', '.join(circle)} import one another:\n" + "\n".join(lines))
+
+
+def test_no_circle_between_modules() -> None:
+    found = [c for c in circles(ARROWS) if not any(m.startswith(UNFINISHED) for m in c)]
+    assert not found, found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_is_typed_and_says_what_it_is(package: str) -> None:
+    assert (ROOT / package / "py.typed").is_file()
+    for path in (ROOT / package).rglob("__init__.py"):
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{path.relative_to(ROOT)} has no docstring"
+
+
+def test_only_studies_import_studies() -> None:
+    """They are not in the wheel."""
+    for importer, imported in ARROWS.items():
+        if not importer.startswith("benchmarks.studies"):
+            assert not [name for name in imported if name.startswith("benchmarks.studies")], importer
 
 
 HEAVY_AT_TOP = {"torch", "tensorflow", "tf_keras", "scipy", "matplotlib"}
 #: Designing a filter needs scipy, running one does not: this module is the deploy flow's, beside what it designs for.
 DEPLOY_ONLY = ("toolkit/filtering/design.py",)
-PI = ("runtime", "firmware_bridge", "toolkit/filtering", "toolkit/records.py", "toolkit/errors.py")
+PI = (
+    "runtime",
+    "firmware_bridge",
+    "toolkit/filtering",
+    "toolkit/records.py",
+    "toolkit/contract.py",
+    "toolkit/errors.py",
+)
 
 
 @pytest.mark.parametrize("path", sources(), ids=module_name)
 def test_run_flow_imports_no_training_framework(path: Path) -> None:
     relative = path.relative_to(ROOT).as_posix()
     if relative.startswith(PI) and relative not in DEPLOY_ONLY:
-        assert not {n.split(".")[0] for n in project_imports(path)} & HEAVY_AT_TOP, relative
+        assert not {n.split(".")[0] for n in names_imported(path)} & HEAVY_AT_TOP, relative
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["edgetool", "edgetool.cli", "toolkit", "quantization", "firmware_bridge", "runtime", "benchmarks"],
-)
+@pytest.mark.parametrize("module", ["edgetool.cli", *PACKAGES])
 def test_package_import_is_light(module: str) -> None:
     code = f"import sys, {module}; print(sorted({HEAVY_AT_TOP!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+if __name__ == "__main__":
+    for top in reversed(FLOORS):
+        for name in top:
+            print(floors_as_text(name, ROOMS.get(name, ()), ARROWS))
