@@ -16,6 +16,7 @@ from quantization.converters import SCHEMES, GraphFile, GraphKind
 from quantization.tflite.contract import read_contract
 from quantization.tflite.operators import operator_counts
 from toolkit import __version__
+from toolkit.contract import SensorContract
 from toolkit.errors import (
     BundleError,
     CheckpointError,
@@ -24,7 +25,6 @@ from toolkit.errors import (
 )
 from toolkit.files import new_folder, write_bytes, write_json
 from toolkit.model.checkpoint import Checkpoint
-from toolkit.records import SensorContract
 
 SCHEMA = 1
 MANIFEST = "manifest.json"

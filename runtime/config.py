@@ -28,8 +28,8 @@ from runtime.settings import (
     Settings,
 )
 from runtime.sinks import open_sink
+from toolkit.contract import Channel
 from toolkit.errors import EdgetoolError, InputError
-from toolkit.records import Channel
 from toolkit.toml_lines import Lines
 
 

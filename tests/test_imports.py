@@ -40,7 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "toolkit": (
         ("errors",),
-        ("files", "contract", "progress"),
+        ("files", "contract", "printable", "progress"),
         ("records", "toml_lines"),
         ("filtering",),
         ("data",),  # windows are cut after the filter chain has run
@@ -70,7 +70,6 @@ UNFINISHED: tuple[str, ...] = (
     "quantization.c_emitter",
     "runtime",
     "runtime.daemon",
-    "toolkit.data.readers",
     "toolkit.model",
 )
 

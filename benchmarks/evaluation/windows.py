@@ -11,16 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation.gait_cycles import Units, group, spread
+from toolkit.contract import SensorContract
 from toolkit.data.splits import Segment, Split, select
 from toolkit.data.windows import cut, features
 from toolkit.errors import UsageError
 from toolkit.model.checkpoint import Checkpoint
-from toolkit.records import (
-    DataKind,
-    Recording,
-    SensorContract,
-    Windows,
-)
+from toolkit.records import DataKind, Recording, Windows
 
 #: When windows are too many, cycles keep every sample at this rate in Hz: moments have next to nothing above 10 Hz.
 _THINNED_HZ = 50.0

@@ -19,13 +19,9 @@ from firmware_bridge.simulator.faults import Faults
 from firmware_bridge.simulator.pseudo_terminal import PseudoTerminal, serve
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
+from toolkit.contract import Channel, StreamSpec
 from toolkit.data import load
-from toolkit.records import (
-    Channel,
-    Recording,
-    Signal,
-    StreamSpec,
-)
+from toolkit.records import Recording, Signal
 
 IMUS = ("foot", "shank", "thigh", "trunk")
 #: EMG channels of the other four nodes.

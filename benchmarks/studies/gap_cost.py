@@ -34,11 +34,12 @@ from runtime.engines.interface import Engine
 from runtime.pipeline.estimator import Estimate, Estimator
 from runtime.pipeline.intake import Intake
 from runtime.pipeline.states import WORDS, Finding, Rules
+from toolkit.contract import SensorContract
 from toolkit.data import load
 from toolkit.data.splits import Segment, Split, select
 from toolkit.errors import UsageError
 from toolkit.files import write_bytes, write_json
-from toolkit.records import Recording, SensorContract
+from toolkit.records import Recording
 
 Pattern = Literal["random", "bursts"]
 PATTERNS: tuple[Pattern, ...] = ("random", "bursts")

@@ -18,8 +18,8 @@ import numpy as np
 
 from runtime.pipeline.moment import Moment, State
 from runtime.sinks import open_sink
+from toolkit.contract import Channel
 from toolkit.errors import MissingDependencyError
-from toolkit.records import Channel
 
 _OUTPUTS = tuple(Channel(f"{joint}_moment", "Nm/kg") for joint in ("hip", "knee", "ankle"))
 #: As many a second as a model's grid has at most.

@@ -30,8 +30,8 @@ from firmware_bridge.protocol.table import (
     Format,
     PacketType,
 )
+from toolkit.contract import Channel, StreamSpec
 from toolkit.errors import LinkError
-from toolkit.records import Channel, StreamSpec
 
 _F32 = struct.Struct("<f")
 _DATA = struct.Struct("<BBBBI")

@@ -167,7 +167,7 @@ class FormatBit(IntEnum):
     FLOAT32 = 4
 
 
-#: Unit codes of the descriptor; the units are those of toolkit.records.UNITS.
+#: Unit codes of the descriptor; the units are those of toolkit.contract.UNITS.
 UNIT_CODES = {
     "m/s^2": 1,
     "rad/s": 2,

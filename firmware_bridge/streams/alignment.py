@@ -25,8 +25,8 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract import StreamSpec
 from toolkit.errors import UsageError
-from toolkit.records import StreamSpec
 
 GapPolicy = Literal["hold", "interpolate", "invalidate"]
 

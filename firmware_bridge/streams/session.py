@@ -32,7 +32,7 @@ from firmware_bridge.streams.clock import (
     TickUnwrapper,
 )
 from firmware_bridge.streams.receiver import NodeKey, Receiver
-from toolkit.records import StreamSpec
+from toolkit.contract import StreamSpec
 
 _TURN = 1 << 32
 #: A clock's line is drawn anew this often (s of arrival): the fit costs more than decoding a packet does.

@@ -19,10 +19,10 @@ from quantization.tflite.contract import (
 from quantization.tflite.file import read
 from quantization.tflite.limits import FILE_IDENTIFIER
 from quantization.tflite.operators import Shape, multiply_accumulates, operator_name
+from toolkit.contract import SensorContract
 from toolkit.errors import InputError, ModelFileError
 from toolkit.model import PRETRAINED, resolve_checkpoint
 from toolkit.model.checkpoint import Checkpoint
-from toolkit.records import SensorContract
 
 SCHEMA = 1
 

@@ -18,8 +18,8 @@ from quantization.c_fragments.context import (
 )
 from quantization.converters import GraphFile
 from quantization.tflite.file import read
+from toolkit.contract import SensorContract
 from toolkit.errors import UsageError
-from toolkit.records import SensorContract
 
 FOLDER = "c"
 

@@ -24,8 +24,8 @@ from quantization.c_fragments.context import Context, Prefer, Target
 from quantization.c_fragments.text import float_literal
 from quantization.graph.ir import Graph
 from quantization.kernels import is_kernel, kernel_text
+from toolkit.contract import SensorContract
 from toolkit.errors import ModelFileError, UsageError
-from toolkit.records import SensorContract
 
 SOURCE = "edgetool_model.c"
 ASSEMBLY = "edgetool_model_lstm.S"

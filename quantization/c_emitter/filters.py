@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from quantization.c_fragments.text import Pool, float_literal
+from toolkit.contract import FilterStage, ModelInput, SensorContract
 from toolkit.errors import ContractError
 from toolkit.filtering.chain import Chain
 from toolkit.filtering.stages import resample_step
-from toolkit.records import FilterStage, ModelInput, SensorContract
 
 HEADER = "edgetool_filters.h"
 SOURCE = "edgetool_filters.c"

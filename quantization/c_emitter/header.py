@@ -5,7 +5,7 @@ from __future__ import annotations
 from quantization.c_emitter.graph_function import Arenas, Port, Program
 from quantization.c_fragments.text import decimal_literal, string_literal
 from toolkit import __version__
-from toolkit.records import SensorContract
+from toolkit.contract import SensorContract
 
 _INTERFACE = """\
 /* Memory of one instance. Its content is private; several instances may run at the same time. The window functions use

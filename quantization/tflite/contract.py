@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.tflite.limits import FILE_IDENTIFIER, MAX_BYTES, require_modest
+from toolkit.contract import SensorContract
 from toolkit.errors import ContractError, ModelFileError
-from toolkit.records import SensorContract
 
 CONTRACT_ENTRY = "edgetool.contract"
 #: The schema's ``force_align: 16`` on buffer data, which the generated Python code does not honour.

@@ -9,8 +9,8 @@ from quantization.bundle import MANIFEST, Bundle
 from runtime.engines import open_engine
 from runtime.engines.interface import Engine
 from runtime.settings import ModelSettings
+from toolkit.contract import require_same_stream
 from toolkit.errors import ContractError
-from toolkit.records import require_same_stream
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,10 +29,10 @@ from runtime.pipeline.states import (
     Rules,
     Verdict,
 )
+from toolkit.contract import ModelInput, SensorContract
 from toolkit.errors import EdgetoolError
 from toolkit.filtering.chain import Chain
 from toolkit.filtering.stages import rational
-from toolkit.records import ModelInput, SensorContract
 
 Features = NDArray[np.float32]
 

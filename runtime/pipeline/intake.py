@@ -19,14 +19,8 @@ from firmware_bridge.streams.receiver import NodeKey
 from firmware_bridge.streams.session import Session, SessionStep
 from runtime.pipeline.states import Rules
 from runtime.pipeline.stream_watch import StreamWatch
+from toolkit.contract import Channel, ModelInput, SensorContract, StreamSpec, require_same_stream
 from toolkit.errors import ContractError
-from toolkit.records import (
-    Channel,
-    ModelInput,
-    SensorContract,
-    StreamSpec,
-    require_same_stream,
-)
 
 Place = tuple[NodeKey, int]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from runtime.pipeline.moment import Sink
 from runtime.sinks.settings import SinkSettings
+from toolkit.contract import Channel
 from toolkit.errors import ContractError, UsageError
-from toolkit.records import Channel
 
 
 @dataclass(frozen=True)

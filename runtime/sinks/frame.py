@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from runtime.pipeline.moment import Moment, State
+from toolkit.contract import Channel
 from toolkit.errors import UsageError
-from toolkit.records import Channel
 
 MAGIC = b"EM"
 VERSION = 1

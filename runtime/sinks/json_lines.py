@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from runtime.pipeline.moment import Moment, State
+from toolkit.contract import Channel
 from toolkit.errors import RecordingError
-from toolkit.records import Channel
 
 
 def moment_line(moment: Moment, outputs: Sequence[Channel], unix_s: float | None = None) -> bytes:

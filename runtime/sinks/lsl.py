@@ -17,8 +17,8 @@ from firmware_bridge.sources.lsl import load_pylsl
 from runtime.pipeline.moment import Moment
 from runtime.sinks.delivery import DirectSink
 from runtime.sinks.settings import SinkSettings
+from toolkit.contract import Channel
 from toolkit.errors import UsageError
-from toolkit.records import Channel
 
 #: What liblsl keeps for a reader that is slow, in its unit for streams without a rate: hundreds of samples.
 _BUFFER = 10

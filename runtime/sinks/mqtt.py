@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from runtime.sinks.delivery import QueuedSink, one_line
 from runtime.sinks.json_lines import moment_line
 from runtime.sinks.settings import SinkSettings
+from toolkit.contract import Channel
 from toolkit.errors import MissingDependencyError, UsageError
-from toolkit.records import Channel
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessageInfo

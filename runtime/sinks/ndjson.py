@@ -20,8 +20,8 @@ from runtime.pipeline.moment import Moment
 from runtime.sinks.delivery import QUEUE_LIMIT, QueuedSink, one_line
 from runtime.sinks.json_lines import moment_line
 from runtime.sinks.settings import SinkSettings
+from toolkit.contract import Channel
 from toolkit.errors import UsageError
-from toolkit.records import Channel
 
 #: After an error, and to look whether the file is still in its place.
 _RETRY_S = 1.0

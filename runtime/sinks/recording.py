@@ -13,8 +13,8 @@ from runtime.sinks.delivery import QueuedSink
 from runtime.sinks.json_lines import moment_line
 from runtime.sinks.ndjson import LineWriter
 from runtime.sinks.settings import SinkSettings
+from toolkit.contract import Channel
 from toolkit.errors import UsageError
-from toolkit.records import Channel
 
 _FSYNC_S = 1.0
 _FLUSH_S = 0.05

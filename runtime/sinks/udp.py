@@ -12,7 +12,7 @@ from runtime.pipeline.moment import Moment
 from runtime.sinks.delivery import DirectSink, one_line
 from runtime.sinks.frame import MomentFrame, check_size, layout_of
 from runtime.sinks.settings import SinkSettings
-from toolkit.records import Channel
+from toolkit.contract import Channel
 
 #: A host's name that is not known yet (the network comes up after the daemon) is asked for again.
 _LOOK_UP_S = 5.0

@@ -18,8 +18,8 @@ from runtime.sinks.delivery import DirectSink, one_line
 from runtime.sinks.frame import MomentFrame, check_size, layout_of
 from runtime.sinks.json_lines import moment_line
 from runtime.sinks.settings import SinkSettings
+from toolkit.contract import Channel
 from toolkit.errors import UsageError
-from toolkit.records import Channel
 
 MAX_READERS = 16
 #: What may wait for one reader besides what the system holds for it.

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toolkit.data import load
+from toolkit.data import load, readers
 from toolkit.data.readers import npz as archive
-from toolkit.data.readers import table
 from toolkit.errors import EdgetoolError, RecordingError
 
 STO = (
@@ -44,7 +43,7 @@ def test_damaged_tables(tmp_path: Path, name: str, text: str) -> None:
     for seed in range(400):
         path.write_bytes(damaged(text.encode(), random.Random(seed)))
         try:
-            read = table.read(path)
+            read = readers.read(path)
             times = read.time_axis("time", 100.0)
             assert np.isfinite(read.columns(["a", "b"], times)).all(), f"seed {seed}"
         except RecordingError as error:

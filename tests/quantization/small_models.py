@@ -9,15 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.graph.ir import Graph
+from toolkit.contract import Channel, StreamSpec
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS, ModelConfig
-from toolkit.records import (
-    Channel,
-    Recording,
-    Signal,
-    StreamSpec,
-    Windows,
-)
+from toolkit.records import Recording, Signal, Windows
 
 SMALL = ModelConfig(imu_channels=5, emg_channels=3, window=9, hidden=8, head_hidden=6)
 TWO_HEADS = ModelConfig(

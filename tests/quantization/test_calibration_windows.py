@@ -18,6 +18,7 @@ from quantization.convert import (
     stratified,
 )
 from quantization.tflite.run import quantize
+from toolkit.contract import StreamSpec
 from toolkit.data.splits import Split
 from toolkit.errors import (
     CheckpointError,
@@ -27,12 +28,7 @@ from toolkit.errors import (
 )
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import ModelConfig
-from toolkit.records import (
-    Recording,
-    Signal,
-    StreamSpec,
-    Windows,
-)
+from toolkit.records import Recording, Signal, Windows
 
 CHECKPOINT = Checkpoint.random(
     ModelConfig(imu_channels=6, emg_channels=2, window=8, hidden=4, head_hidden=3), 7

@@ -9,7 +9,7 @@ positive), so push-off at the ankle is negative.
 
 from __future__ import annotations
 
-from toolkit.records import Channel, StreamSpec
+from toolkit.contract import Channel, StreamSpec
 
 SEGMENTS = ("foot", "shank", "thigh", "trunk")
 AXES = ("x", "y", "z")

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.data import heel_strikes
+from toolkit.contract import Channel, StreamSpec
+from toolkit.data import heel_strikes, readers
 from toolkit.data.dataset_file import (
     DatasetFile,
     RecordingUse,
@@ -15,18 +16,12 @@ from toolkit.data.dataset_file import (
     VirtualImuUse,
     read_dataset_file,
 )
-from toolkit.data.readers import table
 from toolkit.data.readers.table import Table
 from toolkit.data.skeleton import imu_signal, poses
 from toolkit.data.smoothing import zero_phase_low_pass
 from toolkit.data.units import conversion
 from toolkit.errors import RecordingError
-from toolkit.records import (
-    Channel,
-    Recording,
-    Signal,
-    StreamSpec,
-)
+from toolkit.records import Recording, Signal
 
 Float = NDArray[np.float64]
 
@@ -49,7 +44,7 @@ def _recording(dataset: DatasetFile, use: RecordingUse) -> Recording:
 
     def opened(key: str) -> Table:
         if key not in tables:
-            tables[key] = table.read(dataset.root / use.files[key])
+            tables[key] = readers.read(dataset.root / use.files[key])
         return tables[key]
 
     signals: dict[str, Signal] = {}

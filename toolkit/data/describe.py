@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract import stream_to_json
 from toolkit.errors import MissingDependencyError, RecordingError, UsageError
 from toolkit.files import write_bytes
-from toolkit.records import Recording, Signal, stream_to_json
+from toolkit.records import Recording, Signal
 
 Float = NDArray[np.float64]
 #: Ending of a plot's file to the entry of its metadata that would differ from run to run.

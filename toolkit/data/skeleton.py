@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract import Channel, StreamSpec
 from toolkit.data import virtual_imu
 from toolkit.data.channels import AXES, SEGMENTS
 from toolkit.data.smoothing import causal_low_pass
-from toolkit.records import Channel, Signal, StreamSpec
+from toolkit.records import Signal
 
 Float = NDArray[np.float64]
 Vector = tuple[float, float, float]

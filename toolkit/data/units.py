@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from toolkit.contract import UNITS
 from toolkit.data.channels import GRAVITY, imu_stream
 from toolkit.errors import RecordingError
-from toolkit.records import UNITS
 
 # unit -> (the unit it becomes, factor). Nm is divided by body mass besides.
 _BECOMES = {

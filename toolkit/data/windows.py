@@ -9,19 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, require_same_stream
 from toolkit.data.splits import Segment
 from toolkit.errors import RecordingError
 from toolkit.filtering.chain import Chain
-from toolkit.records import (
-    Channel,
-    ModelInput,
-    Normaliser,
-    Recording,
-    SensorContract,
-    Signal,
-    Windows,
-    require_same_stream,
-)
+from toolkit.records import Recording, Signal, Windows
 
 Features = Mapping[str, NDArray[np.float32]]
 

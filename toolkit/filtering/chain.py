@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract import FilterStage, ModelInput, Normaliser
 from toolkit.errors import ContractError
 from toolkit.filtering.stages import Samples, build, rational
-from toolkit.records import FilterStage, ModelInput, Normaliser
 
 
 class Chain:

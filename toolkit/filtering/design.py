@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract import FilterStage, StreamSpec
 from toolkit.errors import ContractError
 from toolkit.filtering.chain import Chain
-from toolkit.records import FilterStage, StreamSpec
 
 IMU_LOWPASS_HZ = 12.0
 EMG_BAND_HZ = (20.0, 450.0)

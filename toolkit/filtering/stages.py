@@ -28,8 +28,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract import FilterStage
 from toolkit.errors import ContractError
-from toolkit.records import FilterStage
 
 Samples = NDArray[np.float32]
 

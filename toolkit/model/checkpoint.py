@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, StreamSpec
 from toolkit.errors import CheckpointError, ContractError, OutputError
 from toolkit.files import write_bytes
 from toolkit.model.config import (
@@ -28,13 +29,6 @@ from toolkit.model.config import (
     ModelConfig,
     require_contract_fits,
     weight_shapes,
-)
-from toolkit.records import (
-    Channel,
-    ModelInput,
-    Normaliser,
-    SensorContract,
-    StreamSpec,
 )
 
 Weights = Mapping[str, NDArray[np.float32]]

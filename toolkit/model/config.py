@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from toolkit.contract import SensorContract
 from toolkit.data.channels import MOMENTS
 from toolkit.errors import CheckpointError, ContractError
-from toolkit.records import SensorContract
 
 Norm = Literal["layer", "none"]
 NORMS = ("layer", "none")

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract import SensorContract
 from toolkit.errors import CheckpointError, ContractError
 from toolkit.model.checkpoint import Checkpoint, looks_like_pickle
 from toolkit.model.config import ModelConfig, weight_shapes
-from toolkit.records import SensorContract
 
 Tensors = dict[str, NDArray[Any]]
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, StreamSpec, stream_to_json
 from toolkit.data.splits import (
     PARTS,
     Part,
@@ -23,16 +24,7 @@ from toolkit.data.windows import cut, fit_normaliser
 from toolkit.errors import RecordingError, UsageError
 from toolkit.filtering.design import default_filters
 from toolkit.model.config import STREAMS
-from toolkit.records import (
-    Channel,
-    ModelInput,
-    Normaliser,
-    Recording,
-    SensorContract,
-    StreamSpec,
-    Windows,
-    stream_to_json,
-)
+from toolkit.records import Recording, Windows
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.evaluation.gait_cycles import curve, group, spread
-from toolkit.records import (
-    Channel,
-    Recording,
-    Signal,
-    StreamSpec,
-    Windows,
-)
+from toolkit.contract import Channel, StreamSpec
+from toolkit.records import Recording, Signal, Windows
 
 SPEC = StreamSpec("imu", 100.0, (Channel("a", "m/s^2"),))
 

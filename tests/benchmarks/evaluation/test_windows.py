@@ -8,18 +8,11 @@ import pytest
 from benchmarks.evaluation.windows import evaluate_on
 from quantization.arithmetic.storage import TensorFormat, decode, encode
 from tests.quantization.small_models import SMALL
+from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, StreamSpec
 from toolkit.errors import ContractError, RecordingError, UsageError
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import weight_shapes
-from toolkit.records import (
-    Channel,
-    ModelInput,
-    Normaliser,
-    Recording,
-    SensorContract,
-    Signal,
-    StreamSpec,
-)
+from toolkit.records import Recording, Signal
 
 RATE, ROWS = 100.0, 1000
 

@@ -16,16 +16,8 @@ from benchmarks.records import (
     Run,
     Skipped,
 )
-from toolkit.records import (
-    Channel,
-    ModelInput,
-    Normaliser,
-    Recording,
-    SensorContract,
-    Signal,
-    StreamSpec,
-    Windows,
-)
+from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, StreamSpec
+from toolkit.records import Recording, Signal, Windows
 
 SPEC = StreamSpec("imu", 100.0, (Channel("shank_gyro_x", "rad/s"),))
 CONTRACT = SensorContract(

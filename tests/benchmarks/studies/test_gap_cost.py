@@ -22,18 +22,11 @@ from benchmarks.studies.gap_cost import (
 from benchmarks.studies.gap_cost_report import plot, table
 from firmware_bridge.sources.base import Chunk, Item
 from firmware_bridge.streams.alignment import GapPolicy
+from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, StreamSpec
 from toolkit.data.splits import Segment
 from toolkit.errors import UsageError
 from toolkit.files import write_json
-from toolkit.records import (
-    Channel,
-    ModelInput,
-    Normaliser,
-    Recording,
-    SensorContract,
-    Signal,
-    StreamSpec,
-)
+from toolkit.records import Recording, Signal
 
 RATE_HZ, SECONDS, SLOPE = 100.0, 8.0, 2.0
 SPEC = StreamSpec("imu", RATE_HZ, (Channel("a", "m/s^2"),))

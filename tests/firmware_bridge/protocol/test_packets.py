@@ -52,8 +52,8 @@ from firmware_bridge.protocol.target_packets import (
     pack_values,
     unpack_values,
 )
+from toolkit.contract import UNITS
 from toolkit.errors import LinkError
-from toolkit.records import UNITS
 
 ALL = NODE_PACKETS | HOST_PACKETS
 

@@ -28,8 +28,8 @@ from firmware_bridge.recording.file import RecordingWriter
 from firmware_bridge.recording.tracks import load_tracks
 from firmware_bridge.sources.base import Chunk
 from firmware_bridge.streams.receiver import Receiver
+from toolkit.data import readers
 from toolkit.data.dataset import load_dataset
-from toolkit.data.readers import table
 from toolkit.errors import MissingDependencyError, RecordingError, UsageError
 
 IMU = StreamDescriptor(
@@ -128,10 +128,10 @@ def test_progress_goes_through_the_file_and_then_the_tables(recording: Path, tmp
 def test_csv(recording: Path, tmp_path: Path) -> None:
     summary = export(recording, tmp_path / "out", "csv")
     assert [f.name for f in summary.files] == ["left_leg-imu.csv", "left_leg-emg.csv"]
-    read = table.read(summary.files[0])
+    read = readers.read(summary.files[0])
     assert read.names == ("time", "host_time", "shank_accel_x", "shank_accel_y", "shank_accel_z")
     assert np.array_equal(read.values[:, 2:], IMU_SENT)
-    assert np.array_equal(table.read(summary.files[1]).values[:, 2:], EMG_SENT)
+    assert np.array_equal(readers.read(summary.files[1]).values[:, 2:], EMG_SENT)
     listing = json.loads((tmp_path / "out" / "recording.json").read_text())
     assert [c["unit"] for c in listing["streams"][1]["channels"]] == ["uV", "uV"]
     assert listing["started_wall_ns"] == 1_700_000_000_000_000_000
@@ -151,7 +151,7 @@ def test_host_times_are_true_within_the_jitter(recording: Path) -> None:
 
 def test_sto_is_read_by_our_own_reader(recording: Path, tmp_path: Path) -> None:
     summary = export(recording, tmp_path / "out", "sto")
-    read = table.read(summary.files[1])
+    read = readers.read(summary.files[1])
     assert read.names == ("time", "emg_1", "emg_2")
     assert read.in_degrees is False
     assert np.array_equal(read.values[:, 1:], EMG_SENT)
@@ -226,7 +226,7 @@ def test_lost_samples(tmp_path: Path, fill: Any) -> None:
     path = record_node(tmp_path / "loss.etl", lose=(10, 11, 60))
     summary = export(path, tmp_path / "out", "csv", fill)
     assert [s["missing"] for s in summary.streams] == [12, 60]
-    read = table.read(summary.files[0]).values
+    read = readers.read(summary.files[0]).values
     gone = np.r_[40:48, 240:244]
     there = np.setdiff1d(np.arange(600), gone)
     if fill == "none":

@@ -13,8 +13,8 @@ from firmware_bridge.streams.alignment import (
     Rows,
     StreamAligner,
 )
+from toolkit.contract import Channel, StreamSpec
 from toolkit.errors import UsageError
-from toolkit.records import Channel, StreamSpec
 
 SPEC = StreamSpec("imu", 100.0, (Channel("thigh_gyro_z", "rad/s"),))
 

@@ -28,9 +28,9 @@ from tests.quantization.c_emitter.test_models import (
     graphs,
     shipped,
 )
+from toolkit.contract import FilterStage
 from toolkit.errors import ModelFileError, UsageError
 from toolkit.model import float_reference
-from toolkit.records import FilterStage
 
 DOCS = Path(__file__).parents[3] / "docs" / "KERNELS.md"
 

@@ -21,16 +21,9 @@ from tests.quantization.c_emitter.harness import (
     run,
     write,
 )
+from toolkit.contract import Channel, FilterStage, ModelInput, Normaliser, SensorContract, StreamSpec
 from toolkit.filtering.chain import Chain
 from toolkit.filtering.design import butterworth
-from toolkit.records import (
-    Channel,
-    FilterStage,
-    ModelInput,
-    Normaliser,
-    SensorContract,
-    StreamSpec,
-)
 
 #: What generated filters include and link.
 FILTER_KERNEL = ("et_filter.h", "et_filter.c")

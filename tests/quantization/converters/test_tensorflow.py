@@ -29,16 +29,12 @@ from quantization.tflite.run import (
     run_litert,
     run_tflm,
 )
+from toolkit.contract import StreamSpec
 from toolkit.errors import ConversionError, UsageError
 from toolkit.model import float_reference
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS, ModelConfig
-from toolkit.records import (
-    Recording,
-    Signal,
-    StreamSpec,
-    Windows,
-)
+from toolkit.records import Recording, Signal, Windows
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow") is None,

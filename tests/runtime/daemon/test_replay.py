@@ -27,7 +27,8 @@ from tests.runtime.daemon.harness import (
     during,
     settings,
 )
-from toolkit.records import Recording, Signal, StreamSpec
+from toolkit.contract import StreamSpec
+from toolkit.records import Recording, Signal
 
 SECONDS = 12
 

@@ -27,14 +27,7 @@ from runtime.pipeline.moment import Moment
 from runtime.pipeline.pipeline import Pipeline, still
 from runtime.pipeline.publisher import Publisher
 from runtime.pipeline.states import Rules
-from toolkit.records import (
-    Channel,
-    FilterStage,
-    ModelInput,
-    Normaliser,
-    SensorContract,
-    StreamSpec,
-)
+from toolkit.contract import Channel, FilterStage, ModelInput, Normaliser, SensorContract, StreamSpec
 
 GRID_HZ = 50.0
 WINDOW = 20

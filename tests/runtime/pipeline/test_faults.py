@@ -29,8 +29,8 @@ from tests.runtime.pipeline.harness import (
     descriptor,
     node,
 )
+from toolkit.contract import FilterStage
 from toolkit.errors import ContractError
-from toolkit.records import FilterStage
 
 IMU = {"imu": (100.0, 2, "rad/s")}
 EMG = {"emg": (200.0, 1, "mV")}

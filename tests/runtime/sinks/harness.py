@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from runtime.pipeline.moment import Moment, Sink, State
-from toolkit.records import Channel
+from toolkit.contract import Channel
 
 OUTPUTS = (Channel("hip_flexion", "Nm/kg"), Channel("knee_extension", "Nm/kg"))
 

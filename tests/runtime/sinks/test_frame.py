@@ -25,9 +25,9 @@ from runtime.sinks.frame import (
     layout_of,
 )
 from tests.runtime.sinks.harness import OUTPUTS, moment
+from toolkit.contract import Channel
 from toolkit.errors import UsageError
 from toolkit.model import load_checkpoint
-from toolkit.records import Channel
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "SINKS.md"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toolkit.data import load
+from toolkit.data import load, readers
 from toolkit.data.channels import (
     GRAVITY,
     emg_stream,
@@ -16,7 +16,6 @@ from toolkit.data.channels import (
     moment_stream,
 )
 from toolkit.data.dataset_file import read_dataset_file
-from toolkit.data.readers import table
 from toolkit.data.skeleton import poses
 from toolkit.records import Recording
 
@@ -47,7 +46,7 @@ def test_it_fits_the_reference_contract(recording: Recording) -> None:
 def test_columns_and_units_are_those_of_the_files(recording: Recording) -> None:
     """First rows, read off the files by eye; the moments before their low-pass by their mean."""
     np.testing.assert_array_equal(recording.signals["emg"].samples[0, :3], [0.070021, 0.195391, 0.069192])
-    source = table.read(FILES / "id.sto")
+    source = readers.read(FILES / "id.sto")
     times = source.time_axis("time", 100.0)
     names = ["hip_flexion_r_moment", "knee_angle_r_moment", "ankle_angle_r_moment"]
     assert recording.moments is not None
@@ -68,7 +67,7 @@ def test_foot_in_stance_moves_back_with_the_belt(recording: Recording) -> None:
     """The belt runs at 3.6 km/h = 1.0 m/s: chain, signs, units and segment lengths must all be right for this."""
     use = read_dataset_file(TOML, FILES).virtual_imu
     assert use is not None
-    source = table.read(FILES / "ik.sto")
+    source = readers.read(FILES / "ik.sto")
     times = source.time_axis("time", 100.0)
     skeleton = use.skeleton
     angles = dict(

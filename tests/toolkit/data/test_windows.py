@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, StreamSpec
 from toolkit.data.splits import (
     Segment,
     Split,
@@ -13,15 +14,7 @@ from toolkit.data.splits import (
 )
 from toolkit.data.windows import cut, fit_normaliser
 from toolkit.errors import ContractError, RecordingError, UsageError
-from toolkit.records import (
-    Channel,
-    ModelInput,
-    Normaliser,
-    Recording,
-    SensorContract,
-    Signal,
-    StreamSpec,
-)
+from toolkit.records import Recording, Signal
 
 IMU = StreamSpec("imu", 100.0, (Channel("shank_gyro_z", "rad/s"),))
 EMG = StreamSpec("emg", 100.0, (Channel("soleus", "1"),))

@@ -10,15 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import sosfilt, sosfilt_zi
 
+from toolkit.contract import Channel, FilterStage, Normaliser, StreamSpec
 from toolkit.errors import ContractError
 from toolkit.filtering.chain import Chain
 from toolkit.filtering.design import butterworth, default_filters
-from toolkit.records import (
-    Channel,
-    FilterStage,
-    Normaliser,
-    StreamSpec,
-)
 
 
 def emg_stream(channels: int = 3, rate_hz: float = 1000.0) -> StreamSpec:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from toolkit.contract import Channel, StreamSpec
 from toolkit.data.splits import Segment, Split, select
 from toolkit.data.windows import cut
 from toolkit.errors import (
@@ -25,12 +26,7 @@ from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.fit import Progress, Recipe, fit
 from toolkit.model.prepare import prepare, recording_hash
 from toolkit.model.train import Trained, parse_split, train
-from toolkit.records import (
-    Channel,
-    Recording,
-    Signal,
-    StreamSpec,
-)
+from toolkit.records import Recording, Signal
 
 RATE = 50.0
 SMALL: dict[str, Any] = {

@@ -15,15 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract import stream_from_json, stream_to_json
 from toolkit.data.readers.table import Table
 from toolkit.errors import ContractError, RecordingError
 from toolkit.files import write_bytes
-from toolkit.records import (
-    Recording,
-    Signal,
-    stream_from_json,
-    stream_to_json,
-)
+from toolkit.records import Recording, Signal
 
 FORMAT = "edgetool recording 1"
 

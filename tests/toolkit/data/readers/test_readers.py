@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toolkit.data import load
+from toolkit.data import load, readers
 from toolkit.data.readers import npz as archive
-from toolkit.data.readers import table
 from toolkit.errors import RecordingError
 
 PLAIN = "walk\nversion=1\nnRows=3\nnColumns=3\ninDegrees=yes\nendheader\ntime\ta\tb\n0\t1\t2\n0.01\t3\t4\n0.02\t5\t6\n"
@@ -32,7 +31,7 @@ HEADERS = {
 def test_opensim_columns_are_found_by_name_whatever_the_header(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.sto"
     path.write_bytes(text.encode())
-    read = table.read(path)
+    read = readers.read(path)
     times = read.time_axis("time", 100.0)
     np.testing.assert_array_equal(times, [0.0, 0.01, 0.02])
     np.testing.assert_array_equal(read.columns(["b", "a"], times), [[2, 1], [4, 3], [6, 5]])
@@ -44,21 +43,21 @@ def test_opensim_columns_are_found_by_name_whatever_the_header(tmp_path: Path, t
 def test_opensim_unit_of_angles_is_kept(tmp_path: Path, header: str, expected: bool | None) -> None:
     path = tmp_path / "x.mot"
     path.write_text(f"{header}\nendheader\ntime a\n0 1\n")
-    assert table.read(path).in_degrees is expected
+    assert readers.read(path).in_degrees is expected
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_csv_delimiter_is_found(tmp_path: Path, delimiter: str) -> None:
     path = tmp_path / "x.csv"
     path.write_text("\n".join(delimiter.join(row) for row in (["time", '"a"', " b "], ["0", "1", "-2.5e1"])))
-    read = table.read(path)
+    read = readers.read(path)
     assert read.names == ("time", "a", "b")
     np.testing.assert_array_equal(read.values, [[0, 1, -25]])
 
 
 def test_npz_table(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", time=np.arange(3) / 10, a=np.array([1, 2, 3]))
-    read = table.read(tmp_path / "x.npz")
+    read = readers.read(tmp_path / "x.npz")
     np.testing.assert_array_equal(read.columns(["a"], read.time_axis("time", 10.0)), [[1], [2], [3]])
 
 
@@ -85,22 +84,22 @@ def test_bad_tables_are_named(tmp_path: Path, name: str, text: str, said: str) -
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(RecordingError) as caught:
-        table.read(path)
+        readers.read(path)
     assert said in str(caught.value) and str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_missing_file_and_bytes_that_are_not_text(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"cannot read .*gone\.csv: No such file"):
-        table.read(tmp_path / "gone.csv")
+        readers.read(tmp_path / "gone.csv")
     (tmp_path / "x.csv").write_bytes(b"time,a\n\xff\xfe,1\n")
     with pytest.raises(RecordingError, match="byte 7 is not UTF-8"):
-        table.read(tmp_path / "x.csv")
+        readers.read(tmp_path / "x.csv")
 
 
 def test_missing_column_names_those_that_exist(tmp_path: Path) -> None:
     path = tmp_path / "x.sto"
     path.write_text(PLAIN)
-    read = table.read(path)
+    read = readers.read(path)
     with pytest.raises(RecordingError, match=r"has no column 'knee'; it has time, a, b"):
         read.columns(["a", "knee"], read.time_axis("time", 100.0))
 
@@ -108,7 +107,7 @@ def test_missing_column_names_those_that_exist(tmp_path: Path) -> None:
 def test_a_column_named_twice_is_refused_only_if_used(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("time,a,b,b\n0,1,2,3\n0.01,1,2,3\n")
-    read = table.read(path)
+    read = readers.read(path)
     times = read.time_axis("time", 100.0)
     assert read.columns(["a"], times).shape == (2, 1)
     with pytest.raises(RecordingError, match="has 2 columns named 'b'"):
@@ -119,7 +118,7 @@ def test_a_column_named_twice_is_refused_only_if_used(tmp_path: Path) -> None:
 def test_values_that_are_not_finite_are_named_by_row_column_and_time(tmp_path: Path, value: str) -> None:
     path = tmp_path / "x.csv"
     path.write_text(f"time,a,b,c\n1.00,1,2,nan\n1.01,1,{value},3\n")
-    read = table.read(path)
+    read = readers.read(path)
     times = read.time_axis("time", 100.0)
     assert read.columns(["a"], times).shape == (2, 1)  # what is not used may be missing
     with pytest.raises(RecordingError) as caught:
@@ -141,7 +140,7 @@ def test_irregular_time_is_refused(tmp_path: Path, times: list[float], said: str
     path = tmp_path / "x.csv"
     path.write_text("time,a\n" + "".join(f"{t},1\n" for t in times))
     with pytest.raises(RecordingError) as caught:
-        table.read(path).time_axis("time", 100.0)
+        readers.read(path).time_axis("time", 100.0)
     assert said in str(caught.value)
 
 
@@ -149,7 +148,7 @@ def test_rounded_times_are_regular(tmp_path: Path) -> None:
     """1/3 kHz printed to a tenth of a millisecond is off by up to 0.05 ms of 3 ms: rounding, not a gap."""
     path = tmp_path / "x.csv"
     path.write_text("time,a\n" + "".join(f"{i * 0.003:.4f},1\n" for i in range(50)))
-    assert len(table.read(path).time_axis("time", 1000 / 3)) == 50
+    assert len(readers.read(path).time_axis("time", 1000 / 3)) == 50
 
 
 def test_recording_goes_through_npz_unchanged_and_the_bytes_depend_on_it_alone(tmp_path: Path) -> None:
@@ -201,7 +200,7 @@ def test_objects_and_pickles_are_refused_and_do_not_run(tmp_path: Path) -> None:
     np.savez(tmp_path / "object.npz", recording=np.array([boom], dtype=object))
     (tmp_path / "pickle.npz").write_bytes(pickle.dumps(boom))
     for name in ("object.npz", "pickle.npz"):
-        for reader in (lambda p: load(str(p)), table.read):
+        for reader in (lambda p: load(str(p)), readers.read):
             with pytest.raises(RecordingError):
                 reader(tmp_path / name)
     assert not (tmp_path / "ran").exists()
@@ -222,7 +221,7 @@ def test_npz_that_is_a_table_or_of_another_format(tmp_path: Path) -> None:
 def test_npz_columns_must_be_numbers_of_one_length(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", time=np.arange(3.0), a=np.arange(4.0))
     with pytest.raises(RecordingError, match="columns must be of one length"):
-        table.read(tmp_path / "x.npz")
+        readers.read(tmp_path / "x.npz")
     np.savez(tmp_path / "y.npz", time=np.arange(3.0), a=np.zeros((3, 2)))
     with pytest.raises(RecordingError, match=r"array 'a' has shape \(3, 2\)"):
-        table.read(tmp_path / "y.npz")
+        readers.read(tmp_path / "y.npz")
