@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.studies.bridge_load import Load, Nodes
+from firmware_bridge.items import Chunk
 from firmware_bridge.simulator.pseudo_terminal import PseudoTerminal
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import Chunk
 from firmware_bridge.sources.several import SeveralSources
 from firmware_bridge.streams.session import Session
 from toolkit.errors import LinkError

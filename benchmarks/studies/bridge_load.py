@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from firmware_bridge.items import Item
 from firmware_bridge.protocol.framing import FrameWriter
 from firmware_bridge.protocol.packets import (
     ChannelDescriptor,
@@ -27,7 +28,6 @@ from firmware_bridge.protocol.table import ANY_NODE, Format
 from firmware_bridge.simulator.faults import Faults
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import PACKET_S, Programme, VirtualNode
-from firmware_bridge.sources.base import Item
 from firmware_bridge.streams.session import Session
 from toolkit.files import write_json
 

@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.studies.gap_cost_report import plot, table
+from firmware_bridge.items import Item
 from firmware_bridge.protocol.framing import FrameWriter
 from firmware_bridge.protocol.packets import SyncRequest
 from firmware_bridge.protocol.table import ANY_NODE
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
-from firmware_bridge.sources.base import Item
 from firmware_bridge.streams.alignment import AlignmentSettings, GapPolicy
 from quantization.bundle import Bundle
 from runtime.engines import open_engine

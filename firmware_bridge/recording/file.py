@@ -14,7 +14,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Self
 
-from firmware_bridge.sources.base import Chunk, Item, LinkChange
+from firmware_bridge.items import Chunk, Item, LinkChange, Lost, NodeDescriptor, Snapshot
 from toolkit.errors import OutputError, RecordingError
 
 MARKER = b"\x89ETL\r\n\x1a\n"
@@ -76,63 +76,44 @@ class Damage:
     at_end: bool
 
 
-@dataclass(frozen=True)
-class NodeDescriptor:
-    """The newest descriptor of a node, as it was sent."""
+def pack_snapshot(snapshot: Snapshot) -> bytes:
+    """The payload of a snapshot block."""
+    value = {
+        "format": FORMAT,
+        "version": VERSION,
+        "started_wall_ns": snapshot.started_wall_ns,
+        "started_monotonic_ns": snapshot.started_monotonic_ns,
+        "links": list(snapshot.links),
+        "descriptors": [
+            {"link": d.link, "node": d.node, "boot": d.boot, "payload": d.payload.hex()}
+            for d in snapshot.descriptors
+        ],
+    }
+    return json.dumps(value).encode()
 
-    link: int
-    node: int
-    boot: int
-    payload: bytes
 
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What is needed to read the chunks after it."""
-
-    started_wall_ns: int
-    started_monotonic_ns: int
-    links: tuple[str, ...]
-    descriptors: tuple[NodeDescriptor, ...] = ()
-
-    def to_bytes(self) -> bytes:
-        """The payload of a snapshot block."""
-        value = {
-            "format": FORMAT,
-            "version": VERSION,
-            "started_wall_ns": self.started_wall_ns,
-            "started_monotonic_ns": self.started_monotonic_ns,
-            "links": list(self.links),
-            "descriptors": [
-                {"link": d.link, "node": d.node, "boot": d.boot, "payload": d.payload.hex()}
-                for d in self.descriptors
-            ],
-        }
-        return json.dumps(value).encode()
-
-    @classmethod
-    def from_bytes(cls, payload: bytes, where: str) -> Self:
-        """Parse; RecordingError names ``where`` if it is not what the page says."""
-        try:
-            value = json.loads(payload)
-            if value["format"] != FORMAT:
-                raise ValueError("another format")
-            descriptors = tuple(
-                NodeDescriptor(
-                    _whole(d["link"]), _whole(d["node"]), _whole(d["boot"]), bytes.fromhex(d["payload"])
-                )
-                for d in value["descriptors"]
+def parse_snapshot(payload: bytes, where: str) -> Snapshot:
+    """The snapshot of a block's payload; RecordingError names ``where`` if it is not what the page says."""
+    try:
+        value = json.loads(payload)
+        if value["format"] != FORMAT:
+            raise ValueError("another format")
+        descriptors = tuple(
+            NodeDescriptor(
+                _whole(d["link"]), _whole(d["node"]), _whole(d["boot"]), bytes.fromhex(d["payload"])
             )
-            return cls(
-                _whole(value["started_wall_ns"]),
-                _whole(value["started_monotonic_ns"]),
-                tuple(str(name) for name in value["links"]),
-                descriptors,
-            )
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise RecordingError(
-                f"{where}: a snapshot is not as docs/RECORDING.md says ({error}); it was written by another program"
-            ) from None
+            for d in value["descriptors"]
+        )
+        return Snapshot(
+            _whole(value["started_wall_ns"]),
+            _whole(value["started_monotonic_ns"]),
+            tuple(str(name) for name in value["links"]),
+            descriptors,
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise RecordingError(
+            f"{where}: a snapshot is not as docs/RECORDING.md says ({error}); it was written by another program"
+        ) from None
 
 
 def _whole(value: Any) -> int:
@@ -238,13 +219,6 @@ def pack_item(item: Item) -> bytes:
     return _CHUNK.pack(item.link, event, len(data), item.arrival_ns) + data
 
 
-@dataclass(frozen=True)
-class Lost:
-    """Between the items before and after it, ``size`` bytes of the recording were lost."""
-
-    size: int
-
-
 @dataclass
 class RecordingReader:
     """A recording read from front to back.
@@ -269,7 +243,7 @@ class RecordingReader:
                 )
             for part in scan(content):
                 if isinstance(part, Block) and part.kind is Kind.SNAPSHOT:
-                    return cls(path, Snapshot.from_bytes(part.payload, str(path)))
+                    return cls(path, parse_snapshot(part.payload, str(path)))
         raise RecordingError(f"{path} holds no whole snapshot; nothing in it can be read")
 
     def items(self) -> Iterator[Item | Snapshot | Lost]:
@@ -284,7 +258,7 @@ class RecordingReader:
                 elif part.kind is Kind.CHUNKS:
                     yield from unpack_chunks(part.payload, f"{self.path}, block {part.number}")
                 elif part.kind is Kind.SNAPSHOT:
-                    yield Snapshot.from_bytes(part.payload, f"{self.path}, block {part.number}")
+                    yield parse_snapshot(part.payload, f"{self.path}, block {part.number}")
                 elif part.kind is Kind.LOST:
                     yield _lost(part, self.path)
                 else:
@@ -432,7 +406,7 @@ class RecordingWriter:
             room -= len(self._descriptors[key].payload) + 100
             if room >= 0:
                 kept.append(self._descriptors[key])
-        self._write(Kind.SNAPSHOT, replace(self._snapshot, descriptors=tuple(kept)).to_bytes())
+        self._write(Kind.SNAPSHOT, pack_snapshot(replace(self._snapshot, descriptors=tuple(kept))))
 
     def _write(self, kind: Kind, payload: bytes) -> None:
         block = pack_block(kind, self._number, payload)

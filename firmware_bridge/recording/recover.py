@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware_bridge.items import Snapshot
 from firmware_bridge.recording.file import (
     Block,
     Buffer,
     Damage,
     Kind,
-    Snapshot,
     opened,
     pack_block,
+    pack_snapshot,
+    parse_snapshot,
     scan,
     unpack_chunks,
 )
@@ -88,7 +90,7 @@ def mended(content: Buffer, report: RecoverReport, where: str) -> Iterator[bytes
             if last < 0:
                 # Block 0 was the snapshot, so its number is free.
                 report.snapshot_replaced, last = True, 0
-                yield pack_block(Kind.SNAPSHOT, 0, _substitute(content, where).to_bytes())
+                yield pack_block(Kind.SNAPSHOT, 0, pack_snapshot(_substitute(content, where)))
             yield from _marks(waiting, last)
         yield _count(part, report, where)
         last = part.number
@@ -118,7 +120,7 @@ def _substitute(content: Buffer, where: str) -> Snapshot:
         if isinstance(part, Damage):
             continue
         if part.kind is Kind.SNAPSHOT:
-            return Snapshot.from_bytes(part.payload, where)
+            return parse_snapshot(part.payload, where)
         if part.kind is Kind.CHUNKS:
             for item in unpack_chunks(part.payload, where):
                 links = max(links, item.link + 1)

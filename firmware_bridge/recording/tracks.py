@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.items import Chunk, Lost, Snapshot
 from firmware_bridge.protocol.decoder import Received
 from firmware_bridge.protocol.packets import Data, StreamDescriptor, SyncReply
 from firmware_bridge.protocol.table import LEDGER_DAMAGE_FRAMES
-from firmware_bridge.recording.file import Lost, RecordingReader, Snapshot
-from firmware_bridge.sources.base import Chunk
+from firmware_bridge.recording.file import RecordingReader
 from firmware_bridge.streams.clock import ClockMap, TickEvent, TickUnwrapper
 from firmware_bridge.streams.receiver import NodeKey, Receiver
 

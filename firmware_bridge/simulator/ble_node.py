@@ -6,9 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from firmware_bridge.items import Chunk, LinkChange
 from firmware_bridge.simulator.fake_bluez import FakeBluez, FakeDevice
 from firmware_bridge.simulator.virtual_link import VirtualLink
-from firmware_bridge.sources.base import Chunk, LinkChange
 from firmware_bridge.sources.ble import NOTIFY, SERVICE, WRITE
 
 #: What a notification carries at the MTU of 247 that radios commonly agree on.

@@ -19,8 +19,8 @@ from bleak.backends.client import BaseBleakClient
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 
+from firmware_bridge.items import Chunk
 from firmware_bridge.simulator.virtual_link import VirtualLink
-from firmware_bridge.sources.base import Chunk
 from firmware_bridge.sources.ble import (
     NOTIFY,
     SERVICE,

@@ -9,8 +9,8 @@ import tty
 from collections.abc import Callable
 from pathlib import Path
 
+from firmware_bridge.items import Chunk
 from firmware_bridge.simulator.virtual_link import VirtualLink
-from firmware_bridge.sources.base import Chunk
 from toolkit.errors import OutputError
 
 _TICK_S = 0.002

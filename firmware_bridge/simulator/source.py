@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 from dataclasses import fields, replace
 from pathlib import Path
 
+from firmware_bridge.items import Item
 from firmware_bridge.simulator.faults import Faults
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
-from firmware_bridge.sources.base import Item, Source, SourceUrl
+from firmware_bridge.sources.base import Source, SourceUrl
 from firmware_bridge.sources.replay import parse_speed
 from toolkit.errors import LinkError
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from firmware_bridge.items import Chunk, Item, LinkChange
 from firmware_bridge.simulator.faults import FaultyLink
 from firmware_bridge.simulator.virtual_node import Sent, VirtualNode
-from firmware_bridge.sources.base import Chunk, Item, LinkChange
 
 #: What the fastest frame takes.
 BASE_DELAY_S = 0.001

@@ -12,29 +12,8 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from firmware_bridge.items import Item
 from toolkit.errors import LinkError, UsageError
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Bytes of one link as the transport gave them; ``arrival_ns`` is host monotonic time just after they came."""
-
-    link: int
-    arrival_ns: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class LinkChange:
-    """A link went up or down; ``reason`` is one line for people. Bytes of an unfinished frame are void after it."""
-
-    link: int
-    arrival_ns: int
-    up: bool
-    reason: str
-
-
-Item = Chunk | LinkChange
 
 
 @dataclass(frozen=True)

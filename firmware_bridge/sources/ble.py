@@ -13,13 +13,8 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
-from firmware_bridge.sources.base import (
-    Chunk,
-    Item,
-    LinkChange,
-    Source,
-    SourceUrl,
-)
+from firmware_bridge.items import Chunk, Item, LinkChange
+from firmware_bridge.sources.base import Source, SourceUrl
 from toolkit.errors import LinkError, UsageError
 
 SERVICE = "ed6e0001-8c5a-4b0e-9d3f-7a41c2b65e10"

@@ -8,10 +8,11 @@ import random
 import time
 from collections.abc import Callable
 
+from firmware_bridge.items import Item, LinkChange
 from firmware_bridge.protocol.framing import FrameWriter, Packet
 from firmware_bridge.protocol.packets import Command, SyncRequest
 from firmware_bridge.protocol.table import ANY_NODE, MIN_FRAME_BYTES, CommandCode
-from firmware_bridge.sources.base import Item, LinkChange, Source
+from firmware_bridge.sources.base import Source
 from toolkit.errors import LinkError
 
 #: Time from one sync request to the next, drawn anew each time: sources that were opened together must not go on asking

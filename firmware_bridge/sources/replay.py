@@ -7,14 +7,9 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from firmware_bridge.recording.file import Lost, RecordingReader, Snapshot
-from firmware_bridge.sources.base import (
-    Chunk,
-    Item,
-    LinkChange,
-    Source,
-    SourceUrl,
-)
+from firmware_bridge.items import Chunk, Item, LinkChange, Lost, Snapshot
+from firmware_bridge.recording.file import RecordingReader
+from firmware_bridge.sources.base import Source, SourceUrl
 from toolkit.errors import LinkError, UsageError
 
 #: As fast as it can: yield to other tasks after this many items.

@@ -11,13 +11,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from firmware_bridge.sources.base import (
-    Chunk,
-    Item,
-    LinkChange,
-    Source,
-    SourceUrl,
-)
+from firmware_bridge.items import Chunk, Item, LinkChange
+from firmware_bridge.sources.base import Source, SourceUrl
 from toolkit.errors import LinkError
 
 #: What waits for the consumer: at 921,600 baud about 10 s of reads.

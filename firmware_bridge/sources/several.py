@@ -7,12 +7,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
-from firmware_bridge.sources.base import (
-    Item,
-    LinkChange,
-    Source,
-    SourceUrl,
-)
+from firmware_bridge.items import Item, LinkChange
+from firmware_bridge.sources.base import Source, SourceUrl
 from toolkit.errors import EdgetoolError, LinkError
 
 #: Items between the sources and the consumer; when it is full the sources wait (and count what they must drop).

@@ -9,13 +9,8 @@ import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator
 
-from firmware_bridge.sources.base import (
-    Chunk,
-    Item,
-    LinkChange,
-    Source,
-    SourceUrl,
-)
+from firmware_bridge.items import Chunk, Item, LinkChange
+from firmware_bridge.sources.base import Source, SourceUrl
 from toolkit.errors import LinkError
 
 #: Items that wait for the consumer.

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from firmware_bridge.items import Chunk, Item, Lost, NodeDescriptor, Snapshot
 from firmware_bridge.protocol.decoder import LinkDecoder, Received
 from firmware_bridge.protocol.ledger import Balance
 from firmware_bridge.protocol.packets import Descriptor
-from firmware_bridge.recording.file import Lost, NodeDescriptor, Snapshot
-from firmware_bridge.sources.base import Chunk, Item
 from toolkit.errors import LinkError
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.items import Chunk, Item, Lost, Snapshot
 from firmware_bridge.protocol.decoder import Received
 from firmware_bridge.protocol.packets import (
     Data,
@@ -22,8 +23,6 @@ from firmware_bridge.protocol.packets import (
     SyncReply,
 )
 from firmware_bridge.protocol.table import LEDGER_DAMAGE_FRAMES
-from firmware_bridge.recording.file import Lost, Snapshot
-from firmware_bridge.sources.base import Chunk, Item
 from firmware_bridge.streams.alignment import Aligner, AlignmentSettings, Rows
 from firmware_bridge.streams.clock import (
     ClockMap,

@@ -9,13 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from firmware_bridge.items import Item, LinkChange
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import (
-    Item,
-    LinkChange,
-    Source,
-    require_seconds,
-)
+from firmware_bridge.sources.base import Source, require_seconds
 from firmware_bridge.sources.host import Host
 from firmware_bridge.sources.several import SeveralSources
 from firmware_bridge.streams.receiver import NodeKey

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from firmware_bridge.items import NodeDescriptor
 from firmware_bridge.protocol.packets import Descriptor
-from firmware_bridge.recording.file import NodeDescriptor, RecordingWriter
+from firmware_bridge.recording.file import RecordingWriter
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Source, require_seconds
 from firmware_bridge.sources.host import Host

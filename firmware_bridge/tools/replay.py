@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from firmware_bridge.items import Chunk, Lost, Snapshot
 from firmware_bridge.protocol.decoder import Received
 from firmware_bridge.protocol.packets import Data
-from firmware_bridge.recording.file import Lost, RecordingReader, Snapshot
-from firmware_bridge.sources.base import Chunk
+from firmware_bridge.recording.file import RecordingReader
 from firmware_bridge.sources.replay import paced
 from firmware_bridge.streams.receiver import NodeKey, Receiver
 

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from firmware_bridge.items import Item, LinkChange
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import Item, LinkChange, Source
+from firmware_bridge.sources.base import Source
 from runtime.daemon.model import LoadedModel, load_model
 from runtime.daemon.recorder import Recorder
 from runtime.daemon.snapshot import Counters, snapshot

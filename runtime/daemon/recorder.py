@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from firmware_bridge.items import Item, NodeDescriptor
 from firmware_bridge.protocol.packets import Descriptor
-from firmware_bridge.recording.file import NodeDescriptor, RecordingWriter
-from firmware_bridge.sources.base import Item
+from firmware_bridge.recording.file import RecordingWriter
 from firmware_bridge.streams.receiver import NodeKey
 from firmware_bridge.streams.session import SessionStep
 from runtime.status.status import RecordingStatus

@@ -12,13 +12,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from firmware_bridge.items import Chunk, Item, LinkChange
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import (
-    Chunk,
-    Item,
-    LinkChange,
-    Source,
-)
+from firmware_bridge.sources.base import Source
 from firmware_bridge.sources.host import Host
 from runtime.log.journal import Journal
 from toolkit.errors import LinkError

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.items import Chunk, Item, LinkChange, Lost, Snapshot
 from firmware_bridge.protocol.packets import Descriptor, StreamDescriptor
-from firmware_bridge.recording.file import Lost, Snapshot
-from firmware_bridge.sources.base import Chunk, Item, LinkChange
 from firmware_bridge.streams.alignment import AlignmentSettings, Rows
 from firmware_bridge.streams.receiver import NodeKey
 from firmware_bridge.streams.session import Session, SessionStep

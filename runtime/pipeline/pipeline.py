@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_bridge.recording.file import Lost, RecordingReader, Snapshot
-from firmware_bridge.sources.base import Item
+from firmware_bridge.items import Item, Lost, Snapshot
+from firmware_bridge.recording.file import RecordingReader
 from runtime.pipeline.estimator import Estimate, Estimator
 from runtime.pipeline.intake import Intake
 

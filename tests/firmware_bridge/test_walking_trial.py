@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware_bridge.items import Item
 from firmware_bridge.protocol.packets import Data
 from firmware_bridge.simulator import ble_node
 from firmware_bridge.simulator.fake_bluez import PrivateBus
@@ -26,7 +27,7 @@ from firmware_bridge.simulator.pseudo_terminal import serve as serve_port
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import Item, Source
+from firmware_bridge.sources.base import Source
 from firmware_bridge.streams.session import Session
 from firmware_bridge.tools.record import record
 from toolkit.data import load

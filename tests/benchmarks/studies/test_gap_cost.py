@@ -20,7 +20,7 @@ from benchmarks.studies.gap_cost import (
     read,
 )
 from benchmarks.studies.gap_cost_report import plot, table
-from firmware_bridge.sources.base import Chunk, Item
+from firmware_bridge.items import Chunk, Item
 from firmware_bridge.streams.alignment import GapPolicy
 from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, StreamSpec
 from toolkit.data.splits import Segment

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from firmware_bridge.items import Chunk, Item
 from firmware_bridge.protocol.framing import FrameWriter
 from firmware_bridge.protocol.packets import (
     ChannelDescriptor,
@@ -23,12 +24,7 @@ from firmware_bridge.protocol.packets import (
     StreamDescriptor,
 )
 from firmware_bridge.protocol.table import Format
-from firmware_bridge.sources.base import (
-    Chunk,
-    Item,
-    Source,
-    SourceUrl,
-)
+from firmware_bridge.sources.base import Source, SourceUrl
 from firmware_bridge.tools.record import record
 
 NODES = 8

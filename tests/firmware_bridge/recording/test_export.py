@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgetool.cli import edgetool
+from firmware_bridge.items import Chunk
 from firmware_bridge.protocol.framing import FrameWriter
 from firmware_bridge.protocol.packets import (
     ChannelDescriptor,
@@ -26,7 +27,6 @@ from firmware_bridge.protocol.table import Format
 from firmware_bridge.recording.export import export
 from firmware_bridge.recording.file import RecordingWriter
 from firmware_bridge.recording.tracks import load_tracks
-from firmware_bridge.sources.base import Chunk
 from firmware_bridge.streams.receiver import Receiver
 from toolkit.data import readers
 from toolkit.data.dataset import load_dataset

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import pytest
 
+from firmware_bridge.items import Chunk, Item, LinkChange, Lost, NodeDescriptor, Snapshot
 from firmware_bridge.protocol.framing import FrameWriter
 from firmware_bridge.protocol.packets import (
     ChannelDescriptor,
@@ -24,17 +25,14 @@ from firmware_bridge.recording.file import (
     Block,
     Damage,
     Kind,
-    Lost,
-    NodeDescriptor,
     RecordingReader,
     RecordingWriter,
-    Snapshot,
     pack_block,
+    pack_snapshot,
     scan,
 )
 from firmware_bridge.recording.recover import RecoverReport, mended, recover
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import Chunk, Item, LinkChange
 from firmware_bridge.streams.receiver import Receiver
 from firmware_bridge.tools.record import record
 from firmware_bridge.tools.replay import replay
@@ -223,7 +221,7 @@ def test_recovered_files_replay(whole: bytes, tmp_path: Path) -> None:
 
 def _only(folder: Path, block: Block) -> Path:
     path = folder / "only.etl"
-    snapshot = Snapshot(0, 0, ("left", "right")).to_bytes()
+    snapshot = pack_snapshot(Snapshot(0, 0, ("left", "right")))
     path.write_bytes(pack_block(Kind.SNAPSHOT, 0, snapshot) + pack_block(block.kind, 1, block.payload))
     return path
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.studies.decoder_speed import node_bytes
+from firmware_bridge.items import Chunk
 from firmware_bridge.recording.file import RecordingReader, RecordingWriter
 from firmware_bridge.recording.recover import recover
-from firmware_bridge.sources.base import Chunk
 from firmware_bridge.tools.replay import replay
 
 #: What the installed command runs.

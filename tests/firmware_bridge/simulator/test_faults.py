@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from firmware_bridge.items import Chunk
 from firmware_bridge.protocol.framing import FrameWriter
 from firmware_bridge.protocol.packets import (
     ChannelDescriptor,
@@ -22,7 +23,6 @@ from firmware_bridge.protocol.table import ANY_NODE, Format
 from firmware_bridge.simulator.faults import Faults
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
-from firmware_bridge.sources.base import Chunk
 from firmware_bridge.streams.session import Session, TimedSamples
 
 SECONDS = 5.0

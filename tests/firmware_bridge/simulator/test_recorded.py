@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware_bridge.items import Chunk
 from firmware_bridge.protocol.packets import ChannelDescriptor, Descriptor, StreamDescriptor
 from firmware_bridge.protocol.table import Format
 from firmware_bridge.recording.file import RecordingWriter
@@ -14,7 +15,6 @@ from firmware_bridge.recording.tracks import load_tracks
 from firmware_bridge.simulator.recorded import is_recording, programmes_of
 from firmware_bridge.simulator.source import programmes
 from firmware_bridge.simulator.virtual_node import Programme, Sent, VirtualNode
-from firmware_bridge.sources.base import Chunk
 from toolkit.errors import RecordingError
 
 IMU = StreamDescriptor(0, "imu", Format.INT16, 100.0, (ChannelDescriptor("a", "m/s^2", 0.01),))

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from firmware_bridge.items import Chunk, LinkChange
 from firmware_bridge.protocol.packets import Data
 from firmware_bridge.recording.file import RecordingReader, RecordingWriter
 from firmware_bridge.simulator.pseudo_terminal import PseudoTerminal, serve
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import Chunk, LinkChange
 from firmware_bridge.sources.host import Host
 from firmware_bridge.streams.session import Session
 from toolkit.data import load

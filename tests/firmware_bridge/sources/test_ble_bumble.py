@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from firmware_bridge.items import Chunk, LinkChange
 from firmware_bridge.protocol.framing import FrameWriter
 from firmware_bridge.protocol.packets import Command, Data
 from firmware_bridge.protocol.table import ANY_NODE, CommandCode
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import VirtualNode
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import Chunk, LinkChange, Source
+from firmware_bridge.sources.base import Source
 from firmware_bridge.sources.ble import NOTIFY, SERVICE, WRITE
 from firmware_bridge.sources.host import Host
 from firmware_bridge.streams.session import Session

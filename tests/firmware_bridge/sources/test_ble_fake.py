@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from firmware_bridge.items import Chunk, LinkChange
 from firmware_bridge.protocol.decoder import Received
 from firmware_bridge.protocol.packets import Data
 from firmware_bridge.simulator import ble_node
@@ -18,7 +19,6 @@ from firmware_bridge.simulator.faults import Faults
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import VirtualNode
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import Chunk, LinkChange
 from firmware_bridge.sources.ble import NOTIFY, SERVICE, WRITE
 from firmware_bridge.sources.host import Host
 from firmware_bridge.streams.session import Session

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware_bridge.items import LinkChange
 from firmware_bridge.recording.tracks import load_tracks
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import LinkChange
 from firmware_bridge.streams.session import Session, TimedSamples
 from firmware_bridge.tools.record import record
 from tests.firmware_bridge.sources.test_contract import need_brainflow

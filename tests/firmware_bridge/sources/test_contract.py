@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from firmware_bridge.items import Chunk
 from firmware_bridge.simulator import ble_node
 from firmware_bridge.simulator.fake_bluez import PrivateBus
 from firmware_bridge.simulator.pseudo_terminal import PseudoTerminal, serve
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import VirtualNode
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import Chunk
 from firmware_bridge.sources.host import Host
 from firmware_bridge.streams.receiver import Receiver
 from tests.firmware_bridge.simulator.test_faults import small_programme

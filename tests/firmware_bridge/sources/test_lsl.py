@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware_bridge.items import LinkChange
 from firmware_bridge.protocol.packets import Data
 from firmware_bridge.protocol.table import Format
 from firmware_bridge.recording.tracks import load_tracks
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import LinkChange
 from firmware_bridge.streams.session import Session, TimedSamples
 from firmware_bridge.tools.record import record
 from firmware_bridge.tools.scan import lsl_streams

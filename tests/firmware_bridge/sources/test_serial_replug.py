@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from firmware_bridge.items import LinkChange
 from firmware_bridge.simulator.pseudo_terminal import PseudoTerminal, serve
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import VirtualNode
 from firmware_bridge.sources import open_source, serial_port
-from firmware_bridge.sources.base import LinkChange
 from firmware_bridge.sources.host import Host
 from firmware_bridge.streams.receiver import NodeKey
 from firmware_bridge.streams.session import Session

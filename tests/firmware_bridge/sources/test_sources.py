@@ -10,25 +10,14 @@ from typing import Any
 
 import pytest
 
+from firmware_bridge.items import Chunk, Item, LinkChange, Snapshot
 from firmware_bridge.protocol.decoder import HOST_PACKETS, LinkDecoder
 from firmware_bridge.protocol.framing import FrameWriter
 from firmware_bridge.protocol.packets import Command, Status, SyncRequest
 from firmware_bridge.protocol.table import ANY_NODE, CommandCode
-from firmware_bridge.recording.file import (
-    Kind,
-    RecordingReader,
-    RecordingWriter,
-    Snapshot,
-    scan,
-)
+from firmware_bridge.recording.file import Kind, RecordingReader, RecordingWriter, scan
 from firmware_bridge.sources import open_source
-from firmware_bridge.sources.base import (
-    Chunk,
-    Item,
-    LinkChange,
-    Source,
-    SourceUrl,
-)
+from firmware_bridge.sources.base import Source, SourceUrl
 from firmware_bridge.sources.ble import ble_trouble
 from firmware_bridge.sources.host import Host
 from firmware_bridge.sources.several import SeveralSources

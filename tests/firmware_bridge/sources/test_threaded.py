@@ -13,14 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from firmware_bridge.items import Chunk, Item, LinkChange
 from firmware_bridge.protocol.table import Format
 from firmware_bridge.sources import lsl, open_source, threaded
-from firmware_bridge.sources.base import (
-    Chunk,
-    Item,
-    LinkChange,
-    SourceUrl,
-)
+from firmware_bridge.sources.base import SourceUrl
 from firmware_bridge.sources.threaded import ThreadedSource
 from firmware_bridge.streams.session import Session
 from toolkit.errors import InputError, LinkError, MissingDependencyError

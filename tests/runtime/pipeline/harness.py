@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from firmware_bridge.items import Chunk, Item
 from firmware_bridge.protocol.framing import FrameWriter
 from firmware_bridge.protocol.packets import (
     ChannelDescriptor,
@@ -20,7 +21,6 @@ from firmware_bridge.protocol.table import ANY_NODE, Format
 from firmware_bridge.simulator.faults import Faults
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
-from firmware_bridge.sources.base import Chunk, Item
 from runtime.pipeline.estimator import Estimator
 from runtime.pipeline.intake import InputFrom, Intake
 from runtime.pipeline.moment import Moment

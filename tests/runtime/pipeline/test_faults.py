@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from firmware_bridge.items import Chunk
 from firmware_bridge.protocol.packets import Data
 from firmware_bridge.protocol.table import Format
 from firmware_bridge.simulator.faults import Faults
 from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
-from firmware_bridge.sources.base import Chunk
 from firmware_bridge.streams.receiver import NodeKey
 from runtime.pipeline.estimator import Estimator
 from runtime.pipeline.intake import InputFrom, Intake

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from firmware_bridge.items import Chunk
 from firmware_bridge.recording.file import RecordingReader, RecordingWriter
-from firmware_bridge.sources.base import Chunk
 from firmware_bridge.streams.session import SessionStep
 from runtime.daemon.recorder import Recorder
 from runtime.daemon.worker import ModelWorker
