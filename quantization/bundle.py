@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 from quantization import golden
-from quantization.converters import SCHEMES, GraphFile, GraphKind
+from quantization.graph.graph_file import SCHEMES, GraphFile, GraphKind
 from quantization.tflite.contract import read_contract
 from quantization.tflite.operators import operator_counts
 from toolkit import __version__

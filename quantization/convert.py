@@ -17,7 +17,7 @@ from quantization import tflm_emitter
 from quantization.bundle import Bundle, new_bundle, write_bundle
 from quantization.c_emitter import bundle_files
 from quantization.c_emitter.emit import require_prefix
-from quantization.converters import GraphFile, Scheme
+from quantization.graph.graph_file import GraphFile, Scheme, require_scheme
 from quantization.quantizer import search
 from quantization.quantizer.recipe import Recipe
 from quantization.tflite import run as execute
@@ -77,7 +77,7 @@ def convert(
     engine, scheme or option, OutputError if ``out`` cannot be written, ConversionError if the engine fails.
     """
     tell = progress or _silent
-    engines.require_scheme(scheme)
+    require_scheme(scheme)
     if calibration_windows < 1 or seed < 0:
         raise UsageError(
             f"calibration windows are {calibration_windows} and the seed {seed}; at least 1 and 0 are allowed"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.c_fragments.text import ctype, wrapped
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from quantization.tflite.file import SUPPORTED_OPS
 from quantization.tflite.operators import operator_counts
 from quantization.tflite.run import has_tflm

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation.windows import Evaluation
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from toolkit.model.checkpoint import Checkpoint
 
 #: Called after each window with the number of windows done since the last call.

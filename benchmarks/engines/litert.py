@@ -18,7 +18,7 @@ from benchmarks.engines import (
 from benchmarks.engines.window_graph import WindowFormat, require_window_graph
 from benchmarks.evaluation.windows import Evaluation
 from quantization.arithmetic.storage import TensorFormat, decode, encode
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from quantization.tflite.stderr import native_stderr
 from toolkit.errors import ModelFileError
 from toolkit.model.checkpoint import Checkpoint

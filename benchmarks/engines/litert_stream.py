@@ -13,7 +13,7 @@ from benchmarks.engines import Size, Tick
 from benchmarks.engines.litert import open_interpreter, tensor_format
 from benchmarks.evaluation.windows import Evaluation
 from quantization.arithmetic.storage import TensorFormat, decode, encode
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from toolkit.errors import ModelFileError
 from toolkit.model.checkpoint import Checkpoint
 

@@ -15,7 +15,7 @@ from benchmarks.engines import (
 )
 from benchmarks.evaluation.windows import Evaluation
 from quantization.bundle import Bundle
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from runtime.engines import open_engine
 from runtime.engines.native import NativeEngine
 from toolkit.errors import EdgetoolError

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.engines import CannotRunError, Size, Tick
 from benchmarks.evaluation.windows import Evaluation
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from toolkit.errors import MissingDependencyError
 from toolkit.model.checkpoint import Checkpoint
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.engines import CannotRunError
 from benchmarks.evaluation.windows import Evaluation
 from quantization.arithmetic.storage import TensorFormat, encode
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from toolkit.errors import ModelFileError
 from toolkit.model.checkpoint import Checkpoint
 

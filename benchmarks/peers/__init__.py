@@ -19,7 +19,8 @@ import numpy as np
 
 from quantization.bundle import Bundle
 from quantization.convert import draw
-from quantization.converters import GraphFile, engine
+from quantization.converters import engine
+from quantization.graph.graph_file import GraphFile
 from quantization.tflite.quiet import quiet
 from toolkit.errors import EdgetoolError
 from toolkit.model.checkpoint import Checkpoint

@@ -11,7 +11,7 @@ from typing import Protocol
 from benchmarks.evaluation.windows import Evaluation
 from benchmarks.peers import Peer
 from benchmarks.records import Measured, Skipped
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from toolkit.errors import UsageError
 from toolkit.model.checkpoint import Checkpoint
 

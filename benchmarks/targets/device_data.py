@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.targets import Job
 from quantization.arithmetic.storage import TensorFormat, decode, encode
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import Graph
 from quantization.reference import Interpreter
 from quantization.tflite.file import read

@@ -20,7 +20,7 @@ from benchmarks.evaluation.latency import measure, summarise
 from benchmarks.records import Measured, Skipped
 from benchmarks.targets import Job
 from quantization.bundle import Bundle
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from toolkit.errors import ModelFileError
 
 #: The engine that compiles a whole bundle and does not read a .tflite, so that peers' graphs are not for it.

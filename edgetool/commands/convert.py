@@ -91,7 +91,8 @@ def command(
     every file. Calibration sees the train part of the data only. The same input gives the same bytes.
     """
     from quantization.convert import DEFAULT_DATA, convert
-    from quantization.converters import DEFAULT_ENGINE, require_scheme
+    from quantization.converters import DEFAULT_ENGINE
+    from quantization.graph.graph_file import require_scheme
     from toolkit.files import write_json
 
     if data is None:

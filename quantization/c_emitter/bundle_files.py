@@ -16,7 +16,7 @@ from quantization.c_fragments.context import (
     Prefer,
     Target,
 )
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from quantization.tflite.file import read
 from toolkit.contract import SensorContract
 from toolkit.errors import UsageError

@@ -7,40 +7,12 @@ module is imported only when it is asked for, because one of them needs tensorfl
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
+from quantization.graph.graph_file import GraphFile, Scheme
 from toolkit.errors import UsageError
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.records import Windows
-
-GraphKind = Literal["window", "stream"]
-Scheme = Literal["float32", "int8"]
-SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
-
-
-@dataclass(frozen=True)
-class GraphFile:
-    """One graph as an engine built it.
-
-    ``content`` is a .tflite whose inputs are named ``imu`` and ``emg``, in that order, and whose output is
-    named ``moments``; a stream graph has its state beside them, described by ``state`` (JSON). An int8 graph
-    takes int8 inputs and gives its output in Nm/kg as float32, or as int16 with a scale. ``recipe`` is the
-    quantization recipe as JSON; ``notes`` are fallbacks, each with its reason.
-    """
-
-    graph: GraphKind
-    scheme: Scheme
-    content: bytes
-    recipe: Mapping[str, Any] | None = None
-    notes: tuple[str, ...] = ()
-    state: Mapping[str, Any] | None = None
-
-    @property
-    def file(self) -> str:
-        """Its place in a bundle."""
-        return f"models/{self.graph}.{self.scheme}.tflite"
 
 
 class Build(Protocol):
@@ -63,14 +35,6 @@ ENGINES: dict[str, str] = {
     "tensorflow": "quantization.converters.tensorflow",
 }
 DEFAULT_ENGINE = next(iter(ENGINES))
-
-
-def require_scheme(name: str) -> Scheme:
-    """``name`` as a scheme; UsageError names the known ones."""
-    for scheme in SCHEMES:
-        if scheme == name:
-            return scheme
-    raise UsageError(f"scheme {name!r} is not known; allowed: {', '.join(SCHEMES)}")
 
 
 def engine(name: str) -> Build:

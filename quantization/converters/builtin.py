@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from quantization import passes
-from quantization.converters import GraphFile, Scheme
+from quantization.graph.graph_file import GraphFile, Scheme
 from quantization.graph.ir import Graph
 from quantization.graph.ring_form import widen
 from quantization.lowering import lower_stream, lower_window

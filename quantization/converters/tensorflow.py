@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.converters import GraphFile, Scheme
 from quantization.converters import tensorflow_model as tensorflow_twin
 from quantization.converters.compaction import compact
 from quantization.converters.tensorflow_output import refine_output
+from quantization.graph.graph_file import GraphFile, Scheme
 from quantization.quantizer import outliers as artefacts
 from quantization.tflite.contract import dump_model, load_model, remove_entry
 from quantization.tflite.operators import operator_name

@@ -10,7 +10,7 @@ import importlib
 from typing import Protocol
 
 from quantization.bundle import Bundle
-from quantization.converters import Scheme, require_scheme
+from quantization.graph.graph_file import Scheme, require_scheme
 from runtime.engines.interface import Engine
 from toolkit.errors import UsageError
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.bundle import Bundle
-from quantization.converters import GraphFile, Scheme
+from quantization.graph.graph_file import GraphFile, Scheme
 from toolkit.errors import InputError, ModelFileError, UsageError
 
 Moments = NDArray[np.float32]

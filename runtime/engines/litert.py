@@ -6,7 +6,7 @@ import importlib.metadata
 from typing import Any
 
 from quantization.bundle import Bundle
-from quantization.converters import GraphFile, Scheme
+from quantization.graph.graph_file import GraphFile, Scheme
 from runtime.engines.interface import Engine
 from runtime.engines.tflite import TFLiteEngine
 from toolkit.errors import MissingDependencyError

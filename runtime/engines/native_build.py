@@ -18,7 +18,7 @@ from pathlib import Path
 
 from quantization.bundle import Bundle
 from quantization.c_emitter.bundle_files import FOLDER, source_files
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from quantization.kernels import kernel_paths, kernel_text
 from toolkit.errors import MissingDependencyError, ModelFileError, OutputError
 from toolkit.files import write_bytes

@@ -19,7 +19,7 @@ from quantization.bundle import (
     new_bundle,
     write_bundle,
 )
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import GraphBuilder, Quantization
 from quantization.tflite.contract import embed_contract, load_model, read_contract
 from quantization.tflite.file import write

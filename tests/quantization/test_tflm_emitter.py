@@ -17,8 +17,8 @@ import pytest
 
 from quantization import tflm_emitter
 from quantization.convert import golden_vectors
-from quantization.converters import GraphFile
 from quantization.converters import builtin as native_engine
+from quantization.graph.graph_file import GraphFile
 from quantization.tflite.contract import load_model
 from quantization.tflite.file import SUPPORTED_OPS
 from quantization.tflite.operators import operator_name

@@ -17,8 +17,8 @@ from quantization.analysis.error_attribution import Attribution, attribute_error
 from quantization.analysis.error_report import page
 from quantization.bundle import Bundle
 from quantization.convert import convert
-from quantization.converters import GraphFile
 from quantization.converters.builtin import build
+from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import Graph, Quantization
 from quantization.tflite.file import read, write
 from toolkit.errors import UsageError

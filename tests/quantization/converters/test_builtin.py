@@ -14,8 +14,8 @@ from ai_edge_litert.interpreter import Interpreter as LiteRT
 from numpy.typing import NDArray
 
 from quantization.c_emitter.narrow_rings import narrow_rings
-from quantization.converters import GraphFile
 from quantization.converters import builtin as native_engine
+from quantization.graph.graph_file import GraphFile
 from quantization.quantizer.recipe import Recipe
 from quantization.quantizer.search import candidates, search
 from quantization.reference.integer_graph import Interpreter

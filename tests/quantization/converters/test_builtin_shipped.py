@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import toolkit.data
 from quantization.bundle import Bundle
-from quantization.converters import GraphFile
+from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import Graph
 from quantization.tflite.file import read
 from quantization.tflite.run import has_tflm, run_litert, run_tflm

@@ -18,9 +18,9 @@ import pytest
 from quantization.analysis.inspect import describe_tflite
 from quantization.bundle import Bundle
 from quantization.convert import convert
-from quantization.converters import GraphFile
 from quantization.converters import tensorflow as tensorflow_engine
 from quantization.converters import tensorflow_model as tensorflow_twin
+from quantization.graph.graph_file import GraphFile
 from quantization.tflite.contract import load_model
 from quantization.tflite.operators import operator_counts
 from quantization.tflite.run import (

@@ -7,8 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from quantization.converters import GraphFile
 from quantization.converters.builtin import build
+from quantization.graph.graph_file import GraphFile
 from quantization.ops.elementwise import quantize
 from quantization.reference import Interpreter
 from quantization.reference.integer_graph import affine

@@ -11,7 +11,8 @@ from ai_edge_litert.interpreter import Interpreter as LiteRt
 
 import toolkit.data
 from quantization.convert import draw
-from quantization.converters import GraphFile, engine
+from quantization.converters import engine
+from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import Graph
 from quantization.ops.elementwise import quantize
 from quantization.reference import Interpreter
