@@ -31,7 +31,7 @@ from firmware_bridge.streams.alignment import AlignmentSettings, GapPolicy
 from quantization.bundle import Bundle
 from runtime.engines import open_engine
 from runtime.engines.interface import Engine
-from runtime.pipeline.estimator import Estimate, Estimator
+from runtime.pipeline.estimator import Estimator, RowEstimate
 from runtime.pipeline.intake import Intake
 from runtime.pipeline.states import WORDS, Finding, Rules
 from toolkit.contract import SensorContract
@@ -210,8 +210,8 @@ def _run(
         name: Estimator(contract, engine, every_gap, lambda: 0.0) for name, engine in engines.items()
     }
     judge = Estimator(contract, cast(Engine, _NoEngine(contract)), usual, lambda: 0.0)
-    judged: list[Estimate] = []
-    found: dict[str, list[Estimate]] = {name: [] for name in engines}
+    judged: list[RowEstimate] = []
+    found: dict[str, list[RowEstimate]] = {name: [] for name in engines}
     shift_s = 0.0
     for item in items:
         batch = intake.take(item)

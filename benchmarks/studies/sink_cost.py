@@ -1,4 +1,4 @@
-"""What giving a moment to a sink costs the daemon's event loop: ``python -m benchmarks.studies.sink_cost``.
+"""What giving an estimate to a sink costs the daemon's event loop: ``python -m benchmarks.studies.sink_cost``.
 
 Processor time of the calling thread in ``publish`` alone; what a sink's own thread or the system does later is not in it. One
 reader on the Unix socket, nobody at the UDP port's other end but the system, no broker at the MQTT address, no inlet.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.pipeline.moment import Moment, State
+from runtime.pipeline.estimate import Estimate, State
 from runtime.sinks import open_sink
 from toolkit.contract import Channel
 from toolkit.errors import MissingDependencyError
@@ -28,7 +28,7 @@ _RATE_HZ = 200.0
 
 @dataclass(frozen=True)
 class SinkCost:
-    """Microseconds a moment, median and 99th percentile; what of the moments came through."""
+    """Microseconds an estimate, median and 99th percentile; what of the estimates came through."""
 
     url: str
     p50_us: float
@@ -37,7 +37,7 @@ class SinkCost:
     dropped: int
 
 
-async def sink_cost(url: str, moments: int = 1000) -> SinkCost:
+async def sink_cost(url: str, estimates: int = 1000) -> SinkCost:
     """Publish at 200 Hz and time each call."""
     sink = open_sink(url, _OUTPUTS)
     await sink.open()
@@ -45,12 +45,12 @@ async def sink_cost(url: str, moments: int = 1000) -> SinkCost:
     writer = None
     if url.startswith("unix:"):
         _, writer = await asyncio.open_unix_connection(str(path), limit=1 << 26)
-    took = np.empty(moments)
-    for number in range(moments):
+    took = np.empty(estimates)
+    for number in range(estimates):
         now_ns = time.monotonic_ns()
-        moment = Moment(number, now_ns, 0.5, now_ns, now_ns, State.OK, (), (number * 0.1, -0.3, 1 / 3))
+        estimate = Estimate(number, now_ns, 0.5, now_ns, now_ns, State.OK, (), (number * 0.1, -0.3, 1 / 3))
         began = time.thread_time()
-        sink.publish(moment)
+        sink.publish(estimate)
         took[number] = time.thread_time() - began
         await asyncio.sleep(1 / _RATE_HZ)
     await sink.close()

@@ -1,4 +1,4 @@
-"""Sensors in, moments out, until told to stop: reading on the event loop, the model on a thread, sinks, reload, watchdog.
+"""Sensors in, estimates out, until told to stop: reading on the event loop, the model on a thread, sinks, reload, watchdog.
 
 daemon = Daemon(settings)
 await daemon.run()
@@ -25,22 +25,23 @@ from runtime.log.journal import Journal
 from runtime.log.notify import Notifier
 from runtime.log.state_log import StateLog
 from runtime.log.troubles import Troubles
-from runtime.pipeline.estimator import Estimate, Estimator
+from runtime.pipeline.estimate import Estimate, State
+from runtime.pipeline.estimator import Estimator, RowEstimate
 from runtime.pipeline.intake import Intake
-from runtime.pipeline.moment import Moment, Sink, State
 from runtime.pipeline.pipeline import still
 from runtime.pipeline.publisher import Publisher
 from runtime.pipeline.states import MISMATCH
 from runtime.server import server_class
 from runtime.settings import Settings
 from runtime.sinks import open_sink
+from runtime.sinks.interface import Sink
 from runtime.status.status import DaemonStatus
 from toolkit.errors import EdgetoolError
 
 if TYPE_CHECKING:
     from runtime.server.app import DashboardServer
 
-#: How often it is looked whether moments have stopped coming.
+#: How often it is looked whether estimates have stopped coming.
 _TICK_S = 0.02
 _FSYNC_S = 1.0
 #: At the end what is on its way has this long.
@@ -50,7 +51,7 @@ _REPLAY_END_S = 600.0
 _ADVANCING_S = 1.0
 #: How often a bundle on the disk is looked at with ``watch``.
 _WATCH_S = 2.0
-#: Python hands the interpreter from thread to thread this often (5 ms by default, as long as a moment may take).
+#: Python hands the interpreter from thread to thread this often (5 ms by default, as long as an estimate may take).
 _SWITCH_S = 0.0005
 
 
@@ -75,7 +76,7 @@ class Daemon:
         recording = settings.recording
         self.recorder = Recorder(recording.folder, recording.prefix) if recording is not None else None
         self._stop = asyncio.Event()
-        self._subscribers: set[asyncio.Queue[Moment]] = set()
+        self._subscribers: set[asyncio.Queue[Estimate]] = set()
         self._failure: BaseException | None = None
         self._newest_ns = self._newest_seen_ns = 0
         self._foreign = self._links_new = False
@@ -122,11 +123,11 @@ class Daemon:
         """A snapshot of everything; valid while :meth:`run` works."""
         return snapshot(self)
 
-    def subscribe(self, queue: asyncio.Queue[Moment]) -> None:
-        """Put every moment into ``queue`` from now on; a full queue loses its oldest."""
+    def subscribe(self, queue: asyncio.Queue[Estimate]) -> None:
+        """Put every estimate into ``queue`` from now on; a full queue loses its oldest."""
         self._subscribers.add(queue)
 
-    def unsubscribe(self, queue: asyncio.Queue[Moment]) -> None:
+    def unsubscribe(self, queue: asyncio.Queue[Estimate]) -> None:
         """No more."""
         self._subscribers.discard(queue)
 
@@ -189,7 +190,7 @@ class Daemon:
             self._failed,
         )
 
-    def _delivered(self, estimates: Sequence[Estimate], costs_s: Sequence[float]) -> None:
+    def _delivered(self, estimates: Sequence[RowEstimate], costs_s: Sequence[float]) -> None:
         """On the model's thread."""
         self._loop.call_soon_threadsafe(self._publish, estimates, costs_s)
 
@@ -250,7 +251,7 @@ class Daemon:
                 self.intake.realign()
             await asyncio.sleep(
                 0
-            )  # moments that are ready go out before the next of a burst of packets is decoded
+            )  # estimates that are ready go out before the next of a burst of packets is decoded
         self.journal.info("sources ended")
 
     def _record(self, item: Item) -> None:
@@ -280,7 +281,7 @@ class Daemon:
             self.worker.estimator.pace.rule_out()
         self._links_new = True
 
-    def _publish(self, estimates: Sequence[Estimate], costs_s: Sequence[float]) -> None:
+    def _publish(self, estimates: Sequence[RowEstimate], costs_s: Sequence[float]) -> None:
         self.counters.estimate_ns = time.monotonic_ns()
         for cost_s in costs_s:
             self.counters.engine_time.add(cost_s * 1e3)
@@ -292,13 +293,13 @@ class Daemon:
         if self.counters.first_usable_ns is None and self.publisher.first_usable_ns is not None:
             self.counters.first_usable_ns = self.counters.estimate_ns
 
-    def _give(self, moment: Moment) -> None:
+    def _give(self, estimate: Estimate) -> None:
         for sink in self.sinks:
-            sink.publish(moment)
+            sink.publish(estimate)
         for queue in self._subscribers:
             if queue.full():
                 queue.get_nowait()
-            queue.put_nowait(moment)
+            queue.put_nowait(estimate)
 
     def _fail(self, error: BaseException) -> None:
         self.journal.error("model thread failed", reason=repr(error))
@@ -317,7 +318,7 @@ class Daemon:
             await asyncio.sleep(_TICK_S)
 
     def _found(self) -> dict[str, str | None]:
-        """What is in trouble beside the moments themselves, and what is not."""
+        """What is in trouble beside the estimates themselves, and what is not."""
         found = {f"sink {place} {sink.name}": sink.trouble for place, sink in enumerate(self.sinks, 1)}
         if self.recorder is not None:
             found["recording"] = self.recorder.trouble

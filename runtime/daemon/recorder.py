@@ -1,4 +1,4 @@
-"""What the sensors send, byte for byte, while the daemon runs. A full disk stops the recording, never the moments."""
+"""What the sensors send, byte for byte, while the daemon runs. A full disk stops the recording, never the estimates."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from firmware_bridge.streams.receiver import NodeKey
+from runtime.pipeline.estimate import State
 from runtime.pipeline.intake import Intake
-from runtime.pipeline.moment import State
 from runtime.status.status import (
     DaemonStatus,
     LinkStatus,
@@ -53,7 +53,7 @@ def snapshot(daemon: Daemon) -> DaemonStatus:
         reasons=newest.reasons if newest is not None else (),
         in_state_s=publisher.in_state_s(now_ns),
         state_seconds=publisher.seconds(now_ns),
-        state_moments=dict(publisher.moments),
+        state_moments=dict(publisher.counts),
         newest=newest,
         advancing=daemon.advancing,
         first_moment_s=_first_moment_s(counters),

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from runtime.pipeline.estimator import Estimate, Estimator
+from runtime.pipeline.estimator import Estimator, RowEstimate
 from runtime.pipeline.intake import Batch
 
 #: Batches between the intake and the model: a second of 8 nodes that send 50 packets of two streams a second would be 800,
@@ -21,7 +21,7 @@ class ModelWorker:
     def __init__(
         self,
         estimator: Estimator,
-        deliver: Callable[[Sequence[Estimate], Sequence[float]], None],
+        deliver: Callable[[Sequence[RowEstimate], Sequence[float]], None],
         failed: Callable[[BaseException], None],
         size: int = QUEUE,
     ) -> None:

@@ -1,4 +1,4 @@
-"""Changes of state as lines of the log: at once where moments may no longer be used, or may again, and never a flood."""
+"""Changes of state as lines of the log: at once where estimates may no longer be used, or may again, and never a flood."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from runtime.log.journal import Journal
 from runtime.log.notify import Notifier
-from runtime.pipeline.moment import Moment, State
+from runtime.pipeline.estimate import Estimate, State
 
 #: At most a line in so many seconds; and a change between ok and degraded must have lasted as long: on a link that loses
 #: frames there are several a second.
@@ -25,7 +25,9 @@ class StateLog:
         self._seen: tuple[State, tuple[str, ...]] | None = None
         self._since_s = -float("inf")
 
-    def look(self, now_s: float, newest: Moment | None, contract: str | None, missing: Sequence[str]) -> None:
+    def look(
+        self, now_s: float, newest: Estimate | None, contract: str | None, missing: Sequence[str]
+    ) -> None:
         """``contract``: why the sensors do not fit; ``missing``: streams that no node has."""
         if newest is None:
             return

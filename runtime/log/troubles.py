@@ -1,4 +1,4 @@
-"""What goes wrong beside the moments (a sink, the recording, the queue), as lines of the log that do not flood it."""
+"""What goes wrong beside the estimates (a sink, the recording, the queue), as lines of the log that do not flood it."""
 
 from __future__ import annotations
 

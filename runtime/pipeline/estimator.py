@@ -1,4 +1,4 @@
-"""Rows of the model's inputs to moments with their state: filter chains, pairing, engine, findings over the window.
+"""Rows of the model's inputs to estimates with their state: filter chains, pairing, engine, findings over the window.
 
 Given the same batches it gives the same estimates, bit for bit, as long as the engine keeps up; when it does not,
 :class:`Pace` says which rows are left out.
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.engines.interface import Engine
+from runtime.pipeline.estimate import Estimate, State
 from runtime.pipeline.intake import Batch, InputRows
-from runtime.pipeline.moment import Moment, State
 from runtime.pipeline.states import (
     DECIMATED,
     ENGINE,
@@ -38,8 +38,8 @@ Features = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A moment that has not been published: row ``row`` of the grid since the last restart. See :class:`Moment`."""
+class RowEstimate:
+    """What :class:`Estimator` gives, not published yet: row ``row`` of the grid since the last restart."""
 
     row: int
     source_ns: int
@@ -48,13 +48,13 @@ class Estimate:
     verdict: Verdict
     values: tuple[float, ...]
 
-    def moment(self, sequence: int, published_ns: int, rules: Rules) -> Moment:
-        """As it is published now. What has become too old on the way is stale."""
+    def published(self, sequence: int, published_ns: int, rules: Rules) -> Estimate:
+        """The estimate as it is published now. What has become too old on the way is stale."""
         verdict = self.verdict
         if (published_ns - self.source_ns) * 1e-6 > rules.stale_ms:
             verdict = verdict.and_also(State.STALE, LATE)
         usable = verdict.state.rank < State.STALE.rank
-        return Moment(
+        return Estimate(
             sequence,
             self.source_ns,
             self.source_error_ms,
@@ -73,7 +73,7 @@ _PATIENCE = 4
 class Pace:
     """Which rows an engine is asked for. ``every`` is 1 until it needs longer than the grid's period for a row.
 
-    Then it runs the window graph on every n-th row, so that each moment is a whole and true window; the queue does not grow.
+    Then it runs the window graph on every n-th row, so that each estimate is a whole and true window; the queue does not grow.
     Ten seconds later, and every ten seconds, it is asked again whether it can do every row.
     """
 
@@ -239,7 +239,7 @@ class Estimator:
         """What runs now: ``stream`` or ``window``."""
         return "stream" if self.stream and self.pace.every == 1 else "window"
 
-    def take(self, batch: Batch, behind: int = 0) -> list[Estimate]:
+    def take(self, batch: Batch, behind: int = 0) -> list[RowEstimate]:
         """Estimates of the grid rows that ``batch`` completes, in order. ``behind``: batches that wait already."""
         if batch.restart:
             self._reset()
@@ -294,7 +294,7 @@ class Estimator:
         findings: NDArray[np.uint8],
         source_s: NDArray[np.float64],
         behind: int,
-    ) -> list[Estimate]:
+    ) -> list[RowEstimate]:
         windows = {name: np.concatenate([self._rings[name], rows]) for name, rows in features.items()}
         held = len(next(iter(self._rings.values())))
         result = []
@@ -310,7 +310,7 @@ class Estimator:
             values, verdict = self._call(windows, held + row + 1, verdict)
             source_ns = round(float(source_s[row]) * 1e9) if math.isfinite(source_s[row]) else 0
             error_ms = batch.error_s * 1e3
-            result.append(Estimate(self._row - 1, source_ns, error_ms, batch.arrival_ns, verdict, values))
+            result.append(RowEstimate(self._row - 1, source_ns, error_ms, batch.arrival_ns, verdict, values))
         return result
 
     def _due(self, behind: int) -> bool:
@@ -321,7 +321,7 @@ class Estimator:
     def _call(
         self, windows: Mapping[str, Features], stop: int, verdict: Verdict
     ) -> tuple[tuple[float, ...], Verdict]:
-        """Ask the engine for the row before ``stop``. A refusal makes the moment invalid and begins a new stream."""
+        """Ask the engine for the row before ``stop``. A refusal makes the estimate invalid and begins a new stream."""
         began = self._clock()
         try:
             if self.graph == "stream":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from firmware_bridge.items import Item, Lost, Snapshot
 from firmware_bridge.recording.file import RecordingReader
-from runtime.pipeline.estimator import Estimate, Estimator
+from runtime.pipeline.estimator import Estimator, RowEstimate
 from runtime.pipeline.intake import Intake
 
 
@@ -32,16 +32,16 @@ class Pipeline:
     intake: Intake
     estimator: Estimator
 
-    def take(self, item: Item | Snapshot | Lost) -> list[Estimate]:
+    def take(self, item: Item | Snapshot | Lost) -> list[RowEstimate]:
         """The estimates that ``item`` completes, in order."""
         batch = self.intake.take(item)
         return self.estimator.take(batch) if batch is not None else []
 
-    def run(self, items: Iterable[Item | Snapshot | Lost]) -> Iterator[Estimate]:
+    def run(self, items: Iterable[Item | Snapshot | Lost]) -> Iterator[RowEstimate]:
         """The estimates of all ``items``."""
         for item in items:
             yield from self.take(item)
 
-    def replay(self, recording: Path) -> Iterator[Estimate]:
+    def replay(self, recording: Path) -> Iterator[RowEstimate]:
         """The estimates of a recording, as fast as they come. RecordingError if the file is none, or damaged in the middle."""
         return self.run(RecordingReader.open(recording).items())

@@ -1,14 +1,14 @@
-"""Numbers moments, gives them to whoever wants them, counts their states, and speaks up when none come.
+"""Numbers estimates, gives them to whoever wants them, counts their states, and speaks up when none come.
 
-Time is injected, so that the promise "never a silent stale moment" can be tested in simulated time.
+Time is injected, so that the promise "never a silent stale estimate" can be tested in simulated time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from runtime.pipeline.estimator import Estimate
-from runtime.pipeline.moment import Moment, State
+from runtime.pipeline.estimate import Estimate, State
+from runtime.pipeline.estimator import RowEstimate
 from runtime.pipeline.states import (
     SILENT,
     WAITING,
@@ -19,10 +19,10 @@ from runtime.status.status import Tally
 
 
 class Publisher:
-    """``give`` takes every moment. ``started_ns`` and every ``now_ns`` are on the clock of the arrival times."""
+    """``give`` takes every estimate. ``started_ns`` and every ``now_ns`` are on the clock of the arrival times."""
 
     def __init__(
-        self, rules: Rules, period_ms: float, started_ns: int, give: Callable[[Moment], None]
+        self, rules: Rules, period_ms: float, started_ns: int, give: Callable[[Estimate], None]
     ) -> None:
         self.rules = rules
         self._period_ms = period_ms
@@ -32,30 +32,30 @@ class Publisher:
         self._said_ns = started_ns
         self._since_ns = started_ns
         self._seen_ns = started_ns
-        self.newest: Moment | None = None
-        #: The newest moment that rests on a row, not on silence.
-        self.estimated: Moment | None = None
+        self.newest: Estimate | None = None
+        #: The newest estimate that rests on a row, not on silence.
+        self.estimated: Estimate | None = None
         self.age, self.source_age = Tally(), Tally()
         self.deadlines_missed = 0
-        self.moments = dict.fromkeys(State, 0)
+        self.counts = dict.fromkeys(State, 0)
         self._seconds = dict.fromkeys(State, 0.0)
         self.first_usable_ns: int | None = None
 
     def begin(self, started_ns: int) -> None:
-        """The clock of the arrival times is another one, and this is now. Only before the first moment."""
+        """The clock of the arrival times is another one, and this is now. Only before the first estimate."""
         self._started_ns = self._said_ns = self._since_ns = self._seen_ns = started_ns
 
-    def publish(self, estimates: Iterable[Estimate], now_ns: int) -> None:
-        """Publish estimates, in order."""
-        for estimate in estimates:
-            moment = estimate.moment(self._sequence, now_ns, self.rules)
-            self.age.add(moment.age_ms)
-            self.source_age.add((now_ns - moment.source_ns) * 1e-6)
-            self.deadlines_missed += moment.age_ms > self._period_ms
-            self.estimated = moment
-            if moment.values and self.first_usable_ns is None:
+    def publish(self, estimates: Iterable[RowEstimate], now_ns: int) -> None:
+        """Number them and give them out, in order."""
+        for row in estimates:
+            estimate = row.published(self._sequence, now_ns, self.rules)
+            self.age.add(estimate.age_ms)
+            self.source_age.add((now_ns - estimate.source_ns) * 1e-6)
+            self.deadlines_missed += estimate.age_ms > self._period_ms
+            self.estimated = estimate
+            if estimate.values and self.first_usable_ns is None:
                 self.first_usable_ns = now_ns
-            self._out(moment)
+            self._out(estimate)
 
     def tick(self, now_ns: int, trouble: tuple[State, str] | None = None) -> None:
         """Call it often: when the newest estimate is too old it is said that nothing comes, ``stale_hz`` times a second.
@@ -91,7 +91,7 @@ class Publisher:
         """How long the newest state has lasted without a break."""
         return (now_ns - self._since_ns) * 1e-9
 
-    def _silence(self, now_ns: int, trouble: tuple[State, str] | None) -> Moment:
+    def _silence(self, now_ns: int, trouble: tuple[State, str] | None) -> Estimate:
         known = self.estimated
         reason = SILENT if known is not None else WAITING
         source_ns = known.source_ns if known is not None else self._started_ns
@@ -101,18 +101,18 @@ class Publisher:
             verdict = verdict.and_also(*trouble)
         arrival_ns = known.arrival_ns if known is not None else self._started_ns
         error_ms = known.source_error_ms if known is not None else 0.0
-        return Moment(
+        return Estimate(
             self._sequence, source_ns, error_ms, arrival_ns, now_ns, verdict.state, verdict.reasons, ()
         )
 
-    def _out(self, moment: Moment) -> None:
+    def _out(self, estimate: Estimate) -> None:
         before = self.newest
         if before is not None:
-            self._seconds[before.state] += max(0, moment.published_ns - self._seen_ns) * 1e-9
-        if before is None or before.state is not moment.state:
-            self._since_ns = moment.published_ns
-        self._seen_ns = self._said_ns = moment.published_ns
-        self.moments[moment.state] += 1
+            self._seconds[before.state] += max(0, estimate.published_ns - self._seen_ns) * 1e-9
+        if before is None or before.state is not estimate.state:
+            self._since_ns = estimate.published_ns
+        self._seen_ns = self._said_ns = estimate.published_ns
+        self.counts[estimate.state] += 1
         self._sequence += 1
-        self.newest = moment
-        self._give(moment)
+        self.newest = estimate
+        self._give(estimate)

@@ -10,7 +10,7 @@ from enum import IntFlag
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.pipeline.moment import State
+from runtime.pipeline.estimate import State
 from toolkit.errors import UsageError
 
 #: What is beyond it, in whatever unit, is no measurement, and is treated as what is not finite: a filter that takes in 1e38
@@ -53,13 +53,13 @@ ENGINE = "engine"
 class Rules:
     """The bounds that states follow from; the section ``[states]`` of a config.
 
-    ``stale_ms``: a moment whose newest sample is older is stale. ``silence_ms``: a sensor that is silent for longer makes
-    moments invalid, and the model starts anew when it is back. ``clock_ms``: the largest error bar of sample times.
+    ``stale_ms``: an estimate whose newest sample is older is stale. ``silence_ms``: a sensor that is silent for longer makes
+    estimates invalid, and the model starts anew when it is back. ``clock_ms``: the largest error bar of sample times.
     ``saturated_share``, ``not_finite_share``: of the rows in the model's window; more makes it invalid, any makes it degraded.
     ``flat_ms``: a channel with the same value for longer is flat. ``stale_hz``: how often the daemon says that nothing comes.
-    ``short_gap_ms``, ``gap_share``: once it is over, a gap that was no longer leaves moments ok, as long as gaps fill no more
-    of the window; 0: every gap degrades. ``gaps_invalid``: any row that fills a gap makes the moment invalid (alignment policy
-    ``invalidate``).
+    ``short_gap_ms``, ``gap_share``: once it is over, a gap that was no longer leaves estimates ok, as long as gaps fill no more
+    of the window; 0: every gap degrades. ``gaps_invalid``: any row that fills a gap makes the estimate invalid (alignment
+    policy ``invalidate``).
     """
 
     stale_ms: float = 150.0
@@ -148,7 +148,7 @@ class FindingWindow:
         self._place = self.seen = self._clean = self._gap_rows = self._long_gap = 0
 
     def push(self, findings: int) -> Verdict:
-        """Take the findings of the next row; what they and those before it say of a moment made now."""
+        """Take the findings of the next row; what they and those before it say of an estimate made now."""
         self._ring[self._place] = findings
         self._place = (self._place + 1) % len(self._ring)
         self.seen += 1

@@ -1,7 +1,7 @@
 """Moments and status as server-sent events, at a bounded rate, for a bounded number of viewers.
 
 One task reads the daemon; each viewer has a short queue of finished messages. A viewer that is too slow loses the oldest of
-them and nobody waits for it: moments carry sequence numbers, so the page sees the hole.
+them and nobody waits for it: estimates carry sequence numbers, so the page sees the hole.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from runtime.pipeline.moment import Moment
+from runtime.pipeline.estimate import Estimate
 from runtime.status.status import Observed
 
 #: Messages a second while somebody looks, and how often the whole status is among them.
@@ -22,11 +22,11 @@ RATE_HZ = 20.0
 STATUS_EVERY = 10
 #: Passes a second while nobody looks: the recent past is kept up to date all the same.
 _IDLE_HZ = 4.0
-#: What a page gets at its start: moments of the last 10 s, at most 2,000, and changes of state, at most 500.
+#: What a page gets at its start: estimates of the last 10 s, at most 2,000, and changes of state, at most 500.
 RECENT_S = 10.0
 _RECENT_MOST = 2000
 _CHANGES_MOST = 500
-#: Moments that wait between two passes: a second of them at 1 kHz.
+#: Estimates that wait between two passes: a second of them at 1 kHz.
 _QUEUE = 1000
 #: Messages that wait for one viewer: a second and a half.
 VIEWER_QUEUE = 30
@@ -67,7 +67,7 @@ class Viewer:
 class Feed:
     """``start``, then ``join`` a viewer and ``leave`` it. ``machine`` gives figures of the computer for the status.
 
-    ``clock_ns`` may have any origin: a replay's moments have times of a clock of their own, and the newest moment tells it.
+    ``clock_ns`` may have any origin: a replay's estimates have times of a clock of their own, and the newest estimate tells it.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class Feed:
         self._machine = machine
         self._most_viewers = most_viewers
         self._clock_ns = clock_ns
-        #: Clock of the moments less our own, as far as their journey here shows.
+        #: Clock of the estimates less our own, as far as their journey here shows.
         self._ahead_ns = -(1 << 62)
-        self._queue: asyncio.Queue[Moment] = asyncio.Queue(_QUEUE)
-        self._recent: deque[Moment] = deque(maxlen=_RECENT_MOST)
+        self._queue: asyncio.Queue[Estimate] = asyncio.Queue(_QUEUE)
+        self._recent: deque[Estimate] = deque(maxlen=_RECENT_MOST)
         self._changes: deque[tuple[int, int, tuple[str, ...]]] = deque(maxlen=_CHANGES_MOST)
         self._viewers: set[Viewer] = set()
         self._arrived = asyncio.Event()
@@ -133,9 +133,9 @@ class Feed:
     async def _run(self) -> None:
         count = 0
         while True:
-            moments = self._take()
+            estimates = self._take()
             if self._viewers:
-                self._send(_event("tick", self._tick(moments)))
+                self._send(_event("tick", self._tick(estimates)))
                 if count % STATUS_EVERY == 0:
                     self._send(_event("status", self._status()))
                 count += 1
@@ -145,20 +145,20 @@ class Feed:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), 1 / _IDLE_HZ)
 
-    def _take(self) -> list[Moment]:
-        moments = []
+    def _take(self) -> list[Estimate]:
+        estimates = []
         while not self._queue.empty():
-            moments.append(self._queue.get_nowait())
-        if moments:
-            ahead_ns = moments[-1].published_ns - self._clock_ns()
+            estimates.append(self._queue.get_nowait())
+        if estimates:
+            ahead_ns = estimates[-1].published_ns - self._clock_ns()
             if ahead_ns > self._ahead_ns or self._ahead_ns - ahead_ns > 1_000_000_000:
                 self._ahead_ns = ahead_ns
-        for moment in moments:
-            self._recent.append(moment)
-            change = (moment.state.rank, moment.reasons)
+        for estimate in estimates:
+            self._recent.append(estimate)
+            change = (estimate.state.rank, estimate.reasons)
             if not self._changes or self._changes[-1][1:] != change:
-                self._changes.append((moment.published_ns, *change))
-        return moments
+                self._changes.append((estimate.published_ns, *change))
+        return estimates
 
     def _now_ns(self) -> int:
         return self._clock_ns() + (self._ahead_ns if self._recent else 0)
@@ -179,14 +179,14 @@ class Feed:
             },
         ) + _event("status", self._status())
 
-    def _tick(self, moments: list[Moment]) -> dict[str, Any]:
+    def _tick(self, estimates: list[Estimate]) -> dict[str, Any]:
         status = self._observed.status()
         return {
             "now_s": self._now_ns() * 1e-9,
             "state": status.state.value,
             "reasons": status.reasons,
             "in_state_s": status.in_state_s,
-            "moments": _rows(moments),
+            "moments": _rows(estimates),
             "streams": [each.last for each in status.streams],
         }
 
@@ -208,11 +208,11 @@ def full_status(observed: Observed, machine: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _rows(moments: Iterable[Moment]) -> list[list[Any]]:
-    """Of each moment: sequence, publication in s, rank of the state, age in ms, values (none to show: empty), source in s."""
+def _rows(estimates: Iterable[Estimate]) -> list[list[Any]]:
+    """Of each estimate: sequence, publication in s, rank of the state, age in ms, values (none to show: empty), source in s."""
     return [
         [m.sequence, m.published_ns * 1e-9, m.state.rank, m.age_ms, m.values, m.source_ns * 1e-9]
-        for m in moments
+        for m in estimates
     ]
 
 

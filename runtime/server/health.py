@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.pipeline.moment import State
+from runtime.pipeline.estimate import State
 from runtime.status.status import DaemonStatus
 
 
 def health(status: DaemonStatus) -> tuple[bool, dict[str, Any]]:
     """Whether it is well, and why not, as JSON values.
 
-    Well means: samples and estimates came within the last second, and the newest moment may be used (ok or degraded). A sink
-    that is down, a recording that cannot be written and a refused reload do not stop moments: they are warnings.
+    Well means: samples and estimates came within the last second, and the newest estimate may be used (ok or degraded). A sink
+    that is down, a recording that cannot be written and a refused reload do not stop estimates: they are warnings.
     """
     why = []
     if status.newest is None:
-        why.append("no moment yet")
+        why.append("no estimate yet")
     if not status.advancing:
         why.append("no sample or no estimate within the last second")
     if status.state in (State.STALE, State.INVALID):

@@ -1,4 +1,4 @@
-"""Where moments go: one file a sink, one line of the table a scheme (docs/SINKS.md).
+"""Where estimates go: one file a sink, one line of the table a scheme (docs/SINKS.md).
 
 sink = open_sink("udp://192.168.1.20:9000", contract.outputs)
 await sink.open()
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.pipeline.moment import Sink
+from runtime.sinks.interface import Sink
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 from toolkit.errors import ContractError, UsageError

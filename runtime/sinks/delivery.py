@@ -11,9 +11,10 @@ import threading
 from abc import abstractmethod
 from collections import deque
 
-from runtime.pipeline.moment import Moment, Sink
+from runtime.pipeline.estimate import Estimate
+from runtime.sinks.interface import Sink
 
-#: Moments that wait for a sink's thread: 5 s at 200 Hz. More are no news to anybody.
+#: Estimates that wait for a sink's thread: 5 s at 200 Hz. More are no news to anybody.
 QUEUE_LIMIT = 1000
 #: How long close() waits for what is queued (see Sink.close).
 CLOSE_S = 1.0
@@ -32,13 +33,13 @@ class DirectSink(Sink):
         self.name = name
 
     @abstractmethod
-    def send(self, moment: Moment) -> bool:
-        """Send without blocking; False if the moment was not taken (``trouble`` then says why, or it is None)."""
+    def send(self, estimate: Estimate) -> bool:
+        """Send without blocking; False if the estimate was not taken (``trouble`` then says why, or it is None)."""
 
-    def publish(self, moment: Moment) -> None:
+    def publish(self, estimate: Estimate) -> None:
         """See Sink."""
         try:
-            taken = self.send(moment)
+            taken = self.send(estimate)
         except (
             Exception
         ) as error:  # whatever a transport raises, the daemon goes on; the count and trouble tell
@@ -50,12 +51,12 @@ class DirectSink(Sink):
 
 
 class QueuedSink(Sink):
-    """Sends from a thread. When the queue is full the oldest moment goes, because the newest is worth most."""
+    """Sends from a thread. When the queue is full the oldest estimate goes, because the newest is worth most."""
 
     def __init__(self, name: str, limit: int = QUEUE_LIMIT) -> None:
         self.name = name
         self._limit = limit
-        self._queue: deque[Moment] = deque()
+        self._queue: deque[Estimate] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -74,7 +75,7 @@ class QueuedSink(Sink):
         self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
         self._thread.start()
 
-    def publish(self, moment: Moment) -> None:
+    def publish(self, estimate: Estimate) -> None:
         """See Sink. Encoding and sending are the thread's."""
         with self._changed:
             if self._settled or self._closing:
@@ -83,7 +84,7 @@ class QueuedSink(Sink):
             if len(self._queue) >= self._limit:
                 self._queue.popleft()
                 self.dropped += 1
-            self._queue.append(moment)
+            self._queue.append(estimate)
             if len(self._queue) == 1:
                 self._changed.notify()
                 self.wake()
@@ -107,14 +108,14 @@ class QueuedSink(Sink):
         """Open what must be there at the start, in a thread; may raise what Sink.open may."""
 
     def wake(self) -> None:
-        """Called with the first moment of an empty queue and at the end, for a thread that waits for more than the queue."""
+        """Called with the first estimate of an empty queue and at the end, for a thread that waits for more than the queue."""
 
     @abstractmethod
     def work(self) -> None:
-        """The thread: take moments and settle them until :meth:`take` is empty and ``closing`` is set. Lets go of all."""
+        """The thread: take estimates and settle them until :meth:`take` is empty and ``closing`` is set. Lets go of all."""
 
-    def take(self, most: int, wait_s: float) -> list[Moment]:
-        """Up to ``most`` moments, waiting at most ``wait_s`` for the first. Each must be settled afterwards."""
+    def take(self, most: int, wait_s: float) -> list[Estimate]:
+        """Up to ``most`` estimates, waiting at most ``wait_s`` for the first. Each must be settled afterwards."""
         with self._changed:
             if not self._queue and not self._closing and wait_s > 0:
                 self._changed.wait(wait_s)

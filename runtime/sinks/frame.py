@@ -1,4 +1,4 @@
-"""The compact frame of a moment for controllers; docs/SINKS.md fixes the bytes. Little-endian, checked by a CRC-32."""
+"""The compact frame of an estimate for controllers; docs/SINKS.md fixes the bytes. Little-endian, checked by a CRC-32."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from runtime.pipeline.moment import Moment, State
+from runtime.pipeline.estimate import Estimate, State
 from toolkit.contract import Channel
 from toolkit.errors import UsageError
 
@@ -40,7 +40,7 @@ def check_size(outputs: Sequence[Channel], sink: str) -> None:
 
 
 @dataclass(frozen=True)
-class MomentFrame:
+class EstimateFrame:
     """What a frame says. ``values`` as float32; times in microseconds, :data:`UNKNOWN_US` if longer or not known."""
 
     sequence: int
@@ -53,17 +53,17 @@ class MomentFrame:
     values: tuple[float, ...]
 
     @classmethod
-    def of(cls, moment: Moment, layout: int) -> Self:
-        """The frame of ``moment``."""
+    def of(cls, estimate: Estimate, layout: int) -> Self:
+        """The frame of ``estimate``."""
         return cls(
-            moment.sequence & 0xFFFF_FFFF,
-            moment.state,
+            estimate.sequence & 0xFFFF_FFFF,
+            estimate.state,
             layout,
-            moment.source_ns & 0xFFFF_FFFF_FFFF_FFFF,
-            _microseconds(moment.source_error_ms * 1e3),
-            _microseconds((moment.published_ns - moment.source_ns) * 1e-3),
-            _microseconds((moment.published_ns - moment.arrival_ns) * 1e-3),
-            moment.values,
+            estimate.source_ns & 0xFFFF_FFFF_FFFF_FFFF,
+            _microseconds(estimate.source_error_ms * 1e3),
+            _microseconds((estimate.published_ns - estimate.source_ns) * 1e-3),
+            _microseconds((estimate.published_ns - estimate.arrival_ns) * 1e-3),
+            estimate.values,
         )
 
     def __bytes__(self) -> bytes:
@@ -86,12 +86,14 @@ class MomentFrame:
     def from_bytes(cls, data: bytes) -> Self:
         """Parse one whole frame; ValueError says why it is none."""
         if len(data) < _HEAD.size + _CRC.size or data[:2] != MAGIC:
-            raise ValueError("not a moment frame: too short, or it does not begin with EM")
+            raise ValueError("not an estimate frame: too short, or it does not begin with EM")
         _, version, state, count, sequence, layout, source_ns, error, latency, age = _HEAD.unpack_from(data)
         if version != VERSION or state >= len(_STATES) or len(data) != frame_size(count):
-            raise ValueError(f"not a moment frame of version {VERSION}: version {version}, {len(data)} bytes")
+            raise ValueError(
+                f"not an estimate frame of version {VERSION}: version {version}, {len(data)} bytes"
+            )
         if zlib.crc32(data[: -_CRC.size]) != _CRC.unpack_from(data, len(data) - _CRC.size)[0]:
-            raise ValueError("a moment frame with a wrong checksum")
+            raise ValueError("an estimate frame with a wrong checksum")
         values = struct.unpack_from(f"<{count}f", data, _HEAD.size)
         return cls(sequence, _STATES[state], layout, source_ns, error, latency, age, values)
 

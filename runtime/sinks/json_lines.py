@@ -1,4 +1,4 @@
-"""A moment as a line of JSON, and back (docs/SINKS.md)."""
+"""An estimate as a line of JSON, and back (docs/SINKS.md)."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from runtime.pipeline.moment import Moment, State
+from runtime.pipeline.estimate import Estimate, State
 from toolkit.contract import Channel
 from toolkit.errors import RecordingError
 
 
-def moment_line(moment: Moment, outputs: Sequence[Channel], unix_s: float | None = None) -> bytes:
+def estimate_line(estimate: Estimate, outputs: Sequence[Channel], unix_s: float | None = None) -> bytes:
     """One line with its newline. Numbers read back exactly; what is not finite is null; ``moments`` is null if empty.
 
     ``unix_s``: the wall clock now, for readers on other machines; left out if None.
     """
-    moments = {c.name: _number(v) for c, v in zip(outputs, moment.values)} if moment.values else None
+    moments = {c.name: _number(v) for c, v in zip(outputs, estimate.values)} if estimate.values else None
     value = {
-        "sequence": moment.sequence,
-        "state": moment.state.value,
-        "reasons": list(moment.reasons),
+        "sequence": estimate.sequence,
+        "state": estimate.state.value,
+        "reasons": list(estimate.reasons),
         "moments": moments,
         "unit": outputs[0].unit,
-        "age_ms": round(moment.age_ms, 4),
-        "source_ns": moment.source_ns,
-        "source_error_ms": _number(moment.source_error_ms),
-        "arrival_ns": moment.arrival_ns,
-        "published_ns": moment.published_ns,
+        "age_ms": round(estimate.age_ms, 4),
+        "source_ns": estimate.source_ns,
+        "source_error_ms": _number(estimate.source_error_ms),
+        "arrival_ns": estimate.arrival_ns,
+        "published_ns": estimate.published_ns,
     }
     if unix_s is not None:
         value["unix_s"] = round(unix_s, 6)
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def moment_of(line: bytes | str) -> Moment:
-    """The moment of a line; ValueError if it is none. What was not finite comes back as NaN."""
+def estimate_of(line: bytes | str) -> Estimate:
+    """The estimate of a line; ValueError if it is none. What was not finite comes back as NaN."""
     try:
         value = json.loads(line)
         values = value["moments"]
-        return Moment(
+        return Estimate(
             int(value["sequence"]),
             int(value["source_ns"]),
             _back(value["source_error_ms"]),
@@ -51,18 +51,18 @@ def moment_of(line: bytes | str) -> Moment:
             tuple(_back(v) for v in values.values()) if values is not None else (),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a moment: {type(error).__name__} at {error}") from None
+        raise ValueError(f"not an estimate: {type(error).__name__} at {error}") from None
 
 
-def read_moments(path: Path) -> Iterator[Moment]:
-    """The moments of an NDJSON file. RecordingError names the first bad line; a last line without its end is left out."""
+def read_estimates(path: Path) -> Iterator[Estimate]:
+    """The estimates of an NDJSON file. RecordingError names the first bad line; a last line without its end is left out."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
                     return
                 try:
-                    yield moment_of(line)
+                    yield estimate_of(line)
                 except ValueError as error:
                     raise RecordingError(
                         f"{path}, line {number}: {error}; cut the line out to read the rest"

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from firmware_bridge.sources.lsl import load_pylsl
-from runtime.pipeline.moment import Moment
+from runtime.pipeline.estimate import Estimate
 from runtime.sinks.delivery import DirectSink
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
@@ -46,13 +46,13 @@ class LslSink(DirectSink):
         """See Sink. MissingDependencyError without pylsl or its library."""
         self._outlet = await asyncio.to_thread(self._make)
 
-    def send(self, moment: Moment) -> bool:
+    def send(self, estimate: Estimate) -> bool:
         """Give liblsl one sample. Readers or none, it takes it."""
         if self._outlet is None:
             return False
-        values = moment.values or (math.nan,) * len(self._outputs)
-        taken_s = self._clock() - (moment.published_ns - moment.source_ns) * 1e-9
-        self._outlet.push_sample([*values, moment.age_ms, float(moment.state.rank)], taken_s)
+        values = estimate.values or (math.nan,) * len(self._outputs)
+        taken_s = self._clock() - (estimate.published_ns - estimate.source_ns) * 1e-9
+        self._outlet.push_sample([*values, estimate.age_ms, float(estimate.state.rank)], taken_s)
         return True
 
     async def close(self) -> None:

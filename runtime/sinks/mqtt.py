@@ -1,6 +1,6 @@
 """``mqtt://[USER@]HOST[:PORT]/TOPIC`` and ``mqtts://``: NDJSON objects to a broker, through Eclipse paho.
 
-Moments go out with quality of service 0 and are not retained: they are worth nothing later. While the broker is away
+Estimates go out with quality of service 0 and are not retained: they are worth nothing later. While the broker is away
 they are dropped and counted; when it is back only new ones are sent. ``TOPIC/status`` (retained, also the last will)
 says ``online`` or ``offline`` and what the outputs are. All of paho runs in the sink's thread.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.sinks.delivery import QueuedSink, one_line
-from runtime.sinks.json_lines import moment_line
+from runtime.sinks.json_lines import estimate_line
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 from toolkit.errors import MissingDependencyError, UsageError
@@ -154,8 +154,8 @@ class MqttSink(QueuedSink):
     def _converse(self, client: Client) -> None:
         """Send what comes, until the connection is lost or the sink closed."""
         while True:
-            for moment in self.take(_IN_FLIGHT - len(self._sent), 0.0):
-                line = moment_line(moment, self._outputs, time.time())
+            for estimate in self.take(_IN_FLIGHT - len(self._sent), 0.0):
+                line = estimate_line(estimate, self._outputs, time.time())
                 self._sent.append(client.publish(self._topic, line.rstrip(), qos=0))
             self._settle_sent()
             if self.closing and not self.queued:
@@ -164,11 +164,11 @@ class MqttSink(QueuedSink):
             # A queue that was not emptied wakes nobody.
             more = self.queued > len(self._sent) and len(self._sent) < _IN_FLIGHT
             if not self._turn(client, 0.0 if more else 1.0):
-                self.trouble = "the broker is gone; moments are dropped until it is back"
+                self.trouble = "the broker is gone; estimates are dropped until it is back"
                 return
 
     def _turn(self, client: Client, longest_s: float) -> bool:
-        """Wait for the network or a moment, and let paho work; whether there still is a connection."""
+        """Wait for the network or an estimate, and let paho work; whether there still is a connection."""
         connection = client.socket()
         if connection is None or self._hear is None:
             return False
@@ -203,7 +203,7 @@ class MqttSink(QueuedSink):
             gone += 1
         self.settle(published=gone)
         if len(self._sent) >= _IN_FLIGHT:
-            self.trouble = "the connection to the broker takes no more; moments are dropped"
+            self.trouble = "the connection to the broker takes no more; estimates are dropped"
         elif gone:
             self.trouble = None
 

@@ -1,7 +1,7 @@
 """``ndjson:-`` and ``ndjson:FILE``: one JSON object a line.
 
 Lines are handed to the system within 50 ms (``flush_s``). A full disk or a reader that is too slow is trouble and costs
-moments, never the daemon's time; once there is room again, whole lines go on. A file that was moved away (logrotate)
+estimates, never the daemon's time; once there is room again, whole lines go on. A file that was moved away (logrotate)
 is made anew within a second.
 """
 
@@ -16,9 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.pipeline.moment import Moment
+from runtime.pipeline.estimate import Estimate
 from runtime.sinks.delivery import QUEUE_LIMIT, QueuedSink, one_line
-from runtime.sinks.json_lines import moment_line
+from runtime.sinks.json_lines import estimate_line
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 from toolkit.errors import UsageError
@@ -41,7 +41,7 @@ class NdjsonSink(QueuedSink):
         flush_s = settings.number("flush_s", 0.05, 0.0, 10.0)
         fsync_s = settings.number("fsync_s", 0.0, 0.0, 60.0)
         self._writer = LineWriter(
-            self, path, flush_s, fsync_s, lambda m: moment_line(m, outputs, time.time())
+            self, path, flush_s, fsync_s, lambda m: estimate_line(m, outputs, time.time())
         )
 
     def prepare(self) -> None:
@@ -54,7 +54,7 @@ class NdjsonSink(QueuedSink):
 
 
 class LineWriter:
-    """Appends a queued sink's moments to a file (``path``) or to standard output (None), a line each."""
+    """Appends a queued sink's estimates to a file (``path``) or to standard output (None), a line each."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class LineWriter:
         path: Path | None,
         flush_s: float,
         fsync_s: float,
-        line: Callable[[Moment], bytes],
+        line: Callable[[Estimate], bytes],
     ) -> None:
         self._sink, self._path, self._line = sink, path, line
         self._flush_s, self._fsync_s = flush_s, fsync_s
@@ -85,15 +85,15 @@ class LineWriter:
         """Write what comes until the sink closes."""
         try:
             while True:
-                moments = self._sink.take(_BATCH, 0.5) if not self._rest else []
-                self._rest.extend(map(self._line, moments))
+                estimates = self._sink.take(_BATCH, 0.5) if not self._rest else []
+                self._rest.extend(map(self._line, estimates))
                 if self._rest and not self._write():
                     if self._sink.closing:
                         return
                     self._sink.pause(_RETRY_S)
                 elif not self._rest and self._sink.closing and not self._sink.queued:
                     return
-                elif len(moments) < _BATCH and self._flush_s:
+                elif len(estimates) < _BATCH and self._flush_s:
                     self._sink.pause(self._flush_s)
                 self._fsync()
         finally:
@@ -122,7 +122,9 @@ class LineWriter:
                     raise OSError(errno.ENOSPC, "it takes no more")
                 self._settle(done)
         except OSError as error:
-            words = f"cannot write: {one_line(error)}; moments are dropped when more than {QUEUE_LIMIT} wait"
+            words = (
+                f"cannot write: {one_line(error)}; estimates are dropped when more than {QUEUE_LIMIT} wait"
+            )
             self._sink.trouble = words
             return False
         self._sink.trouble = None

@@ -1,4 +1,4 @@
-"""``recording:FOLDER``: the moments beside the recording of the sensors (``[recording]`` of the configuration).
+"""``recording:FOLDER``: the estimates beside the recording of the sensors (``[recording]`` of the configuration).
 
 A new file ``PREFIX-YYYYMMDD-HHMMSS.moments.ndjson`` at each start: NDJSON as docs/SINKS.md says, without the wall clock, on the
 disk within a second. ``arrival_ns`` is the same number as in the recording, so a replay can be laid beside it.
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from runtime.sinks.delivery import QueuedSink
-from runtime.sinks.json_lines import moment_line
+from runtime.sinks.json_lines import estimate_line
 from runtime.sinks.ndjson import LineWriter
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
@@ -43,7 +43,7 @@ class RecordingSink(QueuedSink):
         number = 0
         while (path := self._path(stamp, number)).exists():
             number += 1
-        self._writer = LineWriter(self, path, _FLUSH_S, _FSYNC_S, lambda m: moment_line(m, self._outputs))
+        self._writer = LineWriter(self, path, _FLUSH_S, _FSYNC_S, lambda m: estimate_line(m, self._outputs))
         self._writer.open()
         self.file = path
 

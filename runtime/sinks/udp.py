@@ -1,4 +1,4 @@
-"""``udp://HOST:PORT``: each moment is one datagram with one frame (docs/SINKS.md). Broadcast and multicast addresses work."""
+"""``udp://HOST:PORT``: each estimate is one datagram with one frame (docs/SINKS.md). Broadcast and multicast addresses work."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from runtime.pipeline.moment import Moment
+from runtime.pipeline.estimate import Estimate
 from runtime.sinks.delivery import DirectSink, one_line
-from runtime.sinks.frame import MomentFrame, check_size, layout_of
+from runtime.sinks.frame import EstimateFrame, check_size, layout_of
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 
@@ -41,17 +41,17 @@ class UdpSink(DirectSink):
         self._looking = asyncio.create_task(self._look(0.0))
         await asyncio.wait({self._looking}, timeout=_OPEN_S)
 
-    def send(self, moment: Moment) -> bool:
+    def send(self, estimate: Estimate) -> bool:
         """One datagram. The refusal of an earlier one ("nobody listens") is reported here and costs this one."""
         if self._socket is None:
             return False
         try:
-            self._socket.send(bytes(MomentFrame.of(moment, self._layout)))
+            self._socket.send(bytes(EstimateFrame.of(estimate, self._layout)))
         except BlockingIOError:
-            self.trouble = "the network takes no more; moments are dropped"
+            self.trouble = "the network takes no more; estimates are dropped"
             return False
         except ConnectionRefusedError:
-            self.trouble = "nobody listens at this address; moments are sent all the same"
+            self.trouble = "nobody listens at this address; estimates are sent all the same"
             return False
         except OSError as error:
             # The address we send from may be gone (another network, another lease), and a connected socket keeps it for ever.

@@ -1,7 +1,7 @@
 """``unix:///PATH``: a socket that up to 16 programs of this machine read, each at its own pace.
 
-Each reader gets every moment from when it connects, as NDJSON lines or as frames. A reader that does not keep up is not
-waited for: whole moments are dropped for it, the others go on. Owner and group may connect (mode 0660).
+Each reader gets every estimate from when it connects, as NDJSON lines or as frames. A reader that does not keep up is not
+waited for: whole estimates are dropped for it, the others go on. Owner and group may connect (mode 0660).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.pipeline.moment import Moment
+from runtime.pipeline.estimate import Estimate
 from runtime.sinks.delivery import DirectSink, one_line
-from runtime.sinks.frame import MomentFrame, check_size, layout_of
-from runtime.sinks.json_lines import moment_line
+from runtime.sinks.frame import EstimateFrame, check_size, layout_of
+from runtime.sinks.json_lines import estimate_line
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 from toolkit.errors import UsageError
@@ -30,7 +30,7 @@ _LONGEST_PATH = 107
 
 
 class UnixSocketSink(DirectSink):
-    """Option: ``format`` (ndjson, frames). A moment that any reader had to miss counts as dropped."""
+    """Option: ``format`` (ndjson, frames). An estimate that any reader had to miss counts as dropped."""
 
     def __init__(self, settings: SinkSettings, outputs: tuple[Channel, ...]) -> None:
         settings.allow("format")
@@ -76,20 +76,22 @@ class UnixSocketSink(DirectSink):
         self._server, self._inode = server, (found.st_dev, found.st_ino)
         asyncio.get_running_loop().add_reader(server, self._accept)
 
-    def send(self, moment: Moment) -> bool:
-        """Hand the moment to every reader that has room for it."""
+    def send(self, estimate: Estimate) -> bool:
+        """Hand the estimate to every reader that has room for it."""
         if self._server is None:
             return False
         if not self._readers:
             return True
         data = (
-            bytes(MomentFrame.of(moment, self._layout))
+            bytes(EstimateFrame.of(estimate, self._layout))
             if self._frames
-            else moment_line(moment, self._outputs, time.time())
+            else estimate_line(estimate, self._outputs, time.time())
         )
         taken = [reader.give(data) for reader in list(self._readers)]
         behind = len(taken) - sum(taken)
-        self.trouble = f"{behind} of {len(taken)} readers do not keep up and miss moments" if behind else None
+        self.trouble = (
+            f"{behind} of {len(taken)} readers do not keep up and miss estimates" if behind else None
+        )
         return not behind
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from runtime.pipeline.moment import State
+from runtime.pipeline.estimate import State
 from runtime.status.pi_health import PiHealth
 from runtime.status.status import DaemonStatus, Histogram, NodeStatus
 
@@ -105,7 +105,7 @@ def _moments(status: DaemonStatus) -> Iterable[Metric]:
     )
     yield from _labelled(
         GaugeMetricFamily(
-            "edgetool_state", "1 for the state of the newest moment, 0 for the others", labels=["state"]
+            "edgetool_state", "1 for the state of the newest estimate, 0 for the others", labels=["state"]
         ),
         [((state.value,), float(state is status.state)) for state in State],
     )
@@ -118,13 +118,13 @@ def _moments(status: DaemonStatus) -> Iterable[Metric]:
     )
     yield from _gauge("uptime_seconds", "Time since the daemon started", status.uptime_s)
     yield from _gauge(
-        "first_moment_seconds", "Start to the first moment that may be used", status.first_moment_s
+        "first_moment_seconds", "Start to the first estimate that may be used", status.first_moment_s
     )
 
 
 def _times(status: DaemonStatus) -> Iterable[Metric]:
-    yield _histogram("age_seconds", "Last byte in to moment out", status.age)
-    yield _histogram("source_age_seconds", "Sample taken to moment out", status.source_age)
+    yield _histogram("age_seconds", "Last byte in to estimate out", status.age)
+    yield _histogram("source_age_seconds", "Sample taken to estimate out", status.source_age)
     yield _histogram("engine_seconds", "One call of the inference engine", status.engine_time)
     missed = "Moments whose age was above one period of the grid"
     yield _counter("deadlines_missed", missed, status.deadlines_missed)
@@ -243,7 +243,7 @@ def _links(status: DaemonStatus) -> Iterable[Metric]:
         )
     yield from _gauge(
         "clock_error_seconds",
-        "Largest error bar of the clocks that the moments rest on",
+        "Largest error bar of the clocks that the estimates rest on",
         _seconds(status.clock_error_ms),
     )
 

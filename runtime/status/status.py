@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from runtime.pipeline.moment import Moment, State
+from runtime.pipeline.estimate import Estimate, State
 
 #: Upper bounds of the buckets of every histogram of times, in ms; one more bucket holds what is above the last.
 BOUNDS_MS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0)
@@ -158,23 +158,23 @@ class DaemonStatus:
 
     version: str
     uptime_s: float
-    #: State of the newest moment, its reasons, and how long it has been this state without a break.
+    #: State of the newest estimate, its reasons, and how long it has been this state without a break.
     state: State
     reasons: tuple[str, ...]
     in_state_s: float
-    #: Seconds spent in, and moments published with, each state.
+    #: Seconds spent in, and estimates published with, each state.
     state_seconds: Mapping[State, float]
     state_moments: Mapping[State, int]
-    newest: Moment | None
+    newest: Estimate | None
     #: Whether samples and estimates both came within the last second: what the watchdog is fed by.
     advancing: bool
-    #: Start to the first moment that may be used (ok or degraded), None before.
+    #: Start to the first estimate that may be used (ok or degraded), None before.
     first_moment_s: float | None
-    #: Last byte in to moment out; moment's sample taken to moment out; one call of the engine.
+    #: Last byte in to estimate out; its newest sample taken to estimate out; one call of the engine.
     age: Histogram
     source_age: Histogram
     engine_time: Histogram
-    #: Moments whose age was above one period of the grid.
+    #: Estimates whose age was above one period of the grid.
     deadlines_missed: int
     #: Rows of the grid that were not estimated because of a declared decimation.
     rows_decimated: int
@@ -218,10 +218,10 @@ class Observed(Protocol):
         """A snapshot; cheap enough to be asked for 20 times a second."""
         ...
 
-    def subscribe(self, queue: asyncio.Queue[Moment]) -> None:
-        """Put every moment into ``queue`` from now on. A full queue loses its oldest moment: sequence numbers show it."""
+    def subscribe(self, queue: asyncio.Queue[Estimate]) -> None:
+        """Put every estimate into ``queue`` from now on. A full queue loses its oldest estimate: sequence numbers show it."""
         ...
 
-    def unsubscribe(self, queue: asyncio.Queue[Moment]) -> None:
+    def unsubscribe(self, queue: asyncio.Queue[Estimate]) -> None:
         """No more. Unknown queues are fine."""
         ...

@@ -1,4 +1,4 @@
-"""Daemons in a test's own event loop: settings, a sink that keeps moments, and the demo's bundle, converted once."""
+"""Daemons in a test's own event loop: settings, a sink that keeps estimates, and the demo's bundle, converted once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from runtime.daemon.daemon import Daemon
 from runtime.daemon.demo import demo_bundle
 from runtime.log.journal import Journal
 from runtime.log.notify import Notifier
-from runtime.pipeline.moment import Moment, Sink, State
+from runtime.pipeline.estimate import Estimate, State
 from runtime.settings import ModelSettings, Settings
+from runtime.sinks.interface import Sink
 
 
 def bundle(folder: Path | None = None) -> Path:
@@ -25,28 +26,28 @@ def bundle(folder: Path | None = None) -> Path:
 
 
 class Collect(Sink):
-    """Keeps every moment."""
+    """Keeps every estimate."""
 
     name = "collect"
 
     def __init__(self) -> None:
-        self.moments: list[Moment] = []
+        self.estimates: list[Estimate] = []
 
     async def open(self) -> None: ...
 
-    def publish(self, moment: Moment) -> None:
+    def publish(self, estimate: Estimate) -> None:
         self.published += 1
-        self.moments.append(moment)
+        self.estimates.append(estimate)
 
     async def close(self) -> None: ...
 
     @property
     def states(self) -> list[State]:
-        return [moment.state for moment in self.moments]
+        return [estimate.state for estimate in self.estimates]
 
 
 class Running:
-    """A daemon under test: its collected moments and its log as a list of events."""
+    """A daemon under test: its collected estimates and its log as a list of events."""
 
     def __init__(
         self, settings: Settings, opener: Callable[[str], Source] | None = None, environment: Any = None
@@ -70,8 +71,8 @@ class Running:
         return [event for event in self.events if event["event"] == name]
 
     @property
-    def moments(self) -> list[Moment]:
-        return self.sink.moments
+    def estimates(self) -> list[Estimate]:
+        return self.sink.estimates
 
     async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
         """Wait for something to become true; AssertionError with the log if it does not."""
@@ -82,8 +83,8 @@ class Running:
         except TimeoutError:
             raise AssertionError(f"not within {seconds} s; log:\n{self.text.getvalue()}") from None
 
-    def newest(self) -> Moment | None:
-        return self.moments[-1] if self.moments else None
+    def newest(self) -> Estimate | None:
+        return self.estimates[-1] if self.estimates else None
 
     def is_state(self, state: State, reason: str = "") -> bool:
         newest = self.newest()

@@ -29,7 +29,7 @@ from firmware_bridge.simulator.virtual_node import VirtualNode
 from quantization.bundle import MANIFEST, Bundle
 from runtime.daemon import daemon as daemon_module
 from runtime.daemon.model import LoadedModel, load_model
-from runtime.pipeline.moment import State
+from runtime.pipeline.estimate import State
 from runtime.pipeline.states import Rules
 from runtime.settings import ModelSettings, RecordingSettings, Settings
 from tests.runtime.daemon.harness import (
@@ -98,8 +98,8 @@ def test_sensor_plugged_in_late_unplugged_and_back(tmp_path: Path) -> None:
 
     running = _run(settings(f"serial://{port.path}?reconnect_s=0.1"), work)
     assert running.event("source lost") and running.event("link down") and running.event("link up")
-    assert [m.sequence for m in running.moments] == list(range(len(running.moments)))
-    assert all(m.values == () for m in running.moments if m.state in (State.STALE, State.INVALID))
+    assert [m.sequence for m in running.estimates] == list(range(len(running.estimates)))
+    assert all(m.values == () for m in running.estimates if m.state in (State.STALE, State.INVALID))
 
 
 def test_one_of_two_sources_is_missing(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_model_reloaded_in_place_and_corrupt(tmp_path: Path) -> None:
         graph = path / "models" / "stream.int8.tflite"
         content = graph.read_bytes()
         graph.write_bytes(content[: len(content) // 2])
-        first = len(running.moments)
+        first = len(running.estimates)
         daemon.ask_for_reload()
         await running.until(lambda: running.event("reload refused"))
         status = daemon.status()
@@ -146,12 +146,12 @@ def test_model_reloaded_in_place_and_corrupt(tmp_path: Path) -> None:
         graph.write_bytes(content)
         (path / MANIFEST).write_bytes((path / MANIFEST).read_bytes() + b"\n")
         assert await daemon.reload()
-        await running.until(lambda: len(running.moments) > first + 100)
+        await running.until(lambda: len(running.estimates) > first + 100)
         status = daemon.status()
         assert (status.model.reloads, status.model.reload_trouble) == (1, None)
         assert status.model.hash != before
         # Nothing was lost: the new engine was led through the window's rows and went on with the next.
-        assert {m.state for m in running.moments[first:]} == {State.OK}
+        assert {m.state for m in running.estimates[first:]} == {State.OK}
         assert daemon.intake.restarts == 1
 
     running = _run(replace(settings(GOOD), model=ModelSettings(path)), work)
@@ -197,11 +197,11 @@ def test_model_of_another_contract_is_warmed_up_and_one_of_other_sensors_refused
         daemon = running.daemon
         await running.until(_is(running, State.OK))
         await asyncio.to_thread(other, horizon_ms=20.0)
-        first = len(running.moments)
+        first = len(running.estimates)
         assert await daemon.reload()
-        await running.until(lambda: any("warm-up" in m.reasons for m in running.moments[first:]))
+        await running.until(lambda: any("warm-up" in m.reasons for m in running.estimates[first:]))
         await running.until(_is(running, State.OK))
-        warm = [m for m in running.moments[first:] if "warm-up" in m.reasons]
+        warm = [m for m in running.estimates[first:] if "warm-up" in m.reasons]
         assert len(warm) >= 63 and daemon.status().model.horizon_ms == 20.0
         outputs = tuple(replace(c, name=f"other_{c.name}") for c in checkpoint.contract.outputs)
         renamed = replace(daemon.model, bundle=_Renamed(daemon.model.bundle, outputs))
@@ -222,7 +222,7 @@ class _Renamed:
 
 
 def test_reload_continues_bit_for_bit(tmp_path: Path) -> None:
-    """A model that is exchanged for itself in mid-stream gives the moments of one that was not."""
+    """A model that is exchanged for itself in mid-stream gives the estimates of one that was not."""
     from firmware_bridge.tools.record import record
     from runtime.pipeline.estimator import Estimator
     from runtime.pipeline.intake import Intake
@@ -293,18 +293,18 @@ def test_disk_full_stops_the_recording_not_the_moments(
 
 @pytest.mark.parametrize("step_s", [-7200.0, 86_400.0])
 def test_the_wall_clock_is_set(step_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Pi has no clock of its own: the network sets it in mid-run. No moment changes; only the line's wall clock does."""
+    """A Pi has no clock of its own: the network sets it in mid-run. No estimate changes; only the line's wall clock does."""
     wall_s, wall_ns = time.time, time.time_ns
 
     async def work(running: Running) -> None:
         await running.until(_is(running, State.OK))
-        first = len(running.moments)
+        first = len(running.estimates)
         monkeypatch.setattr(time, "time", lambda: wall_s() + step_s)
         monkeypatch.setattr(time, "time_ns", lambda: wall_ns() + round(step_s * 1e9))
-        await running.until(lambda: len(running.moments) > first + 100)
+        await running.until(lambda: len(running.estimates) > first + 100)
         assert running.daemon.intake.restarts == 1
         assert not [
-            m for m in running.moments[first:] if "clock-uncertain" in m.reasons or "silent" in m.reasons
+            m for m in running.estimates[first:] if "clock-uncertain" in m.reasons or "silent" in m.reasons
         ]
         assert running.daemon.status().clock_error_ms < 25.0  # type: ignore[operator]
 
@@ -312,7 +312,7 @@ def test_the_wall_clock_is_set(step_s: float, tmp_path: Path, monkeypatch: pytes
     given = settings(GOOD, sinks=(f"ndjson:{file}",), recording=RecordingSettings(tmp_path))
     running = _run(given, work)
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [line["sequence"] for line in lines] == [m.sequence for m in running.moments]
+    assert [line["sequence"] for line in lines] == [m.sequence for m in running.estimates]
     jumps = np.diff([line["unix_s"] for line in lines])
     assert np.count_nonzero(np.abs(jumps - step_s) < 5) == 1
     (recorded,) = tmp_path.glob("*.etl")
@@ -435,8 +435,8 @@ def test_broker_that_is_down_does_not_stop_moments() -> None:
         async def work(running: Running) -> None:
             await running.until(_is(running, State.OK))
             await running.until(lambda: running.daemon.status().sinks[0].trouble is not None)
-            count = len(running.moments)
-            await running.until(lambda: len(running.moments) > count + 50)
+            count = len(running.estimates)
+            await running.until(lambda: len(running.estimates) > count + 50)
             assert running.is_state(State.OK)
 
         running = _run(settings(GOOD, sinks=(url,)), work)
@@ -449,7 +449,7 @@ def test_faulty_link_ends_in_balanced_books() -> None:
     source = f"{GOOD}?drop=0.05&duplicate=0.02&reorder=0.02&flip=0.01&reboot_s=2"
 
     async def work(running: Running) -> None:
-        await running.until(lambda: len(running.moments) > 350)
+        await running.until(lambda: len(running.estimates) > 350)
         (node,) = running.daemon.status().nodes
         ledger = dict(node.ledger)
         assert ledger.pop("sent") == sum(ledger.values())

@@ -1,4 +1,4 @@
-"""The model's channels spread over eight nodes give the moments of one node that has them all."""
+"""The model's channels spread over eight nodes give the estimates of one node that has them all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
 from quantization.bundle import Bundle
 from runtime.engines import open_engine
-from runtime.pipeline.estimator import Estimate, Estimator
+from runtime.pipeline.estimate import State
+from runtime.pipeline.estimator import Estimator, RowEstimate
 from runtime.pipeline.intake import InputFrom, Intake
-from runtime.pipeline.moment import State
 from runtime.pipeline.pipeline import Pipeline, still
 from tests.runtime.daemon.harness import bundle
 from toolkit.data import load
@@ -23,7 +23,9 @@ from toolkit.data import load
 SECONDS = 4.0
 
 
-def _estimates(programmes: list[Programme], wanted: dict[str, InputFrom], drift_ppm: float) -> list[Estimate]:
+def _estimates(
+    programmes: list[Programme], wanted: dict[str, InputFrom], drift_ppm: float
+) -> list[RowEstimate]:
     """Moments of nodes on links of their own, in simulated time; sync exchanges once a second."""
     loaded = Bundle.load(bundle())
     # The float graph: int8 steps would hide or blow up differences of a thousandth of a sample's time.
@@ -33,7 +35,7 @@ def _estimates(programmes: list[Programme], wanted: dict[str, InputFrom], drift_
         VirtualLink(VirtualNode(programme, place, Faults(drift_ppm=drift_ppm), place), place)
         for place, programme in enumerate(programmes)
     ]
-    writer, result = FrameWriter(ANY_NODE, 1, 64), list[Estimate]()
+    writer, result = FrameWriter(ANY_NODE, 1, 64), list[RowEstimate]()
     for count in range(1, round(SECONDS * 200) + 1):
         now_s = count * 0.005
         if count % 200 == 1:
@@ -61,7 +63,7 @@ def test_eight_nodes_are_as_good_as_one() -> None:
 
 
 def test_eight_crystals_of_their_own() -> None:
-    """Each node's clock runs 25 ppm fast: nothing is called a gap, and moments go on at the host's rate."""
+    """Each node's clock runs 25 ppm fast: nothing is called a gap, and estimates go on at the host's rate."""
     wanted = {name: InputFrom(tuple(streams)) for name, streams in inputs().items()}
     parts = [Programme.of(recording, name) for name, recording in recordings().items()]
     found = _estimates(parts, wanted, 25.0)

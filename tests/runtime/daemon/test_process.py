@@ -95,10 +95,10 @@ def test_sigterm_drains_and_sighup_reloads(tmp_path: Path) -> None:
         _until(lambda: any(e["event"] == "reloaded" for e in _events(log)), log)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
-    moments = _moments(tmp_path)
-    assert [m["sequence"] for m in moments] == list(range(len(moments)))
+    estimates = _moments(tmp_path)
+    assert [m["sequence"] for m in estimates] == list(range(len(estimates)))
     stopped = _events(log)[-1]
-    assert (stopped["event"], stopped["moments"]) == ("stopped", len(moments))
+    assert (stopped["event"], stopped["moments"]) == ("stopped", len(estimates))
     (file,) = (tmp_path / "recordings").glob("*.etl")
     whole = RecordingReader.open(file)
     assert list(whole.items()) and whole.closed
@@ -115,7 +115,7 @@ def test_kill_9_leaves_what_is_whole_and_a_new_start_goes_on(tmp_path: Path) -> 
     recover(file, tmp_path / "mended.etl")
     mended = RecordingReader.open(tmp_path / "mended.etl")
     arrivals = [item.arrival_ns for item in mended.items() if hasattr(item, "arrival_ns")]
-    # At most 100 ms before the newest moment that had been written (docs/RECORDING.md) are missing.
+    # At most 100 ms before the newest estimate that had been written (docs/RECORDING.md) are missing.
     assert max(arrivals) > max(m["arrival_ns"] for m in killed) - 100_000_000
     with _running(str(config), cwd=tmp_path) as (process, log):
         _until(
@@ -136,7 +136,7 @@ def test_demo_and_control_c(tmp_path: Path) -> None:
         def status() -> Any:
             return json.load(urllib.request.urlopen(f"{url}api/status", timeout=20))
 
-        # On a busy machine moments may be late or decimated; usable ones come all the same.
+        # On a busy machine estimates may be late or decimated; usable ones come all the same.
         _until(lambda: status()["state_moments"]["ok"] + status()["state_moments"]["degraded"] > 0, log)
         assert status()["model"]["engine"] == "litert"
         process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""A small model whose moments a person can compute, and simulated nodes in simulated time, for the tests of the runtime."""
+"""A small model whose estimates a person can compute, and simulated nodes in simulated time, for the tests of the runtime."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from firmware_bridge.protocol.table import ANY_NODE, Format
 from firmware_bridge.simulator.faults import Faults
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
+from runtime.pipeline.estimate import Estimate
 from runtime.pipeline.estimator import Estimator
 from runtime.pipeline.intake import InputFrom, Intake
-from runtime.pipeline.moment import Moment
 from runtime.pipeline.pipeline import Pipeline, still
 from runtime.pipeline.publisher import Publisher
 from runtime.pipeline.states import Rules
@@ -49,7 +49,7 @@ def contract(imu_channels: int = 2, emg_channels: int = 1) -> SensorContract:
 
 
 class SumEngine:
-    """Moment = sum of the newest row of all inputs plus the number of rows since the reset, over 1000."""
+    """The joint moment is the sum of the newest row of all inputs plus the number of rows since the reset, over 1000."""
 
     name, version, has_stream = "sum", "1", True
 
@@ -127,8 +127,8 @@ class Bench:
         self.intake = Intake(self.given, self.inputs, rules=self.rules)
         self.estimator = Estimator(self.given, self.engine, self.rules, still)
         self.pipeline = Pipeline(self.intake, self.estimator)
-        self.moments: list[Moment] = []
-        self.publisher = Publisher(self.rules, 1e3 / GRID_HZ, 0, self.moments.append)
+        self.estimates: list[Estimate] = []
+        self.publisher = Publisher(self.rules, 1e3 / GRID_HZ, 0, self.estimates.append)
         self.items: list[Item] = []
         self.now_s = 0.0
         self._writer = FrameWriter(ANY_NODE, 1, 64)
@@ -152,12 +152,12 @@ class Bench:
         self.items.append(item)
         self.publisher.publish(self.pipeline.take(item), round(self.now_s * 1e9))
 
-    def until(self, seconds: float) -> list[Moment]:
-        """All moments published from now until ``seconds``."""
-        before = len(self.moments)
+    def until(self, seconds: float) -> list[Estimate]:
+        """All estimates published from now until ``seconds``."""
+        before = len(self.estimates)
         for _ in self.run(seconds):
             pass
-        return self.moments[before:]
+        return self.estimates[before:]
 
     def delivered(self, link: int) -> dict[int, Any]:
         """Truth: per stream number, ascending (n, 2) of when a sample was taken and when all of its packet had come, in s."""

@@ -22,9 +22,9 @@ from runtime.log.journal import Journal
 from runtime.log.notify import Notifier
 from runtime.log.state_log import StateLog
 from runtime.log.troubles import Troubles
-from runtime.pipeline.estimator import Estimate, Estimator
+from runtime.pipeline.estimate import Estimate, State
+from runtime.pipeline.estimator import Estimator, RowEstimate
 from runtime.pipeline.intake import Batch
-from runtime.pipeline.moment import Moment, State
 from runtime.pipeline.publisher import Publisher
 from runtime.pipeline.states import (
     Finding,
@@ -193,13 +193,13 @@ class TestStateLog:
     def _said(
         self, seconds: float, state_at: Callable[[float], tuple[State, tuple[str, ...]]]
     ) -> list[tuple[float, str]]:
-        """What is told of moments at 100 Hz, and when."""
+        """What is told of estimates at 100 Hz, and when."""
         text, said = io.StringIO(), []
         log = StateLog(Journal("info", "json", text), Notifier({}))
         for tick in range(round(seconds * 100)):
             state, reasons = state_at(tick / 100)
             before = text.tell()
-            log.look(tick / 100, Moment(tick, 0, 0.0, 0, 0, state, reasons, ()), None, ())
+            log.look(tick / 100, Estimate(tick, 0, 0.0, 0, 0, state, reasons, ()), None, ())
             if text.tell() > before:
                 said.append((tick / 100, json.loads(text.getvalue()[before:])["state"]))
         return said
@@ -330,13 +330,13 @@ class TestVerdict:
 
 
 class TestPublisher:
-    def _publisher(self, **rules: float) -> tuple[Publisher, list[Moment]]:
-        given: list[Moment] = []
+    def _publisher(self, **rules: float) -> tuple[Publisher, list[Estimate]]:
+        given: list[Estimate] = []
         return Publisher(Rules(**rules), 10.0, 0, given.append), given  # type: ignore[arg-type]
 
-    def _estimate(self, source_ms: float, verdict: Verdict | None = None) -> Estimate:
+    def _estimate(self, source_ms: float, verdict: Verdict | None = None) -> RowEstimate:
         source_ns = round(source_ms * MS)
-        return Estimate(0, source_ns, 1.0, source_ns + 5 * MS, verdict or Verdict(State.OK), (1.0,))
+        return RowEstimate(0, source_ns, 1.0, source_ns + 5 * MS, verdict or Verdict(State.OK), (1.0,))
 
     def test_what_became_too_old_on_the_way_is_stale_and_empty(self) -> None:
         publisher, given = self._publisher()
@@ -370,7 +370,7 @@ class TestPublisher:
         seconds = publisher.seconds(160 * MS)
         assert seconds[State.OK] == pytest.approx(0.1) and seconds[State.DEGRADED] == pytest.approx(0.05)
         assert publisher.in_state_s(160 * MS) == pytest.approx(0.05)
-        assert publisher.moments[State.OK] == publisher.moments[State.DEGRADED] == 1
+        assert publisher.counts[State.OK] == publisher.counts[State.DEGRADED] == 1
 
     def test_a_clock_that_jumps_says_all_it_would_have_said(self) -> None:
         publisher, given = self._publisher()
@@ -384,7 +384,7 @@ class TestModelWorker:
         inside, go_on = threading.Event(), threading.Event()
 
         class Stuck(Estimator):
-            def take(self, batch: Batch, behind: int = 0) -> list[Estimate]:
+            def take(self, batch: Batch, behind: int = 0) -> list[RowEstimate]:
                 inside.set()
                 assert go_on.wait(10)
                 return []
@@ -402,7 +402,7 @@ class TestModelWorker:
 
     def test_a_failure_is_handed_on(self) -> None:
         class Broken(Estimator):
-            def take(self, batch: Batch, behind: int = 0) -> list[Estimate]:
+            def take(self, batch: Batch, behind: int = 0) -> list[RowEstimate]:
                 raise ZeroDivisionError("bug")
 
         given, failed = contract(), list[BaseException]()

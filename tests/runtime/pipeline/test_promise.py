@@ -1,4 +1,4 @@
-"""Never a silent stale moment, over random sequences of faults in simulated time."""
+"""Never a silent stale estimate, over random sequences of faults in simulated time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware_bridge.simulator.faults import Faults
-from runtime.pipeline.moment import Moment, State
+from runtime.pipeline.estimate import Estimate, State
 from runtime.pipeline.states import Rules
 from tests.runtime.pipeline.harness import (
     GRID_HZ,
@@ -65,18 +65,18 @@ def _whole(times: Any, from_s: float, to_s: float, period_s: float, rules: Rules
     )
 
 
-def _judge(bench: Bench, moments: list[tuple[float, Moment]]) -> int:
-    """Compare every moment that was the newest at some time, and ok, with what was truly measured and came."""
+def _judge(bench: Bench, estimates: list[tuple[float, Estimate]]) -> int:
+    """Compare every estimate that was the newest at some time, and ok, with what was truly measured and came."""
     streams = []
     for link in range(len(bench.nodes)):
         described = bench.nodes[link].programme.descriptor
         for number, times in bench.delivered(link).items():
             streams.append((times, 1 / described.stream(number).rate_hz))
     checked = 0
-    for now_s, moment in moments:
-        assert moment.state is State.OK
-        assert moment.reasons == () and len(moment.values) == 1
-        source_s, bar_s = moment.source_ns * 1e-9, moment.source_error_ms * 1e-3
+    for now_s, estimate in estimates:
+        assert estimate.state is State.OK
+        assert estimate.reasons == () and len(estimate.values) == 1
+        source_s, bar_s = estimate.source_ns * 1e-9, estimate.source_error_ms * 1e-3
         # Younger than the bound: stale_ms, and one tick until the timer speaks. Times are known to the error bar.
         assert now_s - source_s <= bench.rules.stale_ms * 1e-3 + bench.step_s + 1e-6
         # The grid row lies at the newest sample of the input that is furthest behind, or less than a row before it.
@@ -130,20 +130,20 @@ def test_a_good_link_gives_ok_moments() -> None:
             newest_ok.append((now_s, newest))
     # 7 s less half a second of descriptors and filling, less 0.4 s of warm-up, in steps of 5 ms.
     assert _judge(bench, newest_ok) > 1200
-    states = [moment.state for moment in bench.moments]
+    states = [estimate.state for estimate in bench.estimates]
     assert set(states[states.index(State.OK) :]) == {State.OK}
 
 
 def test_the_judge_sees_a_hole() -> None:
-    """A moment that is called ok although samples are missing must not get past the test above."""
+    """An estimate that is called ok although samples are missing must not get past the test above."""
     bench = Bench(
         [node(0, {"imu": (100.0, 2, "rad/s")}, Faults(drop=0.05)), node(1, {"emg": (200.0, 1, "mV")})],
         rules=STRICT,
     )
     bench.until(SECONDS)
-    degraded = [m for m in bench.moments if m.reasons == ("gap",)]
+    degraded = [m for m in bench.estimates if m.reasons == ("gap",)]
     lies = [
-        (m.published_ns * 1e-9, Moment(**{**vars(m), "state": State.OK, "reasons": ()})) for m in degraded
+        (m.published_ns * 1e-9, Estimate(**{**vars(m), "state": State.OK, "reasons": ()})) for m in degraded
     ]
     assert len(lies) > 20
     found = 0
@@ -167,9 +167,9 @@ def test_the_judge_sees_an_outage_when_short_gaps_pass() -> None:
         ]
     )
     bench.until(SECONDS)
-    degraded = [m for m in bench.moments if m.reasons == ("gap",)]
+    degraded = [m for m in bench.estimates if m.reasons == ("gap",)]
     assert len(degraded) > 10
     middle = degraded[len(degraded) // 2]  # the hole lies within its window, not at an edge
-    lie = Moment(**{**vars(middle), "state": State.OK, "reasons": ()})
+    lie = Estimate(**{**vars(middle), "state": State.OK, "reasons": ()})
     with pytest.raises(AssertionError):
         _judge(bench, [(lie.published_ns * 1e-9, lie)])

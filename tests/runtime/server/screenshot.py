@@ -56,7 +56,7 @@ def demo() -> Iterator[str]:
 
 
 async def ready(page: Page) -> None:
-    """Until moments of an ok state are on the page."""
+    """Until estimates of an ok state are on the page."""
     await page.until("document.body?.dataset.link === 'live'", seconds=60)
     await page.until(
         "document.getElementById('state').dataset.state", lambda state: state == "ok", seconds=60

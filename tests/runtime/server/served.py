@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runtime.pipeline.moment import Moment, State
+from runtime.pipeline.estimate import Estimate, State
 from runtime.server.app import DashboardServer
 from runtime.settings import ServerSettings
 from runtime.status.status import (
@@ -97,23 +97,23 @@ class SteeredDaemon:
 
     def __init__(self) -> None:
         self.shown = status_like()
-        self.queues: list[asyncio.Queue[Moment]] = []
+        self.queues: list[asyncio.Queue[Estimate]] = []
         self.sequence = 0
 
     def status(self) -> DaemonStatus:
         return self.shown
 
-    def subscribe(self, queue: asyncio.Queue[Moment]) -> None:
+    def subscribe(self, queue: asyncio.Queue[Estimate]) -> None:
         self.queues.append(queue)
 
-    def unsubscribe(self, queue: asyncio.Queue[Moment]) -> None:
+    def unsubscribe(self, queue: asyncio.Queue[Estimate]) -> None:
         if queue in self.queues:
             self.queues.remove(queue)
 
     def publish(
         self, state: State = State.OK, reasons: tuple[str, ...] = (), values: tuple[float, ...] | None = None
-    ) -> Moment:
-        """One moment, now; the status shows it. Its values follow a slow sine if none are given."""
+    ) -> Estimate:
+        """One estimate, now; the status shows it. Its values follow a slow sine if none are given."""
         now_ns = time.monotonic_ns()
         if values is None:
             turn = 2 * math.pi * now_ns * 1e-9 / 1.1
@@ -121,16 +121,16 @@ class SteeredDaemon:
             values = (
                 (0.8 * math.sin(turn), 0.5 * math.sin(2 * turn), 1.2 + 0.4 * math.cos(turn)) if usable else ()
             )
-        moment = Moment(
+        estimate = Estimate(
             self.sequence, now_ns - 12_000_000, 0.75, now_ns - 1_400_000, now_ns, state, reasons, values
         )
         self.sequence += 1
-        self.shown = replace(self.shown, newest=moment, state=state, reasons=reasons)
+        self.shown = replace(self.shown, newest=estimate, state=state, reasons=reasons)
         for queue in self.queues:
             if queue.full():
                 queue.get_nowait()
-            queue.put_nowait(moment)
-        return moment
+            queue.put_nowait(estimate)
+        return estimate
 
 
 class Served:
@@ -167,7 +167,7 @@ class Served:
         reasons: tuple[str, ...] = (),
         values: tuple[float, ...] | None = None,
     ) -> None:
-        """Publish 100 moments a second of this state from now on."""
+        """Publish 100 estimates a second of this state from now on."""
 
         async def job() -> None:
             while True:

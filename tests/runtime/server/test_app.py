@@ -19,7 +19,7 @@ import pytest
 from yarl import URL
 
 from runtime.log.journal import Journal
-from runtime.pipeline.moment import State
+from runtime.pipeline.estimate import State
 from runtime.server.access import Access
 from runtime.server.feed import VIEWER_QUEUE, Viewer
 from runtime.settings import ServerSettings
@@ -137,11 +137,11 @@ def test_health_says_why(free: Served) -> None:
 
     async def job() -> None:
         status, value = await ask()
-        assert status == 503 and value["why"] == ["no moment yet"]
+        assert status == 503 and value["why"] == ["no estimate yet"]
         free.do(lambda daemon: daemon.publish())
         status, value = await ask()
         assert status == 200 and value["well"] and value["why"] == []
-        # A broker that is down is a warning: moments are still made.
+        # A broker that is down is a warning: estimates are still made.
         assert value["warnings"] == ["mqtt://broker.lan/leg: no connection: refused; tries again in 4 s"]
         free.do(lambda daemon: daemon.publish(State.DEGRADED, ("gap",)))
         assert (await ask())[0] == 200
@@ -478,7 +478,7 @@ def test_a_viewer_that_takes_nothing_is_dropped_from_and_let_go(
         while free.server.feed.viewers:
             assert time.monotonic() < end, "a stalled viewer stays for ever"
             time.sleep(0.05)
-    # The daemon's moments went on all the while.
+    # The daemon's estimates went on all the while.
     assert free.do(lambda daemon: daemon.sequence) > 10
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.pipeline.moment import State
+from runtime.pipeline.estimate import State
 from runtime.settings import ServerSettings
 from tests.browser import Page, browser
 from tests.runtime.server.served import TOKEN, Served, served
@@ -281,7 +281,7 @@ def test_curves_are_drawn_and_what_may_not_be_used_is_not(tmp_path: Path) -> Non
         assert await page.ask(f"{script}('timeline', '{vermilion}')") == 0
         one.walk(State.INVALID, ("sensor-off",))
         await page.until(f"{script}('timeline', '{vermilion}')", lambda count: count > 10)
-        # Ten seconds later all usable moments have left the plot, and no line is on it.
+        # Ten seconds later all usable estimates have left the plot, and no line is on it.
         await page.until(
             f"{script}('joint-0', '{line}') + {script}('joint-0', '{amber}')", lambda count: count == 0
         )

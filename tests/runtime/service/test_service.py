@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from edgetool.cli import main
-from runtime.pipeline.moment import State
+from runtime.pipeline.estimate import State
 from runtime.service import manage as service
 from runtime.service.manage import (
     Place,

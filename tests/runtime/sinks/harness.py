@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from runtime.pipeline.moment import Moment, Sink, State
+from runtime.pipeline.estimate import Estimate, State
+from runtime.sinks.interface import Sink
 from toolkit.contract import Channel
 
 OUTPUTS = (Channel("hip_flexion", "Nm/kg"), Channel("knee_extension", "Nm/kg"))
 
 
-def moment(sequence: int, state: State = State.OK) -> Moment:
+def estimate(sequence: int, state: State = State.OK) -> Estimate:
     """Taken at 5 ms within 0.25 ms, in at 9 ms, out at 11.5 ms: age 2.5 ms, latency 6.5 ms."""
     reasons = () if state is State.OK else ("gap",)
-    return Moment(sequence, 5_000_000, 0.25, 9_000_000, 11_500_000, state, reasons, (sequence / 3, -0.1))
+    return Estimate(sequence, 5_000_000, 0.25, 9_000_000, 11_500_000, state, reasons, (sequence / 3, -0.1))
 
 
 def run_sink(sink: Sink, given: Callable[[Sink], Coroutine[Any, Any, None] | object]) -> None:

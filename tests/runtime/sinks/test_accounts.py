@@ -1,4 +1,4 @@
-"""Whatever a transport does, every moment given is published or dropped, and giving never raises."""
+"""Whatever a transport does, every estimate given is published or dropped, and giving never raises."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.pipeline.moment import Moment, Sink, State
+from runtime.pipeline.estimate import Estimate, State
 from runtime.sinks import SCHEMES, open_sink
 from runtime.sinks.delivery import DirectSink, QueuedSink
-from runtime.sinks.json_lines import moment_of, read_moments
+from runtime.sinks.interface import Sink
+from runtime.sinks.json_lines import estimate_of, read_estimates
 from runtime.sinks.settings import SinkSettings, without_password
 from tests.runtime.sinks.harness import (
     OUTPUTS,
-    moment,
+    estimate,
     run_sink,
     until,
 )
@@ -42,8 +43,8 @@ class FailingDirect(DirectSink):
     async def close(self) -> None:
         pass
 
-    def send(self, moment: Moment) -> bool:
-        deed = self.script[moment.sequence % len(self.script)]
+    def send(self, estimate: Estimate) -> bool:
+        deed = self.script[estimate.sequence % len(self.script)]
         if deed == "raise":
             raise OSError(5, "Input/output\nerror")
         self.sent += deed == "take"
@@ -88,11 +89,11 @@ def test_published_and_dropped_are_what_was_given(script: list[str], count: int,
 
     def give(s: Sink) -> None:
         for i in range(count):
-            s.publish(moment(i))
+            s.publish(estimate(i))
 
     run_sink(sink, give)
     assert sink.published + sink.dropped == count and sink.published == sink.sent
-    sink.publish(moment(count)) if queued else None
+    sink.publish(estimate(count)) if queued else None
     assert sink.published + sink.dropped == count + queued  # after the end: dropped, not an error
     assert "\n" not in str(sink.trouble)
 
@@ -113,7 +114,7 @@ def test_a_queue_keeps_the_newest_and_a_hung_thread_is_left_behind() -> None:
 
     async def given() -> None:
         for i in range(10):
-            sink.publish(moment(i))
+            sink.publish(estimate(i))
         assert (sink.dropped, sink.queued) == (6, 4)
         await sink.close()
         assert (sink.published, sink.dropped) == (0, 10)
@@ -124,7 +125,7 @@ def test_a_queue_keeps_the_newest_and_a_hung_thread_is_left_behind() -> None:
 
     other = Hung("test", limit=4)
     release.set()
-    run_sink(other, lambda s: [s.publish(moment(i)) for i in range(3)])
+    run_sink(other, lambda s: [s.publish(estimate(i)) for i in range(3)])
     assert other.published + other.dropped == 3
 
 
@@ -143,10 +144,10 @@ def test_every_sink_of_the_table_takes_any_moment(scheme: str, tmp_path: Path) -
     sink = open_sink(f"{scheme}:{rest}", OUTPUTS)
     assert sink.name == f"{scheme}:{rest}"
     odd = [
-        moment(0),
-        Moment(1, -5, float("inf"), 0, 2**62, State.INVALID, ("x",), ()),
-        Moment(2, 0, float("nan"), 0, -1, State.STALE, (), (float("nan"), float("inf"))),
-        Moment(2**70, 0, 0.0, 0, 0, State.OK, (), (1e300, -1e300)),
+        estimate(0),
+        Estimate(1, -5, float("inf"), 0, 2**62, State.INVALID, ("x",), ()),
+        Estimate(2, 0, float("nan"), 0, -1, State.STALE, (), (float("nan"), float("inf"))),
+        Estimate(2**70, 0, 0.0, 0, 0, State.OK, (), (1e300, -1e300)),
     ]
     run_sink(sink, lambda s: [s.publish(each) for each in odd])
     assert sink.published + sink.dropped == len(odd)
@@ -157,10 +158,10 @@ def test_every_sink_of_the_table_takes_any_moment(scheme: str, tmp_path: Path) -
 def test_the_recording_makes_a_new_file_at_each_start(tmp_path: Path) -> None:
     for start in range(3):
         sink = open_sink({"url": f"recording:{tmp_path}", "prefix": "left"}, OUTPUTS)
-        run_sink(sink, lambda s, start=start: s.publish(moment(start)))
+        run_sink(sink, lambda s, start=start: s.publish(estimate(start)))
     files = sorted(tmp_path.iterdir())
     assert len(files) == 3 and all(f.name.startswith("left-") for f in files)
-    assert sorted(m.sequence for f in files for m in read_moments(f)) == [0, 1, 2]
+    assert sorted(m.sequence for f in files for m in read_estimates(f)) == [0, 1, 2]
     assert b"unix_s" not in files[0].read_bytes()
     with pytest.raises(UsageError, match="must be no path"):
         open_sink({"url": f"recording:{tmp_path}", "prefix": "a/b"}, OUTPUTS)
@@ -196,7 +197,7 @@ def test_a_broken_loop_is_no_excuse(tmp_path: Path) -> None:
     for url in (f"ndjson:{tmp_path}/x", "udp://127.0.0.1:9", f"unix://{tmp_path}/y"):
         sink = open_sink(url, OUTPUTS)
         run_sink(sink, lambda _: asyncio.sleep(0))
-        sink.publish(moment(0))
+        sink.publish(estimate(0))
         assert (sink.published, sink.dropped) == (0, 1)
 
 
@@ -227,7 +228,7 @@ def test_a_file_on_a_bad_disk_has_whole_lines_and_true_counts(
 
     async def give() -> None:
         for i in range(count):
-            sink.publish(moment(i))
+            sink.publish(estimate(i))
             if i % pause == 0:
                 await asyncio.sleep(0.001)
 
@@ -235,7 +236,7 @@ def test_a_file_on_a_bad_disk_has_whole_lines_and_true_counts(
         patch.setattr("runtime.sinks.ndjson._RETRY_S", 0.0)
         patch.setattr(os, "write", bad)
         run_sink(sink, lambda _: give())
-    found = [each.sequence for each in read_moments(path)]
+    found = [each.sequence for each in read_estimates(path)]
     assert sink.published + sink.dropped == count
     assert len(found) == sink.published and found == sorted(set(found))
     assert path.read_bytes().endswith(b"\n") or not found
@@ -244,7 +245,7 @@ def test_a_file_on_a_bad_disk_has_whole_lines_and_true_counts(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_readers_that_come_and_go_at_random(seed: int, tmp_path: Path) -> None:
-    """Each reader sees whole moments in order, without a hole while it keeps up; counts are true."""
+    """Each reader sees whole estimates in order, without a hole while it keeps up; counts are true."""
     draw = random.Random(seed)
     path = tmp_path / "moments.sock"
     sink = open_sink(f"unix://{path}", OUTPUTS)
@@ -270,7 +271,7 @@ def test_readers_that_come_and_go_at_random(seed: int, tmp_path: Path) -> None:
 
     async def give() -> None:
         for i in range(600):
-            sink.publish(moment(i))
+            sink.publish(estimate(i))
             act(i)
             if draw.random() < 0.5:
                 await asyncio.sleep(0)
@@ -282,7 +283,7 @@ def test_readers_that_come_and_go_at_random(seed: int, tmp_path: Path) -> None:
     lines = [bytes(each).split(b"\n")[:-1] for each in seen.values()]
     assert sum(map(len, lines)) > 100
     for each in lines:
-        numbers = [moment_of(line).sequence for line in each]
+        numbers = [estimate_of(line).sequence for line in each]
         assert not numbers or numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
@@ -304,11 +305,11 @@ def test_after_a_bug_of_ours_in_the_middle_of_a_line_whole_lines_go_on(
         return write(file, data[:10]) if calls == 1 else write(file, data)
 
     async def give() -> None:
-        sink.publish(moment(0))
+        sink.publish(estimate(0))
         await until(lambda: sink.dropped == 1)
-        sink.publish(moment(1))
+        sink.publish(estimate(1))
 
     monkeypatch.setattr(os, "write", bad)
     run_sink(sink, lambda _: give())
     assert (sink.published, sink.dropped) == (1, 1)
-    assert [each.sequence for each in read_moments(path)] == [1]
+    assert [each.sequence for each in read_estimates(path)] == [1]

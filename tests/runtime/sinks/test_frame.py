@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.pipeline.moment import Moment, State
+from runtime.pipeline.estimate import Estimate, State
 from runtime.sinks import open_sink
 from runtime.sinks.frame import (
     UNKNOWN_US,
-    MomentFrame,
+    EstimateFrame,
     frame_size,
     layout_of,
 )
-from tests.runtime.sinks.harness import OUTPUTS, moment
+from tests.runtime.sinks.harness import OUTPUTS, estimate
 from toolkit.contract import Channel
 from toolkit.errors import UsageError
 from toolkit.model import load_checkpoint
@@ -35,7 +35,7 @@ DOCS = Path(__file__).resolve().parents[3] / "docs" / "SINKS.md"
 def test_the_bytes_are_those_of_the_page() -> None:
     layout = zlib.crc32(b"hip_flexion Nm/kg\nknee_extension Nm/kg")
     assert layout_of(OUTPUTS) == layout
-    frame = bytes(MomentFrame.of(moment(3, State.DEGRADED), layout))
+    frame = bytes(EstimateFrame.of(estimate(3, State.DEGRADED), layout))
     body = (
         b"EM\x01\x01\x02\0\0\0"
         + struct.pack("<II", 3, layout)
@@ -52,30 +52,30 @@ def test_the_page_states_the_shipped_model_s_layout() -> None:
 
 
 def test_what_is_not_known_or_too_long_says_so() -> None:
-    odd = Moment(1 << 33 | 5, 10, math.inf, 50, 20, State.INVALID, ("x",), ())
-    frame = MomentFrame.from_bytes(bytes(MomentFrame.of(odd, 0)))
+    odd = Estimate(1 << 33 | 5, 10, math.inf, 50, 20, State.INVALID, ("x",), ())
+    frame = EstimateFrame.from_bytes(bytes(EstimateFrame.of(odd, 0)))
     assert (frame.sequence, frame.state, frame.values) == (5, State.INVALID, ())
     assert (frame.source_error_us, frame.age_us) == (UNKNOWN_US, 0)  # an age below 0 cannot be
-    late = MomentFrame.of(replace(odd, published_ns=10**16), 0)
+    late = EstimateFrame.of(replace(odd, published_ns=10**16), 0)
     assert late.age_us == late.latency_us == UNKNOWN_US
 
 
 def test_values_beyond_float32_become_infinity() -> None:
-    frame = bytes(MomentFrame.of(replace(moment(0), values=(1e300, -1e300, math.nan)), 0))
-    high, low, nan = MomentFrame.from_bytes(frame).values
+    frame = bytes(EstimateFrame.of(replace(estimate(0), values=(1e300, -1e300, math.nan)), 0))
+    high, low, nan = EstimateFrame.from_bytes(frame).values
     assert (high, low) == (math.inf, -math.inf) and math.isnan(nan)
 
 
 def test_any_damage_is_noticed() -> None:
-    frame = bytes(MomentFrame.of(moment(3), layout_of(OUTPUTS)))
+    frame = bytes(EstimateFrame.of(estimate(3), layout_of(OUTPUTS)))
     for bit in range(8 * len(frame)):
         broken = bytearray(frame)
         broken[bit // 8] ^= 1 << bit % 8
         with pytest.raises(ValueError):
-            MomentFrame.from_bytes(bytes(broken))
+            EstimateFrame.from_bytes(bytes(broken))
     for size in range(len(frame)):
         with pytest.raises(ValueError):
-            MomentFrame.from_bytes(frame[:size])
+            EstimateFrame.from_bytes(frame[:size])
 
 
 def test_more_outputs_than_a_frame_holds_are_refused() -> None:
@@ -134,20 +134,20 @@ def test_c_reads_what_python_sends(
     state: State,
     values: list[float],
 ) -> None:
-    sent = Moment(sequence, source_ns, error_ms, source_ns, source_ns + took_ns, state, (), tuple(values))
-    frame = bytes(MomentFrame.of(sent, 77))
+    sent = Estimate(sequence, source_ns, error_ms, source_ns, source_ns + took_ns, state, (), tuple(values))
+    frame = bytes(EstimateFrame.of(sent, 77))
     out = CMoment()
     assert decoder.moment_read(frame, ctypes.c_size_t(len(frame)), ctypes.byref(out)) == 1
     assert (out.sequence, out.layout, out.source_ns) == (sequence % 2**32, 77, source_ns)
     assert (out.state, out.count, list(out.values[: len(values)])) == (state.rank, len(values), values)
     assert out.age_us == out.latency_us == min(round(took_ns * 1e-3), 2**32 - 1)
     assert out.source_error_us == min(round(error_ms * 1e3), 2**32 - 1)
-    python = MomentFrame.from_bytes(frame)
+    python = EstimateFrame.from_bytes(frame)
     assert (python.state, python.values, python.age_us) == (state, tuple(values), out.age_us)
 
 
 def test_c_refuses_damage(decoder: ctypes.CDLL) -> None:
-    frame = bytes(MomentFrame.of(moment(3), layout_of(OUTPUTS)))
+    frame = bytes(EstimateFrame.of(estimate(3), layout_of(OUTPUTS)))
     out = CMoment()
     for bit in range(8 * len(frame)):
         broken = bytearray(frame)

@@ -8,11 +8,11 @@ import os
 
 import pytest
 
-from runtime.pipeline.moment import Moment, State
+from runtime.pipeline.estimate import Estimate, State
 from runtime.sinks import open_sink
 from tests.runtime.sinks.harness import (
     OUTPUTS,
-    moment,
+    estimate,
     run_sink,
     until,
 )
@@ -39,9 +39,9 @@ def test_an_inlet_reads_the_moments() -> None:
             assert info.get_channel_units()[:3] == ["Nm/kg", "Nm/kg", "ms"]
             await until(lambda: sink._outlet.have_consumers())  # type: ignore[attr-defined]
             before = pylsl.local_clock()
-            sink.publish(moment(3))
+            sink.publish(estimate(3))
             after = pylsl.local_clock()
-            sink.publish(Moment(4, 0, 0.0, 0, 0, State.INVALID, ("gap",), ()))
+            sink.publish(Estimate(4, 0, 0.0, 0, 0, State.INVALID, ("gap",), ()))
             values, stamp = await asyncio.to_thread(inlet.pull_sample, 20.0)
             assert values == pytest.approx([1.0, -0.1, 2.5, 0.0], rel=1e-6)  # float32
             # Taken 6.5 ms before it was published; the clocks of both ends are one.

@@ -21,12 +21,12 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from runtime.pipeline.moment import Sink
 from runtime.sinks import open_sink
-from runtime.sinks.json_lines import moment_of
+from runtime.sinks.interface import Sink
+from runtime.sinks.json_lines import estimate_of
 from tests.runtime.sinks.harness import (
     OUTPUTS,
-    moment,
+    estimate,
     run_sink,
     until,
 )
@@ -112,10 +112,10 @@ def test_moments_and_status_reach_a_subscriber(tmp_path: Path) -> None:
                 ],
             }
             for i in range(20):
-                sink.publish(moment(i))
+                sink.publish(estimate(i))
             for i in range(20):
                 message = await asyncio.to_thread(next_on, got, "lab/left")
-                assert moment_of(message.payload) == moment(i) and not message.retain
+                assert estimate_of(message.payload) == estimate(i) and not message.retain
 
         run_sink(sink, lambda _: given())
         assert json.loads(next_on(got, "lab/left/status").payload)["state"] == "offline"
@@ -133,7 +133,7 @@ def test_a_broker_that_is_down_and_comes_back(tmp_path: Path, monkeypatch: pytes
 
     async def given() -> None:
         for i in range(1500):  # more than may wait
-            sink.publish(moment(i))
+            sink.publish(estimate(i))
         await until(lambda: sink.trouble is not None)
         assert "cannot reach the broker: Connection refused" in str(sink.trouble)
         for start in (10_000, 20_000):  # down and up, twice
@@ -143,14 +143,14 @@ def test_a_broker_that_is_down_and_comes_back(tmp_path: Path, monkeypatch: pytes
                 assert json.loads(message.payload)["state"] == "online"
                 published = sink.published
                 for i in range(start, start + 10):
-                    sink.publish(moment(i))
+                    sink.publish(estimate(i))
                 seen = [await asyncio.to_thread(next_on, got, "lab/left") for _ in range(10)]
                 # None of what waited while the broker was away: it is old.
-                assert [moment_of(m.payload).sequence for m in seen] == list(range(start, start + 10))
+                assert [estimate_of(m.payload).sequence for m in seen] == list(range(start, start + 10))
                 await until(lambda published=published: sink.published == published + 10)
             await until(lambda: sink.trouble is not None)
             for i in range(5):
-                sink.publish(moment(i))
+                sink.publish(estimate(i))
 
     run_sink(sink, lambda _: given())
     assert sink.published == 20 and sink.published + sink.dropped == 1500 + 2 * 15
@@ -192,7 +192,7 @@ def test_password_from_a_file_and_never_shown(tmp_path: Path, password: str) -> 
         )
 
         async def given() -> None:
-            sink.publish(moment(0))
+            sink.publish(estimate(0))
             if password == "right":
                 await until(lambda: _published(sink))
             else:
@@ -206,7 +206,7 @@ def test_password_from_a_file_and_never_shown(tmp_path: Path, password: str) -> 
 
 def _published(sink: Sink) -> bool:
     """Only what is given after the connection stands goes out, so give on."""
-    sink.publish(moment(1))
+    sink.publish(estimate(1))
     return sink.published > 0
 
 
@@ -262,7 +262,7 @@ def test_tls(tmp_path: Path, certificates: Path, host: str, ca: str, trouble: st
         sink = open_sink(f"mqtts://{host}:{port}/lab/left?ca={certificates / ca}", OUTPUTS)
 
         async def given() -> None:
-            sink.publish(moment(0))
+            sink.publish(estimate(0))
             await until(lambda: _published(sink) if trouble is None else sink.trouble is not None)
 
         run_sink(sink, lambda _: given())
@@ -277,7 +277,7 @@ def test_a_broker_that_accepts_and_says_nothing(monkeypatch: pytest.MonkeyPatch)
 
         async def given() -> None:
             for i in range(3):
-                sink.publish(moment(i))
+                sink.publish(estimate(i))
             await until(lambda: sink.trouble is not None)
 
         run_sink(sink, lambda _: given())
@@ -298,12 +298,12 @@ def test_a_broker_that_stops_reading_costs_moments_only() -> None:
             count = 0
             while "takes no more" not in str(sink.trouble):
                 for _ in range(200):
-                    sink.publish(moment(count))
+                    sink.publish(estimate(count))
                     count += 1
                 await asyncio.sleep(0.001)
                 assert count < 1_000_000
             for _ in range(2000):
-                sink.publish(moment(count))
+                sink.publish(estimate(count))
                 count += 1
             assert sink.dropped >= 1000
             await sink.close()

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from runtime.pipeline.moment import Moment, Sink, State
+from runtime.pipeline.estimate import Estimate, State
 from runtime.sinks import open_sink
 from runtime.sinks.delivery import QUEUE_LIMIT
-from runtime.sinks.json_lines import moment_line, moment_of, read_moments
+from runtime.sinks.interface import Sink
+from runtime.sinks.json_lines import estimate_line, estimate_of, read_estimates
 from tests.runtime.sinks.harness import (
     OUTPUTS,
-    moment,
+    estimate,
     run_sink,
     until,
 )
@@ -27,7 +28,7 @@ from toolkit.errors import ContractError, RecordingError, UsageError
 
 
 def test_a_line_says_what_docs_sinks_says() -> None:
-    value = json.loads(moment_line(moment(7, State.DEGRADED), OUTPUTS, unix_s=1e9))
+    value = json.loads(estimate_line(estimate(7, State.DEGRADED), OUTPUTS, unix_s=1e9))
     assert value == {
         "sequence": 7,
         "state": "degraded",
@@ -44,38 +45,38 @@ def test_a_line_says_what_docs_sinks_says() -> None:
 
 
 def test_a_line_reads_back_exactly() -> None:
-    assert moment_of(moment_line(moment(1), OUTPUTS)) == moment(1)
-    empty = Moment(2, 0, math.inf, 0, 0, State.INVALID, ("sensor-off",), ())
-    back = moment_of(moment_line(empty, OUTPUTS))
+    assert estimate_of(estimate_line(estimate(1), OUTPUTS)) == estimate(1)
+    empty = Estimate(2, 0, math.inf, 0, 0, State.INVALID, ("sensor-off",), ())
+    back = estimate_of(estimate_line(empty, OUTPUTS))
     assert back.values == () and math.isnan(back.source_error_ms) and back.state is State.INVALID
 
 
 @pytest.mark.parametrize("line", ["", "[]", "{}", '{"sequence": 1}', "null"])
 def test_what_is_no_moment_is_refused(line: str) -> None:
     with pytest.raises(ValueError):
-        moment_of(line)
+        estimate_of(line)
 
 
 def test_a_file_is_appended_to_and_a_torn_line_ended(tmp_path: Path) -> None:
     path = tmp_path / "new" / "moments.ndjson"
     for first in (0, 3):
         sink = open_sink(f"ndjson:{path}", OUTPUTS)
-        run_sink(sink, lambda s, first=first: [s.publish(moment(first + i)) for i in range(3)])
+        run_sink(sink, lambda s, first=first: [s.publish(estimate(first + i)) for i in range(3)])
         assert (sink.published, sink.dropped, sink.trouble) == (3, 0, None)
-    assert [m.sequence for m in read_moments(path)] == [0, 1, 2, 3, 4, 5]
+    assert [m.sequence for m in read_estimates(path)] == [0, 1, 2, 3, 4, 5]
 
     path.write_bytes(path.read_bytes()[:-20])  # as kill -9 in the middle of a write leaves it
-    assert [m.sequence for m in read_moments(path)] == [0, 1, 2, 3, 4]
-    run_sink(open_sink({"url": f"ndjson:{path}"}, OUTPUTS), lambda s: s.publish(moment(9)))
+    assert [m.sequence for m in read_estimates(path)] == [0, 1, 2, 3, 4]
+    run_sink(open_sink({"url": f"ndjson:{path}"}, OUTPUTS), lambda s: s.publish(estimate(9)))
     lines = path.read_bytes().splitlines()
-    assert len(lines) == 7 and moment_of(lines[6]) == moment(9)
+    assert len(lines) == 7 and estimate_of(lines[6]) == estimate(9)
     with pytest.raises(RecordingError, match=r"line 6: .*cut the line out"):
-        list(read_moments(path))
+        list(read_estimates(path))
 
 
 def test_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
-    run_sink(open_sink("ndjson:-", OUTPUTS), lambda s: s.publish(moment(4)))
-    assert moment_of(capfd.readouterr().out) == moment(4)
+    run_sink(open_sink("ndjson:-", OUTPUTS), lambda s: s.publish(estimate(4)))
+    assert estimate_of(capfd.readouterr().out) == estimate(4)
 
 
 @contextmanager
@@ -106,18 +107,18 @@ def test_a_full_disk_costs_moments_and_whole_lines_go_on(
 
     async def fill(left: list[int]) -> None:
         for i in range(given):
-            sink.publish(moment(i))
+            sink.publish(estimate(i))
         await until(lambda: sink.trouble is not None)
         assert "No space left on device" in str(sink.trouble)
         for i in range(given, 2 * given):
-            sink.publish(moment(i))
+            sink.publish(estimate(i))
         assert sink.dropped >= given - QUEUE_LIMIT
         left[0] = 1 << 30  # somebody made room
         await until(lambda: sink.published + sink.dropped == 2 * given)
 
     with small_disk(monkeypatch, 1000) as left:
         run_sink(sink, lambda _: fill(left))
-    found = [m.sequence for m in read_moments(path)]
+    found = [m.sequence for m in read_estimates(path)]
     assert len(found) == sink.published and found == sorted(set(found)) and found[-1] == 2 * given - 1
     assert sink.trouble is None and sink.published + sink.dropped == 2 * given
 
@@ -126,10 +127,10 @@ def test_a_disk_that_stays_full_leaves_whole_lines(tmp_path: Path, monkeypatch: 
     path = tmp_path / "moments.ndjson"
     sink = open_sink(f"ndjson:{path}", OUTPUTS)
     with small_disk(monkeypatch, 1000):
-        run_sink(sink, lambda s: [s.publish(moment(i)) for i in range(50)])
-    found = list(read_moments(path))
+        run_sink(sink, lambda s: [s.publish(estimate(i)) for i in range(50)])
+    found = list(read_estimates(path))
     assert path.read_bytes().endswith(b"\n") and len(found) == sink.published == 1000 // len(
-        moment_line(moment(0), OUTPUTS, time.time())
+        estimate_line(estimate(0), OUTPUTS, time.time())
     )
     assert sink.published + sink.dropped == 50
 
@@ -138,7 +139,7 @@ def test_a_real_full_device() -> None:
     sink = open_sink("ndjson:/dev/full", OUTPUTS)
 
     async def given() -> None:
-        sink.publish(moment(0))
+        sink.publish(estimate(0))
         await until(lambda: sink.trouble is not None)
 
     run_sink(sink, lambda _: given())
@@ -155,7 +156,7 @@ def test_a_reader_that_does_not_read_stops_nobody(tmp_path: Path) -> None:
     def give(s: Sink) -> None:
         for i in range(3000):
             began = time.thread_time()
-            s.publish(moment(i))
+            s.publish(estimate(i))
             took.append(time.thread_time() - began)
 
     run_sink(sink, give)
@@ -169,15 +170,15 @@ def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path, monkeypatch: py
     sink = open_sink(f"ndjson:{path}?flush_s=0", OUTPUTS)
 
     async def given() -> None:
-        sink.publish(moment(0))
+        sink.publish(estimate(0))
         await until(lambda: sink.published == 1)
         path.rename(old)
-        sink.publish(moment(1))
+        sink.publish(estimate(1))
         await until(lambda: sink.published == 2)
 
     run_sink(sink, lambda _: given())
-    assert [m.sequence for m in read_moments(old)] == [0]
-    assert [m.sequence for m in read_moments(path)] == [1]
+    assert [m.sequence for m in read_estimates(old)] == [0]
+    assert [m.sequence for m in read_estimates(path)] == [1]
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from runtime.sinks import open_sink
-from runtime.sinks.frame import MomentFrame, frame_size
-from runtime.sinks.json_lines import moment_of
+from runtime.sinks.frame import EstimateFrame, frame_size
+from runtime.sinks.json_lines import estimate_of
 from runtime.sinks.unix_socket import MAX_READERS, UnixSocketSink
 from tests.runtime.sinks.harness import (
     OUTPUTS,
-    moment,
+    estimate,
     run_sink,
     until,
 )
@@ -38,20 +38,20 @@ def udp_listener(address: str = "127.0.0.1", family: int = socket.AF_INET) -> so
 def test_udp_sends_a_frame_a_moment() -> None:
     with udp_listener() as listener:
         sink = open_sink(f"udp://127.0.0.1:{listener.getsockname()[1]}", OUTPUTS)
-        run_sink(sink, lambda s: [s.publish(moment(i)) for i in range(5)])
-        assert [MomentFrame.from_bytes(listener.recv(2048)).sequence for _ in range(5)] == list(range(5))
+        run_sink(sink, lambda s: [s.publish(estimate(i)) for i in range(5)])
+        assert [EstimateFrame.from_bytes(listener.recv(2048)).sequence for _ in range(5)] == list(range(5))
     assert (sink.published, sink.dropped, sink.trouble) == (5, 0, None)
 
 
 def test_udp_over_ipv6_and_by_name() -> None:
     with udp_listener("::1", socket.AF_INET6) as listener:
         port = listener.getsockname()[1]
-        run_sink(open_sink(f"udp://[::1]:{port}", OUTPUTS), lambda s: s.publish(moment(8)))
-        assert MomentFrame.from_bytes(listener.recv(2048)).sequence == 8
+        run_sink(open_sink(f"udp://[::1]:{port}", OUTPUTS), lambda s: s.publish(estimate(8)))
+        assert EstimateFrame.from_bytes(listener.recv(2048)).sequence == 8
     with udp_listener() as listener:
         port = listener.getsockname()[1]
         sink = open_sink({"url": f"udp://localhost:{port}", "hops": 2}, OUTPUTS)
-        run_sink(sink, lambda s: s.publish(moment(9)))
+        run_sink(sink, lambda s: s.publish(estimate(9)))
         assert sink.published == 1
 
 
@@ -62,16 +62,16 @@ def test_udp_to_nobody_says_so_and_goes_on() -> None:
 
     async def given() -> None:
         for i in range(10):
-            sink.publish(moment(i))
+            sink.publish(estimate(i))
             await asyncio.sleep(0.005)
         assert sink.trouble is None or "nobody listens" in sink.trouble
         assert sink.dropped > 0 and sink.published + sink.dropped == 10
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as back:
             back.bind(("127.0.0.1", port))
             back.settimeout(10)
-            sink.publish(moment(10))
-            sink.publish(moment(11))
-            last = MomentFrame.from_bytes(back.recv(2048)).sequence
+            sink.publish(estimate(10))
+            sink.publish(estimate(11))
+            last = EstimateFrame.from_bytes(back.recv(2048)).sequence
             assert last in (10, 11) and sink.trouble is None
 
     run_sink(sink, lambda _: given())
@@ -91,14 +91,14 @@ def test_udp_to_an_unknown_host_is_trouble_not_an_error(monkeypatch: pytest.Monk
 
             monkeypatch.setattr("socket.getaddrinfo", look_up)
             await sink.open()
-            sink.publish(moment(0))
+            sink.publish(estimate(0))
             assert sink.dropped == 1 and "cannot reach controller.invalid" in str(sink.trouble)
             known[0] = True
             await until(lambda: sink.trouble is None)
-            sink.publish(moment(1))
+            sink.publish(estimate(1))
             assert sink.published == 1
             await sink.close()
-            sink.publish(moment(2))
+            sink.publish(estimate(2))
             assert (sink.published, sink.dropped) == (1, 2)
 
         asyncio.run(given())
@@ -112,7 +112,7 @@ def test_udp_a_name_server_that_does_not_answer_holds_up_neither_start_nor_end(
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: answer.wait(60) and [])
     sink = open_sink("udp://controller.lan:9000", OUTPUTS)
     began = time.monotonic()
-    run_sink(sink, lambda s: s.publish(moment(0)))
+    run_sink(sink, lambda s: s.publish(estimate(0)))
     assert time.monotonic() - began < 5 and (sink.published, sink.dropped) == (0, 1)
     assert "looking for controller.lan" in str(sink.trouble)
     answer.set()
@@ -121,21 +121,21 @@ def test_udp_a_name_server_that_does_not_answer_holds_up_neither_start_nor_end(
 #: In a network of its own: the address that the socket sends from is taken away, and another given, as a new DHCP lease does.
 NEW_LEASE = """
 import asyncio, subprocess
-from tests.runtime.sinks.harness import OUTPUTS, moment
+from tests.runtime.sinks.harness import OUTPUTS, estimate
 from runtime.sinks import open_sink
 
 async def main():
     sink = open_sink("udp://10.9.0.77:9000", OUTPUTS)
     await sink.open()
-    sink.publish(moment(0))
+    sink.publish(estimate(0))
     assert (sink.published, sink.trouble) == (1, None), sink.trouble
     subprocess.run("ip address flush dev d0; ip address add 10.9.0.2/24 dev d0", shell=True, check=True)
-    sink.publish(moment(1))
+    sink.publish(estimate(1))
     assert sink.dropped == 1 and "cannot send" in sink.trouble, sink.trouble
     async with asyncio.timeout(10):
         while sink.trouble is not None:
             await asyncio.sleep(0.05)
-    sink.publish(moment(2))
+    sink.publish(estimate(2))
     assert (sink.published, sink.dropped) == (2, 1)
     await sink.close()
 
@@ -194,19 +194,19 @@ def test_unix_readers_get_lines_from_when_they_come(tmp_path: Path) -> None:
 
     async def given() -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
-        sink.publish(moment(0))  # to nobody
+        sink.publish(estimate(0))  # to nobody
         first = await connect(sink, path)
-        sink.publish(moment(1))
+        sink.publish(estimate(1))
         second = await connect(sink, path)
-        sink.publish(moment(2))
+        sink.publish(estimate(2))
         first_file, second_file = first.makefile("rb"), second.makefile("rb")
-        assert [moment_of(first_file.readline()) for _ in range(2)] == [moment(1), moment(2)]
-        assert moment_of(second_file.readline()) == moment(2)
+        assert [estimate_of(first_file.readline()) for _ in range(2)] == [estimate(1), estimate(2)]
+        assert estimate_of(second_file.readline()) == estimate(2)
         for each in (first_file, first):
             each.close()
         await until(lambda: sink.readers == 1)
-        sink.publish(moment(3))
-        assert moment_of(second_file.readline()) == moment(3)
+        sink.publish(estimate(3))
+        assert estimate_of(second_file.readline()) == estimate(3)
         second.close()
         second_file.close()
 
@@ -222,14 +222,14 @@ def test_unix_frames_and_a_slow_reader(tmp_path: Path) -> None:
 
     def whole_frames(data: bytes) -> list[int]:
         assert len(data) % size == 0
-        return [MomentFrame.from_bytes(data[at : at + size]).sequence for at in range(0, len(data), size)]
+        return [EstimateFrame.from_bytes(data[at : at + size]).sequence for at in range(0, len(data), size)]
 
     async def given() -> tuple[bytes, bytes]:
         slow, quick = await connect(sink, path), await connect(sink, path)
         quick.setblocking(False)
         got = bytearray()
         for i in range(count):
-            sink.publish(moment(i))
+            sink.publish(estimate(i))
             if i % 50 == 49:
                 await asyncio.sleep(0)
                 _drain(quick, got)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from runtime.pipeline.moment import State
+from runtime.pipeline.estimate import State
 from runtime.status.metrics import Metrics
 from runtime.status.pi_health import PiHealth, read_pi_health
 from runtime.status.status import DaemonStatus, Histogram

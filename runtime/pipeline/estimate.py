@@ -1,0 +1,53 @@
+"""What the run flow publishes: an estimate of the joint moments, with its times and its state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class State(Enum):
+    """How far an estimate can be trusted; the rules are in docs/DAEMON.md.
+
+    A controller may act on ``ok``, should act with care on ``degraded``, and must not act on ``stale`` or ``invalid``.
+    """
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    STALE = "stale"
+    INVALID = "invalid"
+
+    @property
+    def rank(self) -> int:
+        """0 (ok) to 3 (invalid): of several findings the worst is the state."""
+        return _RANKS[self]
+
+
+_RANKS = {state: rank for rank, state in enumerate(State)}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate of the joint moments at one row of the model's grid.
+
+    Times are of the host's monotonic clock, in ns. ``values`` are in the order of the contract's outputs, Nm/kg; they are
+    empty when there is nothing that could be shown (state ``invalid`` or ``stale``).
+    """
+
+    #: Counts every estimate published since the daemon started, from 0. A hole means that the reader missed one.
+    sequence: int
+    #: When the newest sample that the row rests on was taken, and the error bar of that time.
+    source_ns: int
+    source_error_ms: float
+    #: When the last byte that the row needed came in.
+    arrival_ns: int
+    published_ns: int
+    state: State
+    #: Why the state is not ok: words of the table in docs/DAEMON.md, worst first.
+    reasons: tuple[str, ...]
+    values: tuple[float, ...]
+
+    @property
+    def age_ms(self) -> float:
+        """Last byte in to estimate out."""
+        return (self.published_ns - self.arrival_ns) * 1e-6

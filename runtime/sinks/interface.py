@@ -1,0 +1,37 @@
+"""What every sink of estimates does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from runtime.pipeline.estimate import Estimate
+
+
+class Sink(ABC):
+    """Where estimates go. ``publish`` never blocks and never raises: what cannot be sent is dropped and counted.
+
+    All methods run on the daemon's event loop. A sink that is down says so in :attr:`trouble` and tries again by itself.
+    """
+
+    #: What a person calls it: ``mqtt://host:1883/topic``. No secrets.
+    name: str
+    published: int = 0
+    dropped: int = 0
+    #: One line about what is wrong now; None when all is well.
+    trouble: str | None = None
+
+    def check(self) -> None:
+        """Whether what :meth:`open` needs of this machine is there (packages, passwords, certificates); raises as it does."""
+        return
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Start. UsageError or LinkError if it can never work (a bad path, a port in use); a peer that is down is no error."""
+
+    @abstractmethod
+    def publish(self, estimate: Estimate) -> None:
+        """Take one estimate."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Send what is queued, for at most a second, and let go."""
