@@ -17,6 +17,7 @@ import click
 
 from toolkit import __version__
 from toolkit.errors import EdgetoolError
+from toolkit.terminal import never_fail_to_encode, say
 
 #: group -> {command: (module, one-line help)}. Only what works is listed.
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
@@ -104,19 +105,28 @@ def _terminated(*_: object) -> None:
     sys.exit(128 + signal.SIGTERM)
 
 
+def _show(error: click.ClickException) -> None:
+    """As click does: the usage and where help is, then what is wrong (of an option's choices, a line each)."""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        help_at = f"Try '{error.ctx.command_path} --help' for help."
+        say(*error.ctx.get_usage().splitlines(), help_at, "", err=True)
+    say(*f"Error: {error.format_message()}".expandtabs(4).split("\n"), err=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's error becomes one line on stderr and an exit code."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminated)
+    never_fail_to_encode()
     try:
         code = edgetool.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except EdgetoolError as error:
-        click.echo(f"edgetool: error: {error}", err=True)
+        say(f"edgetool: error: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("edgetool: stopped", err=True)
+        say("edgetool: stopped", err=True)
         sys.exit(130)

@@ -40,7 +40,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "toolkit": (
         ("errors",),
-        ("files", "contract", "printable", "progress"),
+        ("files", "contract", "printable"),
+        ("terminal",),
+        ("progress",),
         ("records", "toml_lines"),
         ("filtering",),
         ("data",),  # windows are cut after the filter chain has run
