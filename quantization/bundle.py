@@ -54,6 +54,13 @@ class Bundle:
         """The ``--data`` that calibrated it: ``synthetic...`` as given, else the name of the file or folder."""
         return str(self.manifest["data"]["source"])
 
+    @property
+    def converter(self) -> str:
+        """Name of the converter that wrote it; bundles of before that word have it under ``engine``, as ``native``."""
+        stated = self.manifest.get("converter") or self.manifest.get("engine") or {}
+        name = str(stated.get("name", "unknown")) if isinstance(stated, Mapping) else "unknown"
+        return "builtin" if name == "native" else name
+
     @cached_property
     def golden(self) -> golden.Golden:
         """Windows and the outputs that each graph gave for them."""
@@ -102,7 +109,7 @@ def write_bundle(
 ) -> None:
     """Fill the empty ``folder``, which :func:`new_bundle` yields, with a bundle's files and their manifest.
 
-    ``about`` holds the manifest's entries that only the converter knows: scheme, engine, data, tools. ``extra``
+    ``about`` holds the manifest's entries that only the conversion knows: scheme, converter, data, tools. ``extra``
     are more files by their path in the bundle. Each graph must carry ``checkpoint``'s contract in its metadata.
     """
     contents = {

@@ -1,4 +1,4 @@
-"""From a checkpoint and data to a bundle: calibration windows, an engine's graphs, golden vectors."""
+"""From a checkpoint and data to a bundle: calibration windows, a converter's graphs, golden vectors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import toolkit.data
-from quantization import converters as engines
-from quantization import tflm_emitter
+from quantization import converters, tflm_emitter
 from quantization.bundle import Bundle, new_bundle, write_bundle
 from quantization.c_emitter import bundle_files
 from quantization.c_emitter.emit import require_prefix
@@ -38,9 +37,9 @@ GOLDEN_WINDOWS = 32
 VALIDATION_WINDOWS = 800
 #: Candidates for calibration are cut this far apart, in grid samples: neighbours are nearly the same window.
 _STRIDE = 5
-#: Packages whose versions the manifest gives: of every conversion, and of those with one engine.
+#: Packages whose versions the manifest gives: of every conversion, and of those with one converter.
 _TOOLS = ("numpy", "ai-edge-litert", "flatbuffers")
-_ENGINE_TOOLS = {"tensorflow": ("tensorflow", "tf_keras")}
+_CONVERTER_TOOLS = {"tensorflow": ("tensorflow", "tf_keras")}
 
 #: Called with the name of a stage when it begins, its number from 0 and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -52,7 +51,7 @@ def convert(
     out: str | Path = "bundle",
     *,
     scheme: Scheme = "int8",
-    engine: str = engines.DEFAULT_ENGINE,
+    converter: str = converters.DEFAULT_CONVERTER,
     calibration_windows: int = 200,
     seed: int = 0,
     max_rmse_increase: float | None = None,
@@ -67,14 +66,14 @@ def convert(
 
     ``data`` is a source as for :func:`toolkit.data.load`, or recordings; ranges come from
     ``calibration_windows`` windows of the train part of the checkpoint's split, drawn from ``seed`` over people and
-    tasks alike. ``options`` are the engine's own. The same input gives the same bytes. ``max_rmse_increase`` (percent)
-    lets the native engine search the cheapest recipe that holds it on the validation part, and the manifest says what was
+    tasks alike. ``options`` are the converter's own. The same input gives the same bytes. ``max_rmse_increase`` (percent)
+    lets the builtin converter search the cheapest recipe that holds it on the validation part, and the manifest says what was
     tried. ``key_map`` is a TOML that says which tensor of a foreign PyTorch file is which (docs/MODEL.md). ``target``
     (``c99``, ``cortex-m4``, ...) adds C source in ``c/``, made for ``prefer`` (``speed`` or ``size``; docs/KERNELS.md) with
     names that begin with ``prefix``, and ``tflm/`` for projects that ship TensorFlow Lite Micro (docs/TARGETS.md).
 
     Raises CheckpointError, RecordingError or ContractError for input that does not fit, UsageError for an unknown
-    engine, scheme or option, OutputError if ``out`` cannot be written, ConversionError if the engine fails.
+    converter, scheme or option, OutputError if ``out`` cannot be written, ConversionError if the converter fails.
     """
     tell = progress or _silent
     require_scheme(scheme)
@@ -89,10 +88,10 @@ def convert(
         raise UsageError(
             "--prefer and --prefix are of the C source; give --target too, say --target cortex-m4"
         )
-    build = engines.engine(engine)
-    if max_rmse_increase is not None and (engine != "native" or scheme != "int8"):
+    build = converters.converter_named(converter)
+    if max_rmse_increase is not None and (converter != "builtin" or scheme != "int8"):
         raise UsageError(
-            "--max-rmse-increase searches recipes of the native engine for int8; leave out --engine and --scheme"
+            "--max-rmse-increase searches recipes of the builtin converter for int8; leave out --converter and --scheme"
         )
     model = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint, key_map)
     with new_bundle(out) as folder:
@@ -111,16 +110,16 @@ def convert(
                     "tried": [trial.to_json() for trial in found.tried],
                 }
             }
-        tell(f"converting with the {engine} engine", 1, 3)
+        tell(f"converting with the {converter} converter", 1, 3)
         built = build(model, drawn.calibration, scheme=scheme, **options)
         graphs = [replace(g, content=embed_contract(g.content, model.contract)) for g in built]
         tell("computing golden vectors", 2, 3)
         vectors, graphs = golden_vectors(model, graphs, drawn.golden)
         about = {
             "scheme": scheme,
-            "engine": {"name": engine, "options": options},
+            "converter": {"name": converter, "options": options},
             "data": _about_data(data, recordings, drawn, seed),
-            "tools": _tool_versions(engine),
+            "tools": _tool_versions(converter),
             **searched,
         }
         extra: dict[str, bytes] = {}
@@ -279,9 +278,13 @@ def source_name(source: str) -> str:
     return source if source.startswith("synthetic") else Path(source.partition(":root=")[0]).name
 
 
-def _tool_versions(engine: str) -> dict[str, str]:
+def _tool_versions(converter: str) -> dict[str, str]:
     """Versions of the packages whose code decides the bytes."""
-    names = (*_TOOLS, *_ENGINE_TOOLS.get(engine, ()), *(("tflite-micro",) if execute.has_tflm() else ()))
+    names = (
+        *_TOOLS,
+        *_CONVERTER_TOOLS.get(converter, ()),
+        *(("tflite-micro",) if execute.has_tflm() else ()),
+    )
     return {name: importlib.metadata.version(name) for name in names}
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from quantization.bundle import Bundle
 from quantization.convert import draw
-from quantization.converters import engine
+from quantization.converters import converter_named
 from quantization.graph.graph_file import GraphFile
 from quantization.tflite.quiet import quiet
 from toolkit.errors import EdgetoolError
@@ -65,7 +65,7 @@ class _PeerError(Exception):
 
 def _tflite_converter(checkpoint: Checkpoint, calibration: Windows) -> tuple[GraphFile, ...]:
     with quiet():
-        built = engine("tensorflow")(checkpoint, calibration, scheme="int8")
+        built = converter_named("tensorflow")(checkpoint, calibration, scheme="int8")
     return tuple(graph for graph in built if graph.scheme == "int8")
 
 

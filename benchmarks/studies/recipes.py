@@ -1,4 +1,4 @@
-"""What each choice of a recipe costs: ``python -m benchmarks.studies.recipes [CHECKPOINT [DATA]]``, for docs/NATIVE_ENGINE.md.
+"""What each choice of a recipe costs: ``python -m benchmarks.studies.recipes [CHECKPOINT [DATA]]``, for docs/CONVERTER.md.
 
 Each row changes one thing of the default recipe. Judged by the integer reference on windows of the test part; nothing is chosen
 by it (the search of ``convert --max-rmse-increase`` looks at the validation part).

@@ -196,7 +196,7 @@ def _format(graph: Graph, place: int) -> TensorFormat:
     if quantization is None:
         raise UsageError(
             f"tensor {tensor.name!r} of the int8 graph is {tensor.dtype}; a device takes and gives integers: "
-            "convert with --engine native"
+            "convert with --converter builtin"
         )
     return TensorFormat(
         tensor.name, tensor.shape, tensor.dtype, float(quantization.scale[0]), int(quantization.zero_point[0])

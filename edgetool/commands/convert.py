@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     "--out", required=True, type=click.Path(path_type=Path), metavar="BUNDLE", help="Folder to write."
 )
 @click.option("--scheme", default="int8", metavar="NAME", help="int8 or float32.")
-@click.option(
-    "--engine", metavar="NAME", help="What converts; an unknown name lists them. Not given: the first."
-)
+@click.option("--converter", metavar="NAME", help="builtin or tensorflow. Not given: builtin.")
 @click.option("--calibration-windows", default=200, help="Windows whose ranges set the int8 scales.")
 @click.option(
     "--max-rmse-increase",
@@ -74,7 +72,7 @@ def command(
     data: str | None,
     out: Path,
     scheme: str,
-    engine: str | None,
+    converter: str | None,
     calibration_windows: int,
     max_rmse_increase: float | None,
     recipe: Path | None,
@@ -91,7 +89,7 @@ def command(
     every file. Calibration sees the train part of the data only. The same input gives the same bytes.
     """
     from quantization.convert import DEFAULT_DATA, convert
-    from quantization.converters import DEFAULT_ENGINE
+    from quantization.converters import DEFAULT_CONVERTER
     from quantization.graph.graph_file import require_scheme
     from toolkit.files import write_json
 
@@ -103,7 +101,7 @@ def command(
             data or DEFAULT_DATA,
             out,
             scheme=require_scheme(scheme),
-            engine=engine or DEFAULT_ENGINE,
+            converter=converter or DEFAULT_CONVERTER,
             calibration_windows=calibration_windows,
             seed=seed,
             max_rmse_increase=max_rmse_increase,
@@ -153,11 +151,9 @@ def _read_recipe(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"recipe {path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"recipe {path} is not JSON: {error}; docs/NATIVE_ENGINE.md lists its entries"
-        ) from None
+        raise InputError(f"recipe {path} is not JSON: {error}; docs/CONVERTER.md lists its entries") from None
     if not isinstance(value, dict):
-        raise InputError(f"recipe {path} is not a JSON object; docs/NATIVE_ENGINE.md lists its entries")
+        raise InputError(f"recipe {path} is not a JSON object; docs/CONVERTER.md lists its entries")
     return value
 
 

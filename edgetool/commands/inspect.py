@@ -90,7 +90,7 @@ def command(
 def _bundle(console: Console, found: dict[str, Any]) -> None:
     manifest = found["manifest"]
     console.print(
-        f"Bundle {found['name']}: scheme {manifest['scheme']}, engine {manifest['engine']['name']}, "
+        f"Bundle {found['name']}: scheme {manifest['scheme']}, converter {_plain(found['converter'])}, "
         f"{found['parameters']:,} parameters; every file has the hash of the manifest"
     )
     data = manifest["data"]

@@ -27,7 +27,7 @@ from quantization.convert import (
 from quantization.graph.ir import Graph
 from quantization.ops.elementwise import dequantize, quantize
 from quantization.reference import Interpreter
-from quantization.reference.fake_quantization import FloatTwin, Source
+from quantization.reference.fake_quantization import FloatReplica, Source
 from quantization.reference.integer_graph import affine
 from quantization.tflite.every_tensor import litert_tensors, tflm_tensors
 from quantization.tflite.file import read
@@ -41,8 +41,8 @@ from toolkit.records import Recording, Windows
 Values = NDArray[np.floating[Any]]
 #: Called with a stage's name, the number of steps done and how many there are.
 Progress = Callable[[str, int, int], None]
-#: The twin must equal the float graph of the bundle to this share of the output's deviation; float32 weights allow 1e-6.
-TWIN_TOLERANCE = 1e-4
+#: The replica must equal the float graph of the bundle to this share of the output's deviation; float32 weights allow 1e-6.
+REPLICA_TOLERANCE = 1e-4
 #: Gates in the LSTM op's order; their sums are in Q3.12.
 GATES = ("input", "forget", "cell", "output")
 GATE_STEPS = 4096.0
@@ -212,36 +212,36 @@ class _Attributor:
     ) -> None:
         self.bundle, self.integer, self.windows, self.tell = bundle, integer, windows, tell
         self.notes: list[str] = []
-        self.twin = FloatTwin(integer, real)
+        self.replica = FloatReplica(integer, real)
         self.inputs = {name: values.astype(np.float64) for name, values in windows.inputs.items()}
         self.output = integer.tensors[integer.outputs[0]].name
         self.target = windows.targets.astype(np.float64)
-        self.float = self.twin.run(self.inputs)
+        self.float = self.replica.run(self.inputs)
         self.rmse = _rms(self._moments(self.float) - self.target)
         self.deviation = _rms(self.target - self.target.mean(axis=0))
-        self._require_twin(real)
+        self._require_replica(real)
 
     def _moments(self, values: Mapping[str, Values]) -> Values:
         return values[self.output].reshape(len(self.target), -1)
 
-    def _require_twin(self, real: Graph | None) -> None:
+    def _require_replica(self, real: Graph | None) -> None:
         from toolkit.model import float_reference
 
         expected = float_reference.window(self.bundle.checkpoint, self.inputs)
         apart = _rms(self._moments(self.float) - expected) / self.deviation
-        if real is not None and self.twin.exact_weights and apart > TWIN_TOLERANCE:
+        if real is not None and self.replica.exact_weights and apart > REPLICA_TOLERANCE:
             raise BundleError(
                 f"bundle {self.bundle.path}: its float graph and checkpoint disagree by {100 * apart:.3g} % of the moments' "
                 "deviation; convert again"
             )
 
     def run(self, source: str, part: str) -> Attribution:
-        every = [item.name for item in self.twin.sources]
-        faked = self.twin.run(self.inputs, every)
+        every = [item.name for item in self.replica.sources]
+        faked = self.replica.run(self.inputs, every)
         engines = {"fake-quantized": faked, **self._engines()}
         if not has_tflm():
             self.notes.append("tflite-micro is not installed: its column is missing")
-        if not self.twin.exact_weights:
+        if not self.replica.exact_weights:
             self.notes.append("not all float weights are known: rounding of weights is not counted")
         outputs = [self._output_error("float", self.float)]
         outputs += [self._output_error(engine, values) for engine, values in engines.items()]
@@ -302,7 +302,7 @@ class _Attributor:
         return real
 
     def _real_cell(self, name: str, cell: NDArray[Any]) -> Values:
-        return (cell * float(self.twin.quantization_of(f"{name}/cell").single)).astype(np.float64)
+        return (cell * float(self.replica.quantization_of(f"{name}/cell").single)).astype(np.float64)
 
     # -- comparisons ------------------------------------------------------------------------------------------------
 
@@ -358,8 +358,8 @@ class _Attributor:
     def _losses(self, every: Sequence[str], faked: Mapping[str, Values]) -> list[Loss]:
         all_rounded = self._output_error("fake-quantized", faked)
         losses = []
-        for done, source in enumerate(self.twin.sources):
-            self.tell("roundings one by one", done, len(self.twin.sources))
+        for done, source in enumerate(self.replica.sources):
+            self.tell("roundings one by one", done, len(self.replica.sources))
             alone = self._output_error("alone", self._one(source, (source.name,), (), self.float))
             gain_error = gain_rmse = None
             if source.bits == 8:
@@ -385,8 +385,8 @@ class _Attributor:
         self, source: Source, active: Sequence[str], wide: Sequence[str], before: Mapping[str, Values]
     ) -> Mapping[str, Values]:
         if source.stage == "tail":
-            return self.twin.run_tail(before, active, wide)
-        return self.twin.run(self.inputs, active, wide)
+            return self.replica.run_tail(before, active, wide)
+        return self.replica.run(self.inputs, active, wide)
 
 
 def _silent(stage: str, done: int, total: int) -> None:

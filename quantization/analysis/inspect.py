@@ -63,6 +63,7 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
         "schema": SCHEMA,
         "kind": "bundle",
         "name": bundle.path.resolve().name,
+        "converter": bundle.converter,
         "manifest": dict(bundle.manifest),
         "parameters": bundle.checkpoint.config.parameter_count,
         "graphs": graphs,

@@ -1,6 +1,6 @@
-"""The plug of every converter: an engine turns a checkpoint and calibration windows into .tflite graphs.
+"""The converters: each turns a checkpoint and calibration windows into .tflite graphs.
 
-An engine is a module with the function :class:`Build` describes. The table below names them; an engine's
+A converter is a module with the function that :class:`Build` describes. The table below names them; a converter's
 module is imported only when it is asked for, because one of them needs tensorflow.
 """
 
@@ -16,30 +16,30 @@ from toolkit.records import Windows
 
 
 class Build(Protocol):
-    """What ``build`` of an engine's module must be."""
+    """What ``build`` of a converter's module must be."""
 
     def __call__(
         self, checkpoint: Checkpoint, calibration: Windows, *, scheme: Scheme, **options: Any
     ) -> list[GraphFile]:
         """Graphs of ``scheme``, and with int8 also the float32 graph of the same kind as its baseline.
 
-        ``calibration`` holds normalised windows; an engine that needs no ranges ignores it. ``options`` are
-        the engine's own and a name it does not know is a UsageError. Deterministic: same input, same bytes.
+        ``calibration`` holds normalised windows; a converter that needs no ranges ignores it. ``options``
+        are the converter's own and a name it does not know is a UsageError. Deterministic: same input, same bytes.
         """
         ...
 
 
-#: Name of an engine -> module with its ``build``. The first is the default.
-ENGINES: dict[str, str] = {
-    "native": "quantization.converters.builtin",
+#: Name of a converter -> module with its ``build``. The first is the default.
+CONVERTERS: dict[str, str] = {
+    "builtin": "quantization.converters.builtin",
     "tensorflow": "quantization.converters.tensorflow",
 }
-DEFAULT_ENGINE = next(iter(ENGINES))
+DEFAULT_CONVERTER = next(iter(CONVERTERS))
 
 
-def engine(name: str) -> Build:
-    """The ``build`` function of the engine ``name``; UsageError names the known ones."""
-    if name not in ENGINES:
-        raise UsageError(f"engine {name!r} is not known; allowed: {', '.join(ENGINES)}")
-    build: Build = importlib.import_module(ENGINES[name]).build
+def converter_named(name: str) -> Build:
+    """The ``build`` function of the converter ``name``; UsageError names the known ones."""
+    if name not in CONVERTERS:
+        raise UsageError(f"converter {name!r} is not known; allowed: {', '.join(CONVERTERS)}")
+    build: Build = importlib.import_module(CONVERTERS[name]).build
     return build

@@ -1,7 +1,7 @@
-"""edgetool's own engine: lowers, calibrates and quantizes in numpy, and writes the .tflite itself. No TensorFlow.
+"""edgetool's own converter: lowers, calibrates and quantizes in numpy, and writes the .tflite itself. No TensorFlow.
 
 Window and stream graph come out with the same weights and scales. How LiteRT carries the stream's state was decided by
-measurement (docs/NATIVE_ENGINE.md): LSTM state lives in the op's variable tensors, because the fused op accepts nothing else;
+measurement (docs/CONVERTER.md): LSTM state lives in the op's variable tensors, because the fused op accepts nothing else;
 the rings of hidden states are inputs and outputs, which the caller swaps.
 """
 
@@ -43,7 +43,7 @@ def build(
     """
     if options:
         raise UsageError(
-            f"option {', '.join(sorted(options))} is not known to the native engine; allowed: recipe"
+            f"option {', '.join(sorted(options))} is not known to the builtin converter; allowed: recipe"
         )
     chosen = recipe if isinstance(recipe, Recipe) else Recipe.from_json(recipe or {})
     floats = {"window": passes.apply(lower_window(checkpoint), chosen.passes)}

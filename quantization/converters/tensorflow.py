@@ -1,6 +1,6 @@
-"""The engine ``tensorflow``: the checkpoint as a tf_keras twin, through TFLiteConverter. Window graph only.
+"""The converter ``tensorflow``: the checkpoint as a tf_keras replica, through TFLiteConverter. Window graph only.
 
-The twin must equal the numpy reference on random windows before it is converted, and the float .tflite
+The replica must equal the numpy reference on random windows before it is converted, and the float .tflite
 after. What the converter does not get right is set in its file: it gives every fused LSTM a cell clip of 10 that
 the model does not have, and an int8 output (:mod:`quantization.converters.tensorflow_output`).
 """
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.converters import tensorflow_model as tensorflow_twin
+from quantization.converters import tensorflow_model
 from quantization.converters.compaction import compact
 from quantization.converters.tensorflow_output import refine_output
 from quantization.graph.graph_file import GraphFile, Scheme
-from quantization.quantizer import outliers as artefacts
+from quantization.quantizer import outliers
 from quantization.tflite.contract import dump_model, load_model, remove_entry
 from quantization.tflite.operators import operator_name
 from quantization.tflite.quiet import quiet
@@ -41,20 +41,20 @@ KERAS_CELL_CLIP = 10.0
 def build(checkpoint: Checkpoint, calibration: Windows, *, scheme: Scheme, **options: Any) -> list[GraphFile]:
     """The window graph in float32 and, for the scheme int8, in int8 (see ``quantization.converters.Build``).
 
-    Raises MissingDependencyError without tensorflow, ConversionError if the twin, the converter or the float
+    Raises MissingDependencyError without tensorflow, ConversionError if the replica, the converter or the float
     file does not reproduce the checkpoint.
     """
     if options:
-        raise UsageError(f"the tensorflow engine has no option {', '.join(options)}; it takes none")
+        raise UsageError(f"the tensorflow converter has no option {', '.join(options)}; it takes none")
     random = _random_windows(checkpoint)
     with quiet():
-        twin = _twin(checkpoint)
-        require_equal(checkpoint, random, _run_twin(twin, random), "the tf_keras twin")
-        float_content = _polish(_converted(twin, None), checkpoint, None)
+        replica = _replica(checkpoint)
+        require_equal(checkpoint, random, _run_replica(replica, random), "the tf_keras replica")
+        float_content = _polish(_converted(replica, None), checkpoint, None)
         require_equal(checkpoint, random, run_litert(float_content, random)[0], "the float32 .tflite")
         graphs = [GraphFile("window", "float32", float_content)]
         if scheme == "int8":
-            content = _polish(_converted(twin, calibration), checkpoint, calibration)
+            content = _polish(_converted(replica, calibration), checkpoint, calibration)
             _require_near(checkpoint, calibration, content)
             recipe = {
                 "ranges": "minmax",
@@ -93,10 +93,10 @@ def _require_near(checkpoint: Checkpoint, calibration: Windows, content: bytes) 
     spread = float(np.sqrt(expected.var(axis=0).mean()))
     error = float(np.sqrt(np.mean((moments - expected) ** 2)))
     if error > WRONG * spread and error > WRONG_NM_KG:
-        found = artefacts.find({stream: calibration.inputs[stream] for stream in STREAMS}).warnings
+        found = outliers.find({stream: calibration.inputs[stream] for stream in STREAMS}).warnings
         raise ConversionError(
             f"TFLiteConverter's int8 graph is off by {error:.3g} Nm/kg on LiteRT where the moments' deviation is "
-            f"{spread:.3g}; {checkpoint.config.layers} LSTM layers a stream: use --engine native or --scheme float32"
+            f"{spread:.3g}; {checkpoint.config.layers} LSTM layers a stream: use --converter builtin or --scheme float32"
             + "".join(f"; {text}" for text in found)
         )
 
@@ -112,31 +112,33 @@ def _random_windows(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def _twin(checkpoint: Checkpoint) -> Any:
+def _replica(checkpoint: Checkpoint) -> Any:
     # Both are read when tensorflow is first imported; what the user has set stays.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     try:
-        return tensorflow_twin.build(checkpoint)
+        return tensorflow_model.build(checkpoint)
     except ImportError as error:
         raise MissingDependencyError(
-            f"the tensorflow engine needs tensorflow and tf_keras ({error}); pip install 'edgetool[tensorflow]'"
+            f"the tensorflow converter needs tensorflow and tf_keras ({error}); pip install 'edgetool[tensorflow]'"
         ) from None
 
 
-def _run_twin(twin: Any, inputs: dict[str, NDArray[np.float32]]) -> NDArray[Any]:
+def _run_replica(replica: Any, inputs: dict[str, NDArray[np.float32]]) -> NDArray[Any]:
     count = len(inputs["imu"])
     return np.concatenate(
-        [twin.window(*(inputs[s][i : i + 1] for s in STREAMS)).numpy() for i in range(count)]
+        [replica.window(*(inputs[s][i : i + 1] for s in STREAMS)).numpy() for i in range(count)]
     )
 
 
-def _converted(twin: Any, calibration: Windows | None) -> bytes:
+def _converted(replica: Any, calibration: Windows | None) -> bytes:
     """TFLiteConverter's file: float32 without ``calibration``, else full int8 with a float output."""
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([twin.window.get_concrete_function()], twin)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [replica.window.get_concrete_function()], replica
+    )
     if calibration is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -158,7 +160,7 @@ def _polish(content: bytes, checkpoint: Checkpoint, calibration: Windows | None)
     model = load_model(content)
     graph = model.subgraphs[0]
     if calibration is not None:
-        layer = tensorflow_twin.dense_layers(checkpoint)["head.output"]
+        layer = tensorflow_model.dense_layers(checkpoint)["head.output"]
         moments = float_reference.window(checkpoint, calibration.inputs, np.float32)
         refine_output(model, *layer, largest_moment=float(np.abs(moments).max()))
     for operator in graph.operators:
@@ -214,4 +216,4 @@ def _notes(checkpoint: Checkpoint, calibration: Windows) -> list[str]:
             f"LSTM cell states reach {largest:.1f} and TFLiteConverter calibrates with a clip of {KERAS_CELL_CLIP:g}: "
             "int8 saturates them at 16"
         )
-    return [*notes, *artefacts.find({stream: calibration.inputs[stream] for stream in STREAMS}).warnings]
+    return [*notes, *outliers.find({stream: calibration.inputs[stream] for stream in STREAMS}).warnings]

@@ -32,7 +32,7 @@ Dense: TypeAlias = tuple[Floats, Floats]
 
 
 def dense_layers(checkpoint: Checkpoint) -> dict[str, Dense]:
-    """The twin's dense layers, rewritten as above, float64.
+    """The replica's dense layers, rewritten as above, float64.
 
     ``{stream}.score`` maps the newest state to ``heads`` vectors u; ``{stream}.context`` maps the heads' averaged
     states, concatenated, to the context; ``head.hidden`` has the norms folded in; ``head.output`` is as it is.

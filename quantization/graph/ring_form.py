@@ -4,7 +4,7 @@ Hidden states are int8 with zero point 0, and the attention multiplies in int16;
 (as :mod:`quantization.quantizer.quantize` makes it): the ring holds int8 and all T rows are widened at every step. *Wide*:
 each row is widened once, when it is new, and the ring holds int16.
 LiteRT spends 12 us on widening 64 x 64 values and next to nothing on
-copying them, so its file has the wide form: twice the ring, a quarter less time a step (docs/NATIVE_ENGINE.md). A
+copying them, so its file has the wide form: twice the ring, a quarter less time a step (docs/CONVERTER.md). A
 microcontroller has little RAM and kernels that widen while they load: the emitter of C takes the widening back
 (:mod:`quantization.c_emitter.narrow_rings`).
 """

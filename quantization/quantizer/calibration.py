@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.graph.ir import Graph
-from quantization.quantizer import outliers as artefacts
+from quantization.quantizer import outliers
 from quantization.quantizer.recipe import Method
 from quantization.reference import float_graph as float_interpreter
 from toolkit.errors import RecordingError
@@ -23,13 +23,13 @@ Values = NDArray[np.floating[Any]]
 
 #: Values of a tensor that are kept for percentile and MSE ranges: enough for the 99.99th percentile to be stable.
 _KEPT = 200_000
-#: A value this many times its tensor's 99.9th percentile is taken for an artefact by mse ranges.
-_ARTEFACT = 6.0
+#: A value this many times its tensor's 99.9th percentile is taken for an outlier by mse ranges.
+_OUTLIER = 6.0
 _SHRINKS = np.linspace(1.0, 0.4, 61)
 
 
 @dataclass(frozen=True, eq=False)
-class Spread:
+class ObservedRange:
     """Values of one tensor: smallest, largest and a sample (at most 200,000, evenly taken)."""
 
     low: float
@@ -44,12 +44,12 @@ class Spread:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """``spreads`` by tensor name; ``moments`` of the matrix inputs: E[x x'] of x with a 1 appended, by weight name.
+    """``ranges`` by tensor name; ``moments`` of the matrix inputs: E[x x'] of x with a 1 appended, by weight name.
 
-    ``warnings`` are for people: artefacts, dead channels.
+    ``warnings`` are for people: outliers, dead channels.
     """
 
-    spreads: Mapping[str, Spread]
+    ranges: Mapping[str, ObservedRange]
     moments: Mapping[str, Values]
     warnings: tuple[str, ...]
 
@@ -60,7 +60,7 @@ def calibrate(
     """Run the float ``graph`` (a window graph) on ``inputs`` {stream: (N, T, C)} and note what every tensor holds.
 
     ``method`` is what the ranges are for: all but min-max leave out windows with an
-    artefact (:mod:`quantization.quantizer.outliers`).
+    outlier (:mod:`quantization.quantizer.outliers`).
     Raises RecordingError if an input or a computed tensor is not finite.
     """
     for name, rows in inputs.items():
@@ -71,19 +71,19 @@ def calibrate(
                 f"calibration data: stream {name!r}, window {window}, row {row}, channel {channel} is "
                 f"{rows[window, row, channel]}; values must be finite: cut or repair the recording there"
             )
-    found = artefacts.find(inputs)
+    found = outliers.find(inputs)
     if method != "minmax":
         inputs = {name: rows[found.sound] for name, rows in inputs.items()}
     values = float_interpreter.run(graph, inputs)
-    spreads = {}
+    ranges = {}
     for name, each in values.items():
         if not np.isfinite(each).all():
             raise RecordingError(
                 f"calibration: tensor {name!r} is not finite; the model's weights or the data are broken"
             )
         flat = each.reshape(-1)
-        spreads[name] = Spread(float(flat.min()), float(flat.max()), _evenly(flat))
-    return Calibration(spreads, _moments(graph, values), found.warnings)
+        ranges[name] = ObservedRange(float(flat.min()), float(flat.max()), _evenly(flat))
+    return Calibration(ranges, _moments(graph, values), found.warnings)
 
 
 def _evenly(flat: Values) -> Values:
@@ -118,17 +118,19 @@ def _second_moment(x: Values) -> Values:
     return result
 
 
-def int8_range(spread: Spread, method: Method, percentile: float, *, symmetric: bool) -> tuple[float, float]:
+def int8_range(
+    observed: ObservedRange, method: Method, percentile: float, *, symmetric: bool
+) -> tuple[float, float]:
     """(low, high) that int8 is to cover, zero included; see :class:`quantization.quantizer.recipe.Recipe`."""
-    low, high = min(spread.low, 0.0), max(spread.high, 0.0)
+    low, high = min(observed.low, 0.0), max(observed.high, 0.0)
     if method == "percentile":
         tail = 100 - percentile
-        low = min(0.0, float(np.percentile(spread.sample, tail / 2)))
-        high = max(0.0, float(np.percentile(spread.sample, 100 - tail / 2)))
-    values = spread.sample
+        low = min(0.0, float(np.percentile(observed.sample, tail / 2)))
+        high = max(0.0, float(np.percentile(observed.sample, 100 - tail / 2)))
+    values = observed.sample
     if method == "mse":
-        values = _without_artefacts(values)
-        if len(values) < len(spread.sample) or spread.largest > _ARTEFACT * _usual(values):
+        values = _without_outliers(values)
+        if len(values) < len(observed.sample) or observed.largest > _OUTLIER * _usual(values):
             low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     if symmetric:
         high = max(-low, high)
@@ -141,13 +143,13 @@ def int8_range(spread: Spread, method: Method, percentile: float, *, symmetric: 
 
 
 def _usual(values: Values) -> float:
-    """99.9th percentile of the magnitudes; infinite where that is 0, so that a sparse tensor has no artefacts."""
+    """99.9th percentile of the magnitudes; infinite where that is 0, so that a sparse tensor has no outliers."""
     return float(np.percentile(np.abs(values), 99.9)) or math.inf
 
 
-def _without_artefacts(values: Values) -> Values:
-    """Without what is taken for an artefact: its square would outweigh the rounding of all other values together."""
-    kept: Values = values[np.abs(values) <= _ARTEFACT * _usual(values)]
+def _without_outliers(values: Values) -> Values:
+    """Without what is taken for an outlier: its square would outweigh the rounding of all other values together."""
+    kept: Values = values[np.abs(values) <= _OUTLIER * _usual(values)]
     return kept
 
 

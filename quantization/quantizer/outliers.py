@@ -1,4 +1,4 @@
-"""What calibration should not believe: dead channels, and windows with an artefact.
+"""What calibration should not believe: dead channels, and windows with an outlier.
 
 Inputs are normalised, so that 1 is a channel's deviation in training. One bad sample of a raw signal is not one value here:
 causal filters smear it over tenths of a second, and windows that overlap hold it many times. So windows are judged, by a
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: A value this many times its channel's usual magnitude is an artefact. The usual magnitude is the median, and at least 1,
+#: A value this many times its channel's usual magnitude is an outlier. The usual magnitude is the median, and at least 1,
 #: so that channels that mostly rest (EMG) have none. Measured: synthetic gait and the walking trial stay below 8.
 _FAR = 20.0
-#: In a channel with an artefact, what a filter makes of it decays through lesser values: down to here it is left out too.
+#: In a channel with an outlier, what a filter makes of it decays through lesser values: down to here it is left out too.
 _TAIL = 10.0
 #: A largest value this many times the 99.9th percentile is worth a word, though no window is left out for it.
 _RARE = 6.0
@@ -25,7 +25,7 @@ _RARE = 6.0
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """``sound`` (windows,) is False for windows that hold an artefact; ``warnings`` are for people."""
+    """``sound`` (windows,) is False for windows that hold an outlier; ``warnings`` are for people."""
 
     sound: NDArray[np.bool_]
     warnings: tuple[str, ...]
@@ -34,7 +34,7 @@ class Findings:
 def find(inputs: Mapping[str, NDArray[np.floating[Any]]]) -> Findings:
     """Judge the normalised windows ``inputs`` {stream: (N, T, C)}, finite, of all streams.
 
-    If half of the windows or more hold an artefact, all count as sound and a warning says so: what is in most windows
+    If half of the windows or more hold an outlier, all count as sound and a warning says so: what is in most windows
     is what the sensor gives.
     """
     count = len(next(iter(inputs.values())))
@@ -48,7 +48,7 @@ def find(inputs: Mapping[str, NDArray[np.floating[Any]]]) -> Findings:
 
 
 def _bad_windows(values: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    """(N, C): True where a window's channel holds an artefact."""
+    """(N, C): True where a window's channel holds an outlier."""
     magnitudes = np.abs(values.astype(np.float64))
     usual = np.maximum(np.median(magnitudes, axis=(0, 1)), 1.0)
     peaks = magnitudes.max(axis=1) / usual
@@ -67,7 +67,7 @@ def _warnings(name: str, values: NDArray[np.float64], bad: NDArray[np.bool_], le
     for channel in range(flat.shape[1]):
         says = f"stream {name}: channel {channel} peaks at {_number(peak[channel])}"
         if bad[:, channel].any():
-            held = f"{says} training deviations, an artefact in {int(bad[:, channel].sum())} of {len(bad)} windows"
+            held = f"{says} training deviations, an outlier in {int(bad[:, channel].sum())} of {len(bad)} windows"
             warnings.append(
                 f"{held}: percentile and mse ranges leave these windows out, a min-max range is widened by them"
                 if left_out
@@ -80,7 +80,7 @@ def _warnings(name: str, values: NDArray[np.float64], bad: NDArray[np.bool_], le
             )
         elif channel not in dead and peak[channel] > _RARE * max(most[channel], 1e-6):
             warnings.append(
-                f"{says}, {peak[channel] / max(most[channel], 1e-6):.0f} times its 99.9th percentile: an artefact would "
+                f"{says}, {peak[channel] / max(most[channel], 1e-6):.0f} times its 99.9th percentile: an outlier would "
                 "widen a min-max range; percentile and mse ranges survive it"
             )
     return warnings

@@ -28,7 +28,7 @@ from quantization.graph.ir import (
 )
 from quantization.quantizer.calibration import (
     Calibration,
-    Spread,
+    ObservedRange,
     int8_affine,
     int8_range,
 )
@@ -72,7 +72,7 @@ class _Quantizer:
         self.ops: list[Op] = []
         self.place: dict[int, int] = {}
         self.casts: dict[tuple[int, str], int] = {}
-        self.scores = _scores_limit(calibration.spreads, recipe.headroom)
+        self.scores = _scores_limit(calibration.ranges, recipe.headroom)
 
     def run(self) -> Graph:
         for index in self.graph.inputs:
@@ -107,12 +107,14 @@ class _Quantizer:
             return _Type(INT16, Quantization.per_tensor(float(np.float32(self.scores / 32767))))
         if any(name.endswith("/shares") for name in names):
             return _Type(INT16, Quantization.per_tensor(1 / 32768))
-        spread = _joined([s for s in (self.calibration.spreads.get(name) for name in names) if s is not None])
+        observed = _joined(
+            [s for s in (self.calibration.ranges.get(name) for name in names) if s is not None]
+        )
         if wide:
-            limit = spread.largest * self.recipe.headroom or 1.0
+            limit = observed.largest * self.recipe.headroom or 1.0
             return _Type(INT16, Quantization.per_tensor(float(np.float32(limit / 32767))))
         symmetric = any("/hidden" in name and name.count("/lstm/") for name in names)
-        low, high = int8_range(spread, self.recipe.calibration, self.recipe.percentile, symmetric=symmetric)
+        low, high = int8_range(observed, self.recipe.calibration, self.recipe.percentile, symmetric=symmetric)
         return _Type(INT8, Quantization.per_tensor(*int8_affine(low, high, symmetric=symmetric)))
 
     def _is_wide(self, name: str) -> bool:
@@ -129,7 +131,7 @@ class _Quantizer:
         return len(self.tensors) - 1
 
     def _emit(self, index: int) -> int:
-        """The integer twin of a computed or fed tensor."""
+        """The integer form of a computed or fed tensor."""
         if index not in self.place:
             tensor, kind = self.graph.tensors[index], self.type_of(index)
             self.place[index] = self._append(Tensor(tensor.name, tensor.shape, kind.dtype, kind.quantization))
@@ -174,8 +176,10 @@ class _Quantizer:
             limit = scale * max(127 - zero_point, 128 + zero_point)
             return Quantization.per_tensor(float(np.float32(limit / 32767)))
         names = [self.graph.tensors[i].name for i in self.groups[index]]
-        spread = _joined([s for s in (self.calibration.spreads.get(name) for name in names) if s is not None])
-        low, high = int8_range(spread, self.recipe.calibration, self.recipe.percentile, symmetric=False)
+        observed = _joined(
+            [s for s in (self.calibration.ranges.get(name) for name in names) if s is not None]
+        )
+        low, high = int8_range(observed, self.recipe.calibration, self.recipe.percentile, symmetric=False)
         return Quantization.per_tensor(*int8_affine(low, high, symmetric=False))
 
     # -- ops --------------------------------------------------------------------------------------------------------
@@ -283,7 +287,7 @@ class _Quantizer:
 
     def _cell_bits(self, name: str) -> int:
         """Integer bits of the cell's int16: the power of two at or above its largest magnitude, with an eighth to spare."""
-        largest = self.calibration.spreads[f"{name}/cell"].largest
+        largest = self.calibration.ranges[f"{name}/cell"].largest
         bits = max(0, math.ceil(math.log2(max(largest * 1.125, 2.0**-6))))
         if bits > _MOST_CELL_BITS:
             raise UsageError(
@@ -335,17 +339,17 @@ def _pairs(graph: Graph) -> Iterator[tuple[int, int]]:
             yield index, names[name.removesuffix(".next")]
 
 
-def _joined(spreads: list[Spread]) -> Spread:
-    if not spreads:
-        return Spread(0.0, 0.0, np.zeros(1))
-    return Spread(
-        min(s.low for s in spreads),
-        max(s.high for s in spreads),
-        np.concatenate([s.sample for s in spreads]),
+def _joined(ranges: list[ObservedRange]) -> ObservedRange:
+    if not ranges:
+        return ObservedRange(0.0, 0.0, np.zeros(1))
+    return ObservedRange(
+        min(s.low for s in ranges),
+        max(s.high for s in ranges),
+        np.concatenate([s.sample for s in ranges]),
     )
 
 
-def _scores_limit(spreads: Mapping[str, Spread], headroom: float) -> float:
+def _scores_limit(ranges: Mapping[str, ObservedRange], headroom: float) -> float:
     """Full scale of all attention scores: room for the largest, and for an absent row below the smallest."""
-    largest = max((s.largest for name, s in spreads.items() if name.endswith("/scores")), default=1.0)
+    largest = max((s.largest for name, s in ranges.items() if name.endswith("/scores")), default=1.0)
     return largest * headroom + _ABSENT_BELOW

@@ -1,6 +1,6 @@
 """The cheapest recipe that holds a bound: ``edgetool convert --max-rmse-increase PCT``.
 
-Recipes are tried from the cheapest on (figures: docs/NATIVE_ENGINE.md; among equals, what is usually nearest)
+Recipes are tried from the cheapest on (figures: docs/CONVERTER.md; among equals, what is usually nearest)
 by the integer reference on windows of the validation part of the split. The test part is never looked at: what bench measures
 there stays a measurement.
 """
@@ -124,7 +124,7 @@ class _Judge:
         self._validation = validation
         self._calibration = {stream: calibration.inputs[stream] for stream in STREAMS}
         self._graph = passes.apply(lower_window(checkpoint), passes_used)
-        #: By whether windows with an artefact are part of it.
+        #: By whether windows with an outlier are part of it.
         self._prepared: dict[bool, Calibration] = {}
         moments = float_reference.window(checkpoint, {s: validation.inputs[s] for s in STREAMS})
         self._float_rmse = self._rmse(moments)

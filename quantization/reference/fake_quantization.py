@@ -1,6 +1,6 @@
-"""The float twin of an integer graph, in which each tensor and each op's weights can be rounded or left alone.
+"""The float replica of an integer graph, in which each tensor and each op's weights can be rounded or left alone.
 
-The twin has the integer graph's ops with float tensors and the float weights; QUANTIZE and DEQUANTIZE copy.
+The replica has the integer graph's ops with float tensors and the float weights; QUANTIZE and DEQUANTIZE copy.
 Rounding one tensor to its quantization ("fake quantization", Jacob et al. 2018, arXiv:1712.05877, section 3) shows
 what that tensor costs at the output; rounding it to 16 bits over the same range shows what 16 bits there would
 give back.
@@ -63,10 +63,10 @@ def _matched_constants(integer: Graph, real: Graph | None) -> dict[int, NDArray[
     producers = {(op.kind, real.tensors[op.outputs[0]].name): op for op in real.ops}
     found: dict[int, NDArray[Any]] = {}
     for op in integer.ops:
-        twin = producers.get((op.kind, integer.tensors[op.outputs[0]].name))
-        if twin is None or len(twin.inputs) != len(op.inputs):
+        source = producers.get((op.kind, integer.tensors[op.outputs[0]].name))
+        if source is None or len(source.inputs) != len(op.inputs):
             continue
-        for mine, other in zip(op.inputs, twin.inputs):
+        for mine, other in zip(op.inputs, source.inputs):
             if mine < 0 or other < 0:
                 continue
             data, values = integer.tensors[mine].data, real.tensors[other].data
@@ -90,8 +90,8 @@ def _dequantized(tensor: Tensor) -> NDArray[np.float64]:
     return values * scale
 
 
-class FloatTwin:
-    """The float twin of ``integer``, its weights from ``real`` (the float graph of the same model) where they match.
+class FloatReplica:
+    """The float replica of ``integer``, its weights from ``real`` (the float graph of the same model) where they match.
 
     Without ``real``, or where an op has no partner in it, weights are those that the integers stand for; then
     ``exact_weights`` is False and rounding of weights shows no loss.
@@ -192,7 +192,7 @@ class FloatTwin:
         return self._affine[self.integer.tensors[lstm.inputs[LSTM_STATES[1]]].name]
 
     def _graph(self, active: Collection[str], wide: Collection[str]) -> Graph:
-        """The twin with the constants of the ``active`` weights sources rounded."""
+        """The replica with the constants of the ``active`` weights sources rounded."""
         tensors = []
         for index, tensor in enumerate(self.integer.tensors):
             data = tensor.data

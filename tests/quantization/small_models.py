@@ -1,4 +1,4 @@
-"""Small checkpoints and windows that the tests of the native engine share."""
+"""Small checkpoints and windows that the tests of the builtin converter share."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def small_tflite() -> bytes:
 def write_example(out: Path, checkpoint: Checkpoint = CHECKPOINT, graph_contract: Any = None) -> Bundle:
     content = embed_contract(small_tflite(), graph_contract or checkpoint.contract)
     vectors = {"imu": np.ones((2, 5, 6), np.float32), "moments.reference": np.zeros((2, 3), np.float32)}
-    about = {"scheme": "int8", "engine": {"name": "x", "options": {}}, "data": {"source": "synthetic"}}
+    about = {"scheme": "int8", "converter": {"name": "x", "options": {}}, "data": {"source": "synthetic"}}
     graph = GraphFile("window", "int8", content, {"ranges": "minmax"}, ("a note",))
     with new_bundle(out) as folder:
         write_bundle(folder, checkpoint, [graph], vectors, about=about, extra={"c/model.c": b"int x;\n"})
@@ -85,6 +85,16 @@ def test_two_runs_give_the_same_bytes_and_no_dates(tmp_path: Path) -> None:
         assert file.read_bytes() == (tmp_path / "two" / file.relative_to(tmp_path / "one")).read_bytes(), file
     with zipfile.ZipFile(tmp_path / "one" / "golden.npz") as archive:
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_the_converter_of_an_older_bundle_is_read_from_its_older_key(tmp_path: Path) -> None:
+    write_example(tmp_path / "bundle")
+    assert Bundle.load(tmp_path / "bundle").converter == "x"
+    file = tmp_path / "bundle" / MANIFEST
+    manifest = json.loads(file.read_text())
+    del manifest["converter"]
+    file.write_text(json.dumps({**manifest, "engine": {"name": "native", "options": {}}}))
+    assert Bundle.load(tmp_path / "bundle").converter == "builtin"
 
 
 @pytest.mark.parametrize(

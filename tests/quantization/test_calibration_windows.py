@@ -158,7 +158,7 @@ def test_source_names_carry_no_folders() -> None:
     ("options", "message"),
     [
         ({"scheme": "int4"}, "scheme 'int4' is not known; allowed: float32, int8"),
-        ({"engine": "magic"}, "engine 'magic' is not known; allowed: "),
+        ({"converter": "magic"}, "converter 'magic' is not known; allowed: "),
         ({"calibration_windows": 0}, "calibration windows are 0"),
         ({"seed": -1}, "seed -1"),
         ({"data": "walks.xyz"}, "walks.xyz"),

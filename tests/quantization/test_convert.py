@@ -1,4 +1,4 @@
-"""``edgetool convert`` with the native engine on the shipped checkpoint: same bytes, no TensorFlow, recipe search, messages."""
+"""``edgetool convert`` with the builtin converter, shipped checkpoint: same bytes, no TensorFlow, recipe search, messages."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_bundle_says_how_it_was_made(bundles: tuple[Path, Path]) -> None:
     state = graphs["stream", "int8"].state
     assert state is not None
     assert [link["input"] for link in state["carried"]] == ["imu/ring", "emg/ring", "present"]
-    assert bundle.manifest["engine"]["name"] == "native"
+    assert bundle.manifest["converter"]["name"] == "builtin"
     # 75,395 weights, most of them one byte; float32 has four.
     assert len(graphs["window", "int8"].content) < 95_000
 
@@ -118,7 +118,7 @@ def test_options_of_the_c_source_need_a_target(tmp_path: Path, option: tuple[str
     assert not (tmp_path / "bundle").exists()
 
 
-def test_search_belongs_to_the_native_engine(tmp_path: Path) -> None:
+def test_search_belongs_to_the_builtin_converter(tmp_path: Path) -> None:
     done = convert(tmp_path / "bundle", "--max-rmse-increase", "1", "--scheme", "float32")
     assert done.returncode == 2
-    assert "--max-rmse-increase searches recipes of the native engine for int8" in done.stderr
+    assert "--max-rmse-increase searches recipes of the builtin converter for int8" in done.stderr

@@ -17,7 +17,7 @@ import pytest
 
 from quantization import tflm_emitter
 from quantization.convert import golden_vectors
-from quantization.converters import builtin as native_engine
+from quantization.converters import builtin
 from quantization.graph.graph_file import GraphFile
 from quantization.tflite.contract import load_model
 from quantization.tflite.file import SUPPORTED_OPS
@@ -37,7 +37,7 @@ def emitted() -> tuple[GraphFile, dict[str, Any], dict[str, str], dict[str, Any]
     """Window graph of a drawn model, golden vectors, files, and the manifest's entry."""
     checkpoint = drawn_checkpoint(3)
     windows = drawn_windows(checkpoint.config, 8, 3)
-    built = native_engine.build(checkpoint, windows, scheme="int8")
+    built = builtin.build(checkpoint, windows, scheme="int8")
     vectors, graphs = golden_vectors(checkpoint, built, windows)
     window = next(g for g in graphs if (g.graph, g.scheme) == ("window", "int8"))
     files, about = tflm_emitter.tflm_files(window, vectors)

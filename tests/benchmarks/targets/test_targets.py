@@ -54,7 +54,7 @@ def few() -> Any:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("target")
-    convert("pretrained", DATA, folder / "bundle", engine="native", calibration_windows=50)
+    convert("pretrained", DATA, folder / "bundle", converter="builtin", calibration_windows=50)
     return folder / "bundle"
 
 
@@ -279,7 +279,7 @@ def test_a_board_on_a_serial_port(bundle: Path, tmp_path: Path) -> None:
 
 def test_a_board_with_another_model_is_refused(bundle: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    convert("pretrained", DATA, other, engine="native", calibration_windows=20)
+    convert("pretrained", DATA, other, converter="builtin", calibration_windows=20)
     with Emulator(emulated(other, tmp_path / "image")) as board:
         with pytest.raises(ContractError, match=r"runs model [0-9a-f]{12} and the bundle holds [0-9a-f]{12}"):
             bench(bundle, on=[f"serial:{board.url}"], windows=300)

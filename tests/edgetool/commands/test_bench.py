@@ -42,7 +42,7 @@ class Benched:
 def benched(tmp_path_factory: pytest.TempPathFactory) -> Benched:
     folder = tmp_path_factory.mktemp("bench")
     bundle = folder / "bundle"
-    convert("pretrained", DATA, bundle, engine="native", calibration_windows=50)
+    convert("pretrained", DATA, bundle, converter="builtin", calibration_windows=50)
     files = folder / "bench.json", folder / "bench.html"
     arguments = ["bench", str(bundle), "--windows", "300", "--json", str(files[0]), "--html", str(files[1])]
     result = CliRunner().invoke(edgetool, arguments, catch_exceptions=False)

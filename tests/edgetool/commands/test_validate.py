@@ -30,7 +30,7 @@ ram_bytes = 14_000
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("validate")
-    convert("pretrained", DATA, folder / "bundle", engine="native", calibration_windows=50)
+    convert("pretrained", DATA, folder / "bundle", converter="builtin", calibration_windows=50)
     return folder / "bundle"
 
 
@@ -154,7 +154,13 @@ def test_c_that_is_not_what_the_graphs_give_fails(tmp_path: Path) -> None:
     """As after an edgetool of another version: a kernel that was otherwise, one that is gone and one that is new."""
     out = tmp_path / "bundle"
     convert(
-        "pretrained", DATA, out, engine="native", calibration_windows=20, target="cortex-m4", prefix="left"
+        "pretrained",
+        DATA,
+        out,
+        converter="builtin",
+        calibration_windows=20,
+        target="cortex-m4",
+        prefix="left",
     )
     check = source_check(Bundle.load(out))
     assert check is not None and check.value == 0 and check.passed

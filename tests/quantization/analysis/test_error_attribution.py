@@ -1,4 +1,4 @@
-"""Fake quantization by hand, and the float twin of an integer graph."""
+"""Fake quantization by hand, and the float replica of an integer graph."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from quantization.arithmetic.affine import Affine
 from quantization.graph.ir import Graph, GraphBuilder, Quantization
-from quantization.reference.fake_quantization import FloatTwin, rounded
+from quantization.reference.fake_quantization import FloatReplica, rounded
 
 
 def test_rounding_to_a_grid_by_hand() -> None:
@@ -46,14 +46,14 @@ def dense(scale: float, weights: np.ndarray, dtype: type) -> Graph:
     return builder.build((source,), (out,))
 
 
-def twin() -> FloatTwin:
+def replica() -> FloatReplica:
     real = dense(0.0, np.array([[0.33, -0.58]]), np.float32)
     # 0.3 and -0.6 in steps of 0.1.
-    return FloatTwin(dense(0.1, np.array([[3, -6]]), np.int8), real)
+    return FloatReplica(dense(0.1, np.array([[3, -6]]), np.int8), real)
 
 
-def test_the_twin_is_the_float_graph_until_a_rounding_is_asked_for() -> None:
-    found = twin()
+def test_the_replica_is_the_float_graph_until_a_rounding_is_asked_for() -> None:
+    found = replica()
     assert found.exact_weights
     assert [(s.name, s.kind, s.bits) for s in found.sources] == [
         ("in", "tensor", 8),
@@ -73,14 +73,14 @@ def test_the_twin_is_the_float_graph_until_a_rounding_is_asked_for() -> None:
 
 
 def test_without_a_float_graph_the_integers_are_the_weights() -> None:
-    found = FloatTwin(dense(0.1, np.array([[3, -6]]), np.int8))
+    found = FloatReplica(dense(0.1, np.array([[3, -6]]), np.int8))
     assert not found.exact_weights
     values = {"in": np.array([[1.0, 2.0]])}
     assert found.run(values)["y"][0, 0] == pytest.approx(0.3 - 1.2 + 1.0)
 
 
 def test_the_tail_alone_gives_what_the_whole_gives() -> None:
-    found = twin()
+    found = replica()
     values = {"in": np.array([[1.13, 2.0], [-0.4, 0.7]])}
     whole = found.run(values, ["y weights", "y"])
     tail = found.run_tail(found.run(values), ["y weights", "y"])

@@ -142,7 +142,7 @@ def test_sixteen_bits_give_back_what_a_coarse_tensor_took() -> None:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("attribution") / "bundle"
-    convert("pretrained", SYNTHETIC, out, engine="native", calibration_windows=60)
+    convert("pretrained", SYNTHETIC, out, converter="builtin", calibration_windows=60)
     return out
 
 
@@ -185,7 +185,7 @@ def test_the_command(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_litert_default_kernels_against_its_reference_kernels(bundle: Path) -> None:
-    """As docs/INTEGER.md states: none differ on the native engine's graph, while the two semantics do."""
+    """As docs/INTEGER.md states: none differ on the builtin converter's graph, while the two semantics do."""
     rows = differences(Bundle.load(bundle))
     assert [row["tensor"] for row in rows if row["default_kernels_most_steps"]] == []
     hidden = next(row for row in rows if row["tensor"] == "imu/lstm/0/hidden")

@@ -20,7 +20,7 @@ from toolkit.model.config import ModelConfig
 def test_convert_with_target(tmp_path: Path) -> None:
     require("gcc", "make")
     out = tmp_path / "bundle"
-    arguments = ["pretrained", "--data", "synthetic:people=2", "--out", str(out), "--engine", "native"]
+    arguments = ["pretrained", "--data", "synthetic:people=2", "--out", str(out), "--converter", "builtin"]
     done = CliRunner().invoke(
         command, [*arguments, "--calibration-windows", "20", "--target", "c99"], catch_exceptions=False
     )

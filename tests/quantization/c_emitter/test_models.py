@@ -20,7 +20,7 @@ from quantization.c_emitter import (
     emit,
 )
 from quantization.c_emitter.self_test import quantize
-from quantization.converters import builtin as native_engine
+from quantization.converters import builtin
 from quantization.graph.ir import Graph
 from quantization.reference import Interpreter
 from quantization.tflite.file import read
@@ -72,8 +72,8 @@ def drawn_windows(config: ModelConfig, count: int, seed: int) -> Windows:
 
 
 def graphs(checkpoint: Checkpoint, windows: Windows) -> tuple[Graph, StreamGraph]:
-    """The native engine's int8 graphs."""
-    files = native_engine.build(checkpoint, windows, scheme="int8")
+    """The builtin converter's int8 graphs."""
+    files = builtin.build(checkpoint, windows, scheme="int8")
     window = next(f for f in files if (f.graph, f.scheme) == ("window", "int8"))
     stream = next(f for f in files if (f.graph, f.scheme) == ("stream", "int8"))
     assert stream.state is not None

@@ -1,4 +1,4 @@
-"""The native engine's files: stream equals window bit for bit, state can be moved about, bytes repeat, no TensorFlow."""
+"""The builtin converter's files: stream equals window bit for bit, state can be moved about, bytes repeat, no TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter as LiteRT
 from numpy.typing import NDArray
 
 from quantization.c_emitter.narrow_rings import narrow_rings
-from quantization.converters import builtin as native_engine
+from quantization.converters import builtin
 from quantization.graph.graph_file import GraphFile
 from quantization.quantizer.recipe import Recipe
 from quantization.quantizer.search import candidates, search
@@ -35,7 +35,7 @@ from toolkit.model.config import STREAMS, ModelConfig
 
 def built(config: ModelConfig, recipe: Recipe | None = None) -> tuple[Checkpoint, dict[str, GraphFile]]:
     checkpoint = Checkpoint.random(config, 5)
-    files = native_engine.build(checkpoint, windows(checkpoint, 60), scheme="int8", recipe=recipe)
+    files = builtin.build(checkpoint, windows(checkpoint, 60), scheme="int8", recipe=recipe)
     return checkpoint, {f"{f.graph}.{f.scheme}": f for f in files}
 
 
@@ -181,11 +181,11 @@ def test_it_builds_where_tensorflow_and_torch_cannot_be_imported() -> None:
         import sys
         for name in ("tensorflow", "tf_keras", "torch"):
             sys.modules[name] = None
-        from quantization import native_engine
+        from quantization.converters import builtin
         from tests.quantization.small_models import SMALL, windows
         from toolkit.model.checkpoint import Checkpoint
         checkpoint = Checkpoint.random(SMALL, 5)
-        print(len(native_engine.build(checkpoint, windows(checkpoint, 20), scheme="int8")))
+        print(len(builtin.build(checkpoint, windows(checkpoint, 20), scheme="int8")))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
@@ -195,8 +195,8 @@ def test_it_builds_where_tensorflow_and_torch_cannot_be_imported() -> None:
 
 def test_an_unknown_option_is_named() -> None:
     checkpoint = Checkpoint.random(SMALL, 5)
-    with pytest.raises(UsageError, match="option speed is not known to the native engine"):
-        native_engine.build(checkpoint, windows(checkpoint, 5), scheme="int8", speed=1)
+    with pytest.raises(UsageError, match="option speed is not known to the builtin converter"):
+        builtin.build(checkpoint, windows(checkpoint, 5), scheme="int8", speed=1)
 
 
 def test_search_takes_the_first_recipe_that_holds_and_says_what_it_tried() -> None:

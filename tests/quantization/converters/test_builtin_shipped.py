@@ -1,6 +1,6 @@
-"""The shipped checkpoint through the native engine and the tensorflow engine in one run: accuracy of window and stream.
+"""The shipped checkpoint through the builtin and the tensorflow converter in one run: accuracy of window and stream.
 
-Conversions are whole commands in processes of their own, as a user runs them; the native engine's cannot import
+Conversions are whole commands in processes of their own, as a user runs them; the builtin one's cannot import
 tensorflow or torch. Data is synthetic gait; figures are of people whom neither training nor calibration saw.
 """
 
@@ -46,10 +46,10 @@ main(sys.argv[1:])
 """
 
 
-def converted(out: Path, engine: str) -> None:
+def converted(out: Path, converter: str) -> None:
     """Convert the shipped checkpoint to ``out``."""
-    script = (_BLOCKED if engine == "native" else "") + _COMMAND
-    arguments = ["convert", "pretrained", "--data", SYNTHETIC, "--engine", engine, "--out", str(out)]
+    script = (_BLOCKED if converter == "builtin" else "") + _COMMAND
+    arguments = ["convert", "pretrained", "--data", SYNTHETIC, "--converter", converter, "--out", str(out)]
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
     )
@@ -97,7 +97,7 @@ def output_scale(graph: Graph) -> float:
 def test_it_converts_where_tensorflow_and_torch_cannot_be_imported(native: Path) -> None:
     """How long it takes is measured by ``python -m benchmarks.studies.convert_speed``, not asserted here."""
     manifest = Bundle.load(native).manifest
-    assert manifest["engine"]["name"] == "native"
+    assert manifest["converter"]["name"] == "builtin"
     assert manifest["data"]["calibration_windows"] == 200
 
 

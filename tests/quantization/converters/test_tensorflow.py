@@ -1,4 +1,4 @@
-"""The tensorflow engine: the twin, the float and int8 graphs on LiteRT and TFLM, and the whole command.
+"""The tensorflow converter: the replica, the float and int8 graphs on LiteRT and TFLM, and the whole command.
 
 Conversions take seconds each: a small model is converted once for most tests, one of the reference size once.
 """
@@ -18,8 +18,7 @@ import pytest
 from quantization.analysis.inspect import describe_tflite
 from quantization.bundle import Bundle
 from quantization.convert import convert
-from quantization.converters import tensorflow as tensorflow_engine
-from quantization.converters import tensorflow_model as tensorflow_twin
+from quantization.converters import tensorflow, tensorflow_model
 from quantization.graph.graph_file import GraphFile
 from quantization.tflite.contract import load_model
 from quantization.tflite.operators import operator_counts
@@ -75,13 +74,13 @@ def relative_error(moments: Any, expected: Any) -> float:
 @pytest.fixture(scope="module")
 def small() -> tuple[Checkpoint, list[GraphFile]]:
     checkpoint = Checkpoint.random(SMALL, 3)
-    return checkpoint, tensorflow_engine.build(checkpoint, random_windows(SMALL, 100, 1), scheme="int8")
+    return checkpoint, tensorflow.build(checkpoint, random_windows(SMALL, 100, 1), scheme="int8")
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     out = tmp_path_factory.mktemp("reference") / "bundle"
-    return convert("pretrained", SYNTHETIC, out, engine="tensorflow", calibration_windows=100)
+    return convert("pretrained", SYNTHETIC, out, converter="tensorflow", calibration_windows=100)
 
 
 def test_the_graphs_are_named_and_fused(small: tuple[Checkpoint, list[GraphFile]]) -> None:
@@ -123,12 +122,12 @@ def test_int8_graph_is_integer_throughout_and_near_the_float(
 
 
 def test_dense_layers_of_heads_and_norm_are_exact() -> None:
-    """The rewriting in ``tensorflow_twin`` against the reference's attention, both in float64."""
+    """The rewriting in ``tensorflow_model`` against the reference's attention, both in float64."""
     checkpoint = Checkpoint.random(SMALL, 4)
     weights = float_reference.cast(checkpoint, np.float64)
     generator = np.random.default_rng(0)
     query, memory = generator.standard_normal((1, 6)), generator.standard_normal((1, 9, 6))
-    layers = tensorflow_twin.dense_layers(checkpoint)
+    layers = tensorflow_model.dense_layers(checkpoint)
     for stream in STREAMS:
         weight, bias = layers[f"{stream}.score"]
         u = (query @ weight.T + bias).reshape(2, 6)
@@ -140,7 +139,7 @@ def test_dense_layers_of_heads_and_norm_are_exact() -> None:
 
 
 def test_a_wrong_gate_order_is_caught_before_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
-    true_layers = tensorflow_twin._lstm_layers
+    true_layers = tensorflow_model._lstm_layers
 
     def swapped(tf_keras: Any, checkpoint: Checkpoint, stream: str) -> Any:
         """Forget gate where the cell candidate belongs: the order of another framework."""
@@ -153,9 +152,9 @@ def test_a_wrong_gate_order_is_caught_before_conversion(monkeypatch: pytest.Monk
             layer.set_weights(parts)
         return layers
 
-    monkeypatch.setattr(tensorflow_twin, "_lstm_layers", swapped)
-    with pytest.raises(ConversionError, match="twin differs from the checkpoint's float reference by"):
-        tensorflow_engine.build(Checkpoint.random(SMALL, 3), random_windows(SMALL, 2, 1), scheme="float32")
+    monkeypatch.setattr(tensorflow_model, "_lstm_layers", swapped)
+    with pytest.raises(ConversionError, match="replica differs from the checkpoint's float reference by"):
+        tensorflow.build(Checkpoint.random(SMALL, 3), random_windows(SMALL, 2, 1), scheme="float32")
 
 
 def test_no_cell_clip_is_left(small: tuple[Checkpoint, list[GraphFile]]) -> None:
@@ -186,7 +185,7 @@ def test_a_cell_beyond_ten_is_not_clipped() -> None:
     weights["head.hidden.bias"] = np.array([1], np.float32)
     weights["head.output.weight"] = np.array([[1]], np.float32)
     held = Checkpoint(config, checkpoint.contract, weights)
-    (graph,) = tensorflow_engine.build(held, random_windows(config, 2, 0), scheme="float32")
+    (graph,) = tensorflow.build(held, random_windows(config, 2, 0), scheme="float32")
     signs = np.where(np.arange(27) < 15, 1, -1).astype(np.float32).reshape(1, 27, 1)
     moments, _ = run_litert(graph.content, {"imu": signs, "emg": signs})
     np.testing.assert_allclose(moments, [[1 + np.tanh(3)]], atol=1e-4)  # sigmoid(20) is 1 - 2e-9, 27 times
@@ -198,28 +197,28 @@ def test_stacked_layers_that_come_out_wrong_in_int8_are_refused() -> None:
     That the message is the int8 graph's says that the float graph of two layers has passed its check against the reference.
     """
     config = dataclasses.replace(SMALL, layers=2)
-    with pytest.raises(ConversionError, match=r"int8 graph is off by .* --engine native or --scheme float32"):
-        tensorflow_engine.build(Checkpoint.random(config, 3), random_windows(config, 100, 1), scheme="int8")
+    with pytest.raises(
+        ConversionError, match=r"int8 graph is off by .* --converter builtin or --scheme float32"
+    ):
+        tensorflow.build(Checkpoint.random(config, 3), random_windows(config, 100, 1), scheme="int8")
 
 
-def test_odd_calibration_data_is_told_as_by_the_native_engine() -> None:
-    """Its ranges are min-max: what an artefact does to the graph is refused, and the reason given with it."""
+def test_odd_calibration_data_is_told_as_by_the_builtin_converter() -> None:
+    """Its ranges are min-max: what an outlier does to the graph is refused, and the reason given with it."""
     checkpoint, windows = Checkpoint.random(SMALL, 3), random_windows(SMALL, 100, 1)
     windows.inputs["imu"][:, :, 0] = 0.0
-    files = tensorflow_engine.build(checkpoint, windows, scheme="int8")
+    files = tensorflow.build(checkpoint, windows, scheme="int8")
     assert "stream imu: channel 0 is constant in all windows" in files[0].notes
     windows.inputs["emg"][7, 2, 1] = 5000.0
     with pytest.raises(
-        ConversionError, match=r"off by .*; stream emg: channel 1 peaks at 5000\.0 .* an artefact in 1 of 100"
+        ConversionError, match=r"off by .*; stream emg: channel 1 peaks at 5000\.0 .* an outlier in 1 of 100"
     ):
-        tensorflow_engine.build(checkpoint, windows, scheme="int8")
+        tensorflow.build(checkpoint, windows, scheme="int8")
 
 
 def test_unknown_options_are_refused() -> None:
-    with pytest.raises(UsageError, match="tensorflow engine has no option magic"):
-        tensorflow_engine.build(
-            Checkpoint.random(SMALL, 3), random_windows(SMALL, 2, 1), scheme="int8", magic=1
-        )
+    with pytest.raises(UsageError, match="tensorflow converter has no option magic"):
+        tensorflow.build(Checkpoint.random(SMALL, 3), random_windows(SMALL, 2, 1), scheme="int8", magic=1)
 
 
 def test_reference_model_holds_its_bounds(reference: Bundle) -> None:
@@ -270,7 +269,14 @@ def test_the_command_is_deterministic_across_processes_and_quiet(tmp_path: Path)
     )
     outputs = []
     for name in ("one", "two"):
-        arguments = ["convert", str(tmp_path / "c.safetensors"), "--data", "walks", "--engine", "tensorflow"]
+        arguments = [
+            "convert",
+            str(tmp_path / "c.safetensors"),
+            "--data",
+            "walks",
+            "--converter",
+            "tensorflow",
+        ]
         done = subprocess.run(
             [
                 sys.executable,

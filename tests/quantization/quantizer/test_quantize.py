@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from quantization import passes
-from quantization.converters import builtin as native_engine
+from quantization.converters import builtin
 from quantization.lowering import lower_window
-from quantization.quantizer import outliers as artefacts
+from quantization.quantizer import outliers
 from quantization.quantizer.calibration import (
-    Spread,
+    ObservedRange,
     _evenly,
     calibrate,
     int8_affine,
@@ -29,8 +29,8 @@ from toolkit.errors import ModelFileError, RecordingError, UsageError
 from toolkit.model.checkpoint import Checkpoint
 
 
-def spread(values: np.ndarray) -> Spread:
-    return Spread(float(values.min()), float(values.max()), values)
+def observed(values: np.ndarray) -> ObservedRange:
+    return ObservedRange(float(values.min()), float(values.max()), values)
 
 
 def test_affine_puts_the_ends_on_the_ends() -> None:
@@ -42,19 +42,19 @@ def test_affine_puts_the_ends_on_the_ends() -> None:
     assert int8_affine(0.0, 0.0, symmetric=False) == (pytest.approx(1 / 127), 0)
 
 
-def test_percentile_survives_an_artefact_and_minmax_does_not() -> None:
+def test_percentile_survives_an_outlier_and_minmax_does_not() -> None:
     values = np.random.default_rng(0).normal(0, 1, 100_000)
     values[500] = 1000.0
-    assert int8_range(spread(values), "minmax", 99.99, symmetric=False)[1] == 1000.0
+    assert int8_range(observed(values), "minmax", 99.99, symmetric=False)[1] == 1000.0
     for method in ("percentile", "mse"):
         for symmetric in (False, True):
-            high = int8_range(spread(values), method, 99.99, symmetric=symmetric)[1]  # type: ignore[arg-type]
+            high = int8_range(observed(values), method, 99.99, symmetric=symmetric)[1]  # type: ignore[arg-type]
             assert 3.5 < high < 4.5, method  # the 99.995th percentile of a unit normal is 3.9
 
 
-def test_mse_survives_an_artefact_that_its_sample_missed() -> None:
+def test_mse_survives_an_outlier_that_its_sample_missed() -> None:
     values = np.random.default_rng(0).normal(0, 1, 100_000)
-    low, high = int8_range(Spread(float(values.min()), 1000.0, values), "mse", 99.99, symmetric=False)
+    low, high = int8_range(ObservedRange(float(values.min()), 1000.0, values), "mse", 99.99, symmetric=False)
     assert -4.5 < low < -3.5 < 3.5 < high < 4.5
 
 
@@ -68,15 +68,15 @@ def test_the_sample_of_a_long_calibration_holds_every_channel() -> None:
 
 
 def test_a_sparse_tensor_keeps_its_rare_values() -> None:
-    """Fewer than one value in a thousand is not 0: they are the signal, not artefacts."""
+    """Fewer than one value in a thousand is not 0: they are the signal, not outliers."""
     values = np.zeros(100_000)
     values[::2000] = 5.0
-    assert int8_range(spread(values), "mse", 99.99, symmetric=False)[1] == pytest.approx(5.0, rel=0.05)
+    assert int8_range(observed(values), "mse", 99.99, symmetric=False)[1] == pytest.approx(5.0, rel=0.05)
 
 
 def test_mse_range_clips_the_tail_of_a_long_tailed_tensor() -> None:
     values = np.random.default_rng(1).laplace(0, 1, 100_000)
-    low, high = int8_range(spread(values), "mse", 99.99, symmetric=False)
+    low, high = int8_range(observed(values), "mse", 99.99, symmetric=False)
     assert high < 0.9 * values.max()
     errors = []
     for bounds in ((low, high), (values.min(), values.max())):
@@ -123,9 +123,9 @@ def test_ranges_are_those_of_all_time_steps_gates_and_cell() -> None:
     graph = passes.apply(lower_window(Checkpoint.random(SMALL, 3)))
     seen = calibrate(graph, features(SMALL, 20))
     assert {"imu/lstm/0/hidden/cell", "emg/lstm/0/hidden/gate/forget", "imu/attention/0/shares"} <= set(
-        seen.spreads
+        seen.ranges
     )
-    shares = seen.spreads["imu/attention/0/shares"]
+    shares = seen.ranges["imu/attention/0/shares"]
     assert 0 < shares.low < 1 / SMALL.window < shares.high < 1
 
 
@@ -182,9 +182,9 @@ def test_bad_calibration_data_is_named() -> None:
         calibrate(graph, inputs)
 
 
-def test_a_dead_channel_and_an_artefact_are_warned_about_and_survived() -> None:
+def test_a_dead_channel_and_an_outlier_are_warned_about_and_survived() -> None:
     graph = passes.apply(lower_window(Checkpoint.random(SMALL, 3)))
-    inputs = features(SMALL, 1000)  # 45,000 values: one artefact is beyond the 99.995th percentile
+    inputs = features(SMALL, 1000)  # 45,000 values: one outlier is beyond the 99.995th percentile
     inputs["emg"][:, :, 2] = 0.0
     inputs["imu"][7, 4, 1] = 500.0
     seen = calibrate(graph, inputs)
@@ -213,14 +213,14 @@ def filtered_artefact(size: float) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 
 @pytest.mark.parametrize("method", ["percentile", "mse"])
-def test_an_artefact_that_filter_and_overlap_have_smeared_leaves_the_range_of_clean_data(method: Any) -> None:
+def test_an_outlier_that_filter_and_overlap_have_smeared_leaves_the_range_of_clean_data(method: Any) -> None:
     checkpoint = Checkpoint.random(SMALL, 3)
     inputs, bad = filtered_artefact(1e5)
     # Far beyond any percentile of 99.99: a single sample is in 2.6 % of this stream's values.
     assert 10 < bad.sum() < 50
 
     def input_scale(values: dict[str, np.ndarray]) -> tuple[float, tuple[str, ...]]:
-        files = native_engine.build(
+        files = builtin.build(
             checkpoint,
             replace(windows(checkpoint, len(values["imu"])), inputs=values),
             scheme="int8",
@@ -236,7 +236,7 @@ def test_an_artefact_that_filter_and_overlap_have_smeared_leaves_the_range_of_cl
     assert scale == clean
     assert none == ()
     assert notes == (
-        f"stream imu: channel 1 peaks at {inputs['imu'].max():.1f} training deviations, an artefact in {bad.sum()} of 200 "
+        f"stream imu: channel 1 peaks at {inputs['imu'].max():.1f} training deviations, an outlier in {bad.sum()} of 200 "
         "windows: percentile and mse ranges leave these windows out, a min-max range is widened by them",
     )
 
@@ -244,20 +244,20 @@ def test_an_artefact_that_filter_and_overlap_have_smeared_leaves_the_range_of_cl
 def test_what_most_windows_hold_is_no_artefact_to_leave_out() -> None:
     inputs = features(SMALL, 20)
     inputs["imu"][:11, 2, 1] = 400.0
-    found = artefacts.find(inputs)
+    found = outliers.find(inputs)
     assert found.sound.all()
     assert len(found.warnings) == 1
-    assert "an artefact in 11 of 20 windows, too many to leave out" in found.warnings[0]
+    assert "an outlier in 11 of 20 windows, too many to leave out" in found.warnings[0]
 
 
 def test_a_channel_that_mostly_rests_has_no_artefacts_and_one_in_another_unit_is_named() -> None:
     inputs = features(SMALL, 50)
     inputs["emg"][:, :, 1] = 0.0
     inputs["emg"][:, 0, 1] = 7.0  # rests but for one row in a window
-    found = artefacts.find(inputs)
+    found = outliers.find(inputs)
     assert found.sound.all() and found.warnings == ()
     inputs["imu"][:, :, 0] *= 1000.0
-    found = artefacts.find(inputs)
+    found = outliers.find(inputs)
     assert found.sound.all()
     # The median magnitude of a unit normal is 0.67.
     assert len(found.warnings) == 1

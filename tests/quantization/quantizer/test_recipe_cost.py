@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tests.quantization.c_emitter.test_models as test_c_models
-from quantization.converters import builtin as native_engine
+from quantization.converters import builtin
 from quantization.quantizer.recipe import Recipe
 from quantization.quantizer.search import candidates
 from toolkit.model import pretrained
@@ -19,10 +19,10 @@ def test_recipes_are_tried_from_the_cheapest_on(tmp_path: Path, monkeypatch: pyt
     """Instructions of a step of the shipped model, int8 spots against int16 ones: the dearest takes a third more."""
     checkpoint = Checkpoint.load(pretrained())
     windows = test_c_models.drawn_windows(checkpoint.config, 40, 7)
-    build = native_engine.build
+    build = builtin.build
     costs = []
     for wide in dict.fromkeys(recipe.wide for recipe in candidates(Recipe())):
-        monkeypatch.setattr(native_engine, "build", partial(build, recipe=Recipe(wide=wide)))
+        monkeypatch.setattr(builtin, "build", partial(build, recipe=Recipe(wide=wide)))
         shipped = (checkpoint, windows, *test_c_models.graphs(checkpoint, windows))
         monkeypatch.setattr(test_c_models, "shipped", lambda shipped=shipped: shipped)
         folder = tmp_path / str(len(costs))

@@ -1,4 +1,4 @@
-"""Graphs that the native engine writes for random checkpoints: the reference equals the tflite-micro wheel on all tensors."""
+"""Graphs that the builtin converter writes for random checkpoints: the reference equals the tflite-micro wheel throughout."""
 
 from __future__ import annotations
 

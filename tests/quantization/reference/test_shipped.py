@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter as LiteRt
 
 import toolkit.data
 from quantization.convert import draw
-from quantization.converters import engine
+from quantization.converters import converter_named
 from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import Graph
 from quantization.ops.elementwise import quantize
@@ -42,7 +42,7 @@ def shipped() -> Shipped:
     checkpoint = Checkpoint.load(Path(pretrained()))
     windows = draw(checkpoint, toolkit.data.load("synthetic"), WINDOWS, 5).calibration
     assert len(windows) == WINDOWS
-    files = engine("native")(checkpoint, windows.take(slice(0, WINDOWS, 5)), scheme="int8")
+    files = converter_named("builtin")(checkpoint, windows.take(slice(0, WINDOWS, 5)), scheme="int8")
     graphs = {file.graph: file for file in files if file.scheme == "int8"}
     graph = read(graphs["window"].content)
     inputs = []
@@ -76,7 +76,7 @@ def test_all_tensors_of_50_windows_equal_litert_reference_kernels(
 
 
 def test_moments_of_litert_as_users_run_it(shipped: Shipped) -> None:
-    """LiteRT's default kernels and delegate: the native engine's window graph holds no op in which they differ."""
+    """LiteRT's default kernels and delegate: the builtin converter's window graph holds no op in which they differ."""
     graph = read(shipped.files["window"].content)
     reference = Interpreter(graph, "litert")
     few = [values[:50] for values in shipped.inputs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quantization.converters import builtin as native_engine
+from quantization.converters import builtin
 from quantization.tflite import tflm_arena as tflm_probe
 from quantization.tflite.tflm_arena import ArenaProbe
 from quantization.tflm_emitter import least_arena
@@ -17,7 +17,7 @@ from toolkit.model.checkpoint import Checkpoint
 def content() -> bytes:
     pytest.importorskip("tflite_micro", reason="no tflite-micro: the arena was NOT probed")
     checkpoint = Checkpoint.random(SMALL, 3)
-    files = native_engine.build(checkpoint, windows(checkpoint, 20), scheme="int8")
+    files = builtin.build(checkpoint, windows(checkpoint, 20), scheme="int8")
     return next(f.content for f in files if (f.graph, f.scheme) == ("window", "int8"))
 
 

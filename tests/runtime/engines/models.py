@@ -7,7 +7,7 @@ from pathlib import Path
 
 from quantization import golden
 from quantization.bundle import Bundle, new_bundle, write_bundle
-from quantization.converters import builtin as native_engine
+from quantization.converters import builtin
 from quantization.tflite.contract import embed_contract
 from tests.quantization.small_models import SMALL, TWO_HEADS, windows
 from toolkit.model.checkpoint import Checkpoint
@@ -25,7 +25,7 @@ def make_bundle(folder: Path, config: ModelConfig) -> Bundle:
     """Random weights, in int8 and float32, window and stream."""
     checkpoint = Checkpoint.random(config, seed=3)
     data = windows(checkpoint, 24)
-    built = native_engine.build(checkpoint, data, scheme="int8")
+    built = builtin.build(checkpoint, data, scheme="int8")
     graphs = [replace(g, content=embed_contract(g.content, checkpoint.contract)) for g in built]
     vectors = golden.to_bytes({s: data.inputs[s][:4] for s in STREAMS})
     with new_bundle(folder) as partial:
