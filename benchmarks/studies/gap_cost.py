@@ -214,14 +214,14 @@ def _run(
     found: dict[str, list[RowEstimate]] = {name: [] for name in engines}
     shift_s = 0.0
     for item in items:
-        batch = intake.take(item)
+        batch = intake.decode(item)
         for samples in intake.step.samples:
             signal = played.recording.signals[samples.stream.name]
             shift_s = signal.start_s + samples.data.first / samples.stream.rate_hz - float(samples.times_s[0])
         if batch is not None:
             for name, estimator in estimators.items():
-                found[name] += estimator.take(batch)
-            judged += judge.take(batch)
+                found[name] += estimator.estimate(batch)
+            judged += judge.estimate(batch)
     aligner = intake.session.aligner
     assert intake.restarts == 1 and aligner is not None and aligner.epoch_s is not None
     first = next(iter(found.values()))

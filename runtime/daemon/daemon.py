@@ -21,10 +21,10 @@ from runtime.daemon.recorder import Recorder
 from runtime.daemon.snapshot import Counters, snapshot
 from runtime.daemon.source_keeper import SourceKeeper
 from runtime.daemon.worker import ModelWorker
+from runtime.log.faults import FaultLog
 from runtime.log.journal import Journal
 from runtime.log.notify import Notifier
 from runtime.log.state_log import StateLog
-from runtime.log.troubles import Troubles
 from runtime.pipeline.estimate import Estimate, State
 from runtime.pipeline.estimator import Estimator, RowEstimate
 from runtime.pipeline.intake import Intake
@@ -83,7 +83,7 @@ class Daemon:
         self._hurried = self.keeper.hurried
         self._reloading: asyncio.Task[bool] | None = None
         self._states = StateLog(self.journal, self.notifier)
-        self._troubles = Troubles(self.journal)
+        self._faults = FaultLog(self.journal)
         self._dropped = 0
         self.server: DashboardServer | None = None
 
@@ -239,7 +239,7 @@ class Daemon:
     async def _read(self) -> None:
         async for item in self.keeper:
             self._saw(item)
-            batch = self.intake.take(item)
+            batch = self.intake.decode(item)
             self._record(item)
             if self.intake.step.samples:
                 self.counters.sample_ns = time.monotonic_ns()
@@ -263,7 +263,7 @@ class Daemon:
             origin_ns = self.keeper.origin_ns
             start_ns = item.arrival_ns if origin_ns is None else origin_ns
             self.recorder.start(self.keeper.links, start_ns, self.intake.session.receiver.ledger())
-        self.recorder.take(item, self.intake.step, time.monotonic_ns())
+        self.recorder.append(item, self.intake.step, time.monotonic_ns())
 
     def _saw(self, item: Item) -> None:
         if item.arrival_ns >= self._newest_ns:
@@ -278,7 +278,7 @@ class Daemon:
             self._foreign = True
             self._newest_ns, self._newest_seen_ns = origin_ns, time.monotonic_ns()
             self.publisher.begin(origin_ns)
-            self.worker.estimator.pace.rule_out()
+            self.worker.estimator.decimation.rule_out()
         self._links_new = True
 
     def _publish(self, estimates: Sequence[RowEstimate], costs_s: Sequence[float]) -> None:
@@ -314,7 +314,7 @@ class Daemon:
                 self.recorder.tick(time.monotonic_ns())
             now_s = time.monotonic()
             self._states.look(now_s, self.publisher.newest, self.intake.trouble, self.intake.missing)
-            self._troubles.look(now_s, self._found())
+            self._faults.look(now_s, self._found())
             await asyncio.sleep(_TICK_S)
 
     def _found(self) -> dict[str, str | None]:

@@ -42,7 +42,7 @@ class Recorder:
         self._links, self._origin_ns = tuple(links), origin_ns
         self._open()
 
-    def take(self, item: Item, step: SessionStep, now_ns: int) -> None:
+    def append(self, item: Item, step: SessionStep, now_ns: int) -> None:
         """One item and what it was decoded to."""
         for received in step.received:
             if isinstance(received.packet, Descriptor):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from firmware_bridge.streams.receiver import NodeKey
 from runtime.pipeline.estimate import State
+from runtime.pipeline.histogram import Tally
 from runtime.pipeline.intake import Intake
 from runtime.status.status import (
     DaemonStatus,
@@ -18,7 +19,6 @@ from runtime.status.status import (
     NodeStatus,
     SinkStatus,
     StreamStatus,
-    Tally,
 )
 from toolkit import __version__
 
@@ -161,7 +161,7 @@ def _model(daemon: Daemon) -> ModelStatus:
         version=model.engine.version,
         scheme=model.settings.scheme,
         graph=estimator.graph,
-        every=estimator.pace.every,
+        every=estimator.decimation.every,
         outputs=tuple(channel.name for channel in contract.outputs),
         grid_rate_hz=contract.grid_rate_hz,
         window=contract.window,

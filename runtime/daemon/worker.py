@@ -76,7 +76,7 @@ class ModelWorker:
         try:
             while (each := self._queue.get()) is not None:
                 if isinstance(each, Batch):
-                    estimates = self.estimator.take(each, self._queue.qsize())
+                    estimates = self.estimator.estimate(each, self._queue.qsize())
                     costs, self.estimator.costs_s = self.estimator.costs_s, []
                     if estimates:
                         self._deliver(estimates, costs)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quantization.arithmetic.storage import TensorFormat, decode, encode
 from quantization.bundle import Bundle
 from quantization.graph.graph_file import GraphFile, Scheme
 from runtime.engines.interface import (
@@ -16,11 +18,40 @@ from runtime.engines.interface import (
     graphs_of,
     probe,
 )
-from runtime.engines.numbers import Form
 from toolkit.errors import ModelFileError
 
 OUTPUT = "moments"
 MakeInterpreter = Callable[[GraphFile], Any]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a graph's input or output is stored; ``scale`` 0 means float32."""
+
+    place: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float
+    zero_point: int
+
+    @classmethod
+    def of(cls, detail: dict[str, Any]) -> Form:
+        """From the description that a TFLite interpreter gives of a tensor."""
+        scale, zero_point = detail["quantization"]
+        shape = tuple(int(v) for v in detail["shape"])
+        return cls(int(detail["index"]), shape, np.dtype(detail["dtype"]), float(scale), int(zero_point))
+
+    def encode(self, values: NDArray[np.float32]) -> NDArray[Any]:
+        """``values`` in this shape as the graph stores them; see :func:`quantization.arithmetic.storage.encode`."""
+        return encode(values.reshape(self.shape), self._format)
+
+    def decode(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """``(q - zero point) * scale`` in float32, flat."""
+        return decode(values.reshape(-1), self._format)
+
+    @property
+    def _format(self) -> TensorFormat:
+        return TensorFormat("", self.shape, self.dtype, self.scale, self.zero_point)
 
 
 class _Graph:

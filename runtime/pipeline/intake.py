@@ -154,7 +154,7 @@ class Intake:
             for each in streams
         ]
 
-    def take(self, item: Item | Snapshot | Lost) -> Batch | None:
+    def decode(self, item: Item | Snapshot | Lost) -> Batch | None:
         """The rows that ``item`` settles, or None if there are none."""
         if isinstance(item, LinkChange):
             self.links[item.link] = item
@@ -198,7 +198,7 @@ class Intake:
             stream = self._by_place.get((samples.key, samples.stream.stream))
             if stream is not None:
                 clock = self.session.clock(samples.key)
-                stream.watch.take(samples, arrival_ns, clock.restarts if clock is not None else 0)
+                stream.watch.inspect(samples, arrival_ns, clock.restarts if clock is not None else 0)
 
     def _silent(self, arrival_ns: int) -> bool:
         """Whether a stream has said nothing for too long."""

@@ -2,7 +2,7 @@
 
     pipeline = Pipeline(Intake(bundle.contract), Estimator(bundle.contract, open_engine(bundle)))
     for item in items:
-        for estimate in pipeline.take(item):
+        for estimate in pipeline.process(item):
             ...
 
 Nothing here reads a clock, so a recording gives the estimates of the live run again, bit for bit.
@@ -32,15 +32,15 @@ class Pipeline:
     intake: Intake
     estimator: Estimator
 
-    def take(self, item: Item | Snapshot | Lost) -> list[RowEstimate]:
+    def process(self, item: Item | Snapshot | Lost) -> list[RowEstimate]:
         """The estimates that ``item`` completes, in order."""
-        batch = self.intake.take(item)
-        return self.estimator.take(batch) if batch is not None else []
+        batch = self.intake.decode(item)
+        return self.estimator.estimate(batch) if batch is not None else []
 
     def run(self, items: Iterable[Item | Snapshot | Lost]) -> Iterator[RowEstimate]:
         """The estimates of all ``items``."""
         for item in items:
-            yield from self.take(item)
+            yield from self.process(item)
 
     def replay(self, recording: Path) -> Iterator[RowEstimate]:
         """The estimates of a recording, as fast as they come. RecordingError if the file is none, or damaged in the middle."""

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 
 from runtime.pipeline.estimate import Estimate, State
 from runtime.pipeline.estimator import RowEstimate
+from runtime.pipeline.histogram import Tally
 from runtime.pipeline.states import (
     SILENT,
     WAITING,
     Rules,
     Verdict,
 )
-from runtime.status.status import Tally
 
 
 class Publisher:

@@ -147,7 +147,7 @@ class FindingWindow:
         self._ring[:] = 0
         self._place = self.seen = self._clean = self._gap_rows = self._long_gap = 0
 
-    def push(self, findings: int) -> Verdict:
+    def append(self, findings: int) -> Verdict:
         """Take the findings of the next row; what they and those before it say of an estimate made now."""
         self._ring[self._place] = findings
         self._place = (self._place + 1) % len(self._ring)

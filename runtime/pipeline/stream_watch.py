@@ -67,7 +67,7 @@ class StreamWatch:
         self._can_be_odd = self.descriptor.format is Format.FLOAT32
         self._period_s = 1.0 / self.descriptor.rate_hz
 
-    def take(self, samples: TimedSamples, arrival_ns: int, clock_restarts: int = 0) -> None:
+    def inspect(self, samples: TimedSamples, arrival_ns: int, clock_restarts: int = 0) -> None:
         """Look at one packet. Late packets fill the loss that was noted for them.
 
         ``clock_restarts``: how often the node's clock was learnt anew; where that happens times before and after do not fit.

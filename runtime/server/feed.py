@@ -118,7 +118,7 @@ class Feed:
         if len(self._viewers) >= self._most_viewers:
             self.refused += 1
             return None
-        self._take()
+        self._read_queue()
         viewer = Viewer()
         viewer.put(self._hello())
         self._viewers.add(viewer)
@@ -133,7 +133,7 @@ class Feed:
     async def _run(self) -> None:
         count = 0
         while True:
-            estimates = self._take()
+            estimates = self._read_queue()
             if self._viewers:
                 self._send(_event("tick", self._tick(estimates)))
                 if count % STATUS_EVERY == 0:
@@ -145,7 +145,7 @@ class Feed:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), 1 / _IDLE_HZ)
 
-    def _take(self) -> list[Estimate]:
+    def _read_queue(self) -> list[Estimate]:
         estimates = []
         while not self._queue.empty():
             estimates.append(self._queue.get_nowait())

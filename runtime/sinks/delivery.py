@@ -112,9 +112,9 @@ class QueuedSink(Sink):
 
     @abstractmethod
     def work(self) -> None:
-        """The thread: take estimates and settle them until :meth:`take` is empty and ``closing`` is set. Lets go of all."""
+        """The thread: settle what :meth:`next_estimates` gives until it is empty and ``closing`` is set. Lets go of all."""
 
-    def take(self, most: int, wait_s: float) -> list[Estimate]:
+    def next_estimates(self, most: int, wait_s: float) -> list[Estimate]:
         """Up to ``most`` estimates, waiting at most ``wait_s`` for the first. Each must be settled afterwards."""
         with self._changed:
             if not self._queue and not self._closing and wait_s > 0:

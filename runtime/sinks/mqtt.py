@@ -154,7 +154,7 @@ class MqttSink(QueuedSink):
     def _converse(self, client: Client) -> None:
         """Send what comes, until the connection is lost or the sink closed."""
         while True:
-            for estimate in self.take(_IN_FLIGHT - len(self._sent), 0.0):
+            for estimate in self.next_estimates(_IN_FLIGHT - len(self._sent), 0.0):
                 line = estimate_line(estimate, self._outputs, time.time())
                 self._sent.append(client.publish(self._topic, line.rstrip(), qos=0))
             self._settle_sent()
@@ -213,7 +213,7 @@ class MqttSink(QueuedSink):
 
     def _discard(self) -> None:
         """What waited while the broker was away is old now."""
-        while old := self.take(1000, 0.0):
+        while old := self.next_estimates(1000, 0.0):
             self.settle(dropped=len(old))
 
     def _status(self, state: str) -> str:

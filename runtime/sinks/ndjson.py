@@ -85,7 +85,7 @@ class LineWriter:
         """Write what comes until the sink closes."""
         try:
             while True:
-                estimates = self._sink.take(_BATCH, 0.5) if not self._rest else []
+                estimates = self._sink.next_estimates(_BATCH, 0.5) if not self._rest else []
                 self._rest.extend(map(self._line, estimates))
                 if self._rest and not self._write():
                     if self._sink.closing:

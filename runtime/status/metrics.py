@@ -19,8 +19,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from runtime.pipeline.estimate import State
+from runtime.pipeline.histogram import Histogram
 from runtime.status.pi_health import PiHealth
-from runtime.status.status import DaemonStatus, Histogram, NodeStatus
+from runtime.status.status import DaemonStatus, NodeStatus
 
 #: Of the text that :meth:`Metrics.text` gives.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -241,8 +241,8 @@ def test_reload_continues_bit_for_bit(tmp_path: Path) -> None:
                 fresh = Estimator(contract, load_model(ModelSettings(bundle())).engine, clock=lambda: 0.0)
                 assert fresh.continue_from(estimator)
                 estimator = fresh
-            batch = intake.take(item)
-            result += [e.values for e in (estimator.take(batch) if batch else [])]
+            batch = intake.decode(item)
+            result += [e.values for e in (estimator.estimate(batch) if batch else [])]
         return result
 
     plain, exchanged = values(None), values(len(items) // 2)

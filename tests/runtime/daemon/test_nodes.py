@@ -43,7 +43,7 @@ def _estimates(
                 link.node.hear(writer.frames(SyncRequest(round(now_s * 1e9)), 0)[0], now_s + 0.001)
         items = [item for link in links for item in link.advance(now_s)]
         for item in sorted(items, key=lambda each: each.arrival_ns):
-            result += pipeline.take(item)
+            result += pipeline.process(item)
     assert pipeline.intake.trouble is None and pipeline.intake.missing == ()
     return result
 

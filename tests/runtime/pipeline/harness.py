@@ -150,7 +150,7 @@ class Bench:
     def take(self, item: Item) -> None:
         """One item, published at once."""
         self.items.append(item)
-        self.publisher.publish(self.pipeline.take(item), round(self.now_s * 1e9))
+        self.publisher.publish(self.pipeline.process(item), round(self.now_s * 1e9))
 
     def until(self, seconds: float) -> list[Estimate]:
         """All estimates published from now until ``seconds``."""

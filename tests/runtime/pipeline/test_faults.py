@@ -375,7 +375,7 @@ def test_engine_slower_than_the_rate() -> None:
     estimates = bench.until(6.0)
     found = [m for m in estimates if "decimated" in m.reasons]
     assert {m.state for m in found} == {State.DEGRADED}
-    assert bench.estimator.pace.every == 3  # ceil(35 / (0.8 * 20))
+    assert bench.estimator.decimation.every == 3  # ceil(35 / (0.8 * 20))
     assert bench.estimator.graph == "window"
     rows = bench.estimator.decimated + len(
         [m for m in estimates if "silent" not in m.reasons and "waiting" not in m.reasons]
@@ -387,7 +387,7 @@ def test_engine_slower_than_the_rate() -> None:
     engine.step_s = engine.window_s = 0.001
     now[0] += 10.0
     later = bench.until(8.0)
-    assert bench.estimator.pace.every == 1 and bench.estimator.graph == "stream"
+    assert bench.estimator.decimation.every == 1 and bench.estimator.graph == "stream"
     # It went through the window's rows once, and from then on each row is a step; nothing was warmed up anew.
     assert engine.steps - steps_before >= WINDOW + 50
     assert _only(later[5:]) == {(State.OK, ())}
@@ -448,14 +448,14 @@ class TestSeveralNodes:
         nodes = self._nodes()
         bench = Bench(nodes, given=self.given, inputs=self.inputs)
         rows: list[np.ndarray[Any, Any]] = []
-        take = bench.estimator.take
+        estimate = bench.estimator.estimate
 
         def watch(batch: Any) -> Any:
             if "imu" in batch.inputs:
                 rows.append(batch.inputs["imu"].values)
-            return take(batch)
+            return estimate(batch)
 
-        bench.estimator.take = watch  # type: ignore[method-assign]
+        bench.estimator.estimate = watch  # type: ignore[method-assign]
         estimates = bench.until(3.0)
         values = np.concatenate(rows)
         assert values.shape[1] == 4 and estimates[-1].state is State.OK
@@ -518,5 +518,5 @@ class TestSeveralNodes:
         # The node goes on sending what is now described otherwise: nothing of it reaches the model.
         for item in bench.links[0].advance(3.0):
             if bench.intake.trouble is not None:
-                assert bench.pipeline.take(item) == [] or bench.intake.trouble is None
+                assert bench.pipeline.process(item) == [] or bench.intake.trouble is None
         assert bench.estimator.engine.steps == before or bench.intake.trouble is None

@@ -18,12 +18,13 @@ from firmware_bridge.recording.file import RecordingReader, RecordingWriter
 from firmware_bridge.streams.session import SessionStep
 from runtime.daemon.recorder import Recorder
 from runtime.daemon.worker import ModelWorker
+from runtime.log.faults import FaultLog
 from runtime.log.journal import Journal
 from runtime.log.notify import Notifier
 from runtime.log.state_log import StateLog
-from runtime.log.troubles import Troubles
 from runtime.pipeline.estimate import Estimate, State
 from runtime.pipeline.estimator import Estimator, RowEstimate
+from runtime.pipeline.histogram import Histogram, Tally
 from runtime.pipeline.intake import Batch
 from runtime.pipeline.publisher import Publisher
 from runtime.pipeline.states import (
@@ -32,7 +33,6 @@ from runtime.pipeline.states import (
     Rules,
     Verdict,
 )
-from runtime.status.status import Histogram, Tally
 from tests.runtime.pipeline.harness import SumEngine, contract
 from toolkit.errors import OutputError, UsageError
 
@@ -120,9 +120,9 @@ class TestRecorder:
     def test_a_new_file_when_links_are_added(self, tmp_path: Path) -> None:
         recorder = Recorder(tmp_path, "walk")
         recorder.start(["a"], 0, {})
-        recorder.take(Chunk(0, 5, b"one"), self.STEP, 5)
+        recorder.append(Chunk(0, 5, b"one"), self.STEP, 5)
         recorder.start(["a", "b"], 10, {})
-        recorder.take(Chunk(1, 15, b"two"), self.STEP, 15)
+        recorder.append(Chunk(1, 15, b"two"), self.STEP, 15)
         recorder.close({})
         files = sorted(tmp_path.glob("walk-*.etl"), key=lambda path: path.stat().st_ino)
         assert len(files) == 2
@@ -144,12 +144,12 @@ class TestRecorder:
 
         with monkeypatch.context() as broken:
             broken.setattr(RecordingWriter, "append", full)
-            recorder.take(Chunk(0, 5, b"lost"), self.STEP, 5)
+            recorder.append(Chunk(0, 5, b"lost"), self.STEP, 5)
             assert recorder.status().trouble == "disk full"
-            recorder.take(Chunk(0, 6, b"lost too"), self.STEP, 6)
+            recorder.append(Chunk(0, 6, b"lost too"), self.STEP, 6)
         recorder.tick(7)
         assert recorder.status().trouble is None
-        recorder.take(Chunk(0, 8, b"kept"), self.STEP, 8)
+        recorder.append(Chunk(0, 8, b"kept"), self.STEP, 8)
         recorder.close({})
         data = [
             item.data
@@ -163,7 +163,7 @@ class TestRecorder:
         (tmp_path / "file").write_text("")
         recorder = Recorder(tmp_path / "file")
         recorder.start(["a"], 0, {})
-        recorder.take(Chunk(0, 5, b"one"), self.STEP, 5)
+        recorder.append(Chunk(0, 5, b"one"), self.STEP, 5)
         assert recorder.status().trouble is not None and "cannot write" in recorder.status().trouble
 
 
@@ -224,12 +224,12 @@ class TestStateLog:
         assert [state for _, state in said][:3] == ["ok", "degraded", "ok"] and 3 <= len(said) <= 4
 
 
-class TestTroubles:
+class TestFaultLog:
     def _said(self, looks: list[tuple[float, str | None]]) -> list[tuple[str, str]]:
         text = io.StringIO()
-        troubles = Troubles(Journal("info", "json", text))
+        faults = FaultLog(Journal("info", "json", text))
         for now_s, words in looks:
-            troubles.look(now_s, {"sink": words, "other": None})
+            faults.look(now_s, {"sink": words, "other": None})
         entries = [json.loads(line) for line in text.getvalue().splitlines()]
         assert {entry["who"] for entry in entries} <= {"sink"}
         return [(entry["event"], entry.get("reason", "")) for entry in entries]
@@ -267,16 +267,16 @@ class TestVerdict:
     def test_a_finding_leaves_with_its_row(self) -> None:
         window = FindingWindow(4, Rules(), 10.0)
         for _ in range(4):
-            last = window.push(0)
+            last = window.append(0)
         assert last == Verdict(State.OK)
-        said = [window.push(int(Finding.REBOOT) if row == 0 else 0) for row in range(6)]
+        said = [window.append(int(Finding.REBOOT) if row == 0 else 0) for row in range(6)]
         assert said == [Verdict(State.DEGRADED, ("reboot",))] * 4 + [Verdict(State.OK)] * 2
 
     def _after(self, window: FindingWindow, rows: str) -> str:
         """``g``: a row in a gap, ``.``: none. What is said of each: ``d`` degraded, ``i`` invalid, ``o`` ok."""
         for _ in range(20):
-            window.push(0)
-        said = [window.push(int(Finding.GAP) if row == "g" else 0) for row in rows]
+            window.append(0)
+        said = [window.append(int(Finding.GAP) if row == "g" else 0) for row in rows]
         assert {v.reasons for v in said} <= {(), ("gap",)}
         return "".join(v.state.value[0] for v in said)
 
@@ -307,22 +307,22 @@ class TestVerdict:
     def test_a_gap_does_not_outlive_a_reset(self) -> None:
         window = FindingWindow(4, Rules(), 10.0)
         for _ in range(8):
-            window.push(int(Finding.GAP))
+            window.append(int(Finding.GAP))
         window.reset()
-        assert [window.push(0).reasons for _ in range(5)] == [("warm-up",)] * 3 + [(), ()]
+        assert [window.append(0).reasons for _ in range(5)] == [("warm-up",)] * 3 + [(), ()]
 
     def test_warm_up_is_a_window_less_one(self) -> None:
         window = FindingWindow(4, Rules(), 10.0)
-        assert [window.push(0).reasons for _ in range(5)] == [("warm-up",)] * 3 + [(), ()]
+        assert [window.append(0).reasons for _ in range(5)] == [("warm-up",)] * 3 + [(), ()]
 
     def test_share_of_saturated_rows(self) -> None:
         window = FindingWindow(10, Rules(saturated_share=0.2), 10.0)
-        said = [window.push(int(Finding.SATURATED)) for _ in range(3)]
+        said = [window.append(int(Finding.SATURATED)) for _ in range(3)]
         assert [v.state for v in said] == [State.INVALID] * 3  # warm-up; then by share
         for _ in range(7):
-            last = window.push(0)
+            last = window.append(0)
         assert last == Verdict(State.INVALID, ("saturated",))  # three of ten
-        assert window.push(0) == Verdict(State.DEGRADED, ("saturated",))  # two of ten: not above a fifth
+        assert window.append(0) == Verdict(State.DEGRADED, ("saturated",))  # two of ten: not above a fifth
 
     def test_rules_are_checked(self) -> None:
         with pytest.raises(UsageError, match="stale_hz is 0; it must be between 1 and 100"):
@@ -384,7 +384,7 @@ class TestModelWorker:
         inside, go_on = threading.Event(), threading.Event()
 
         class Stuck(Estimator):
-            def take(self, batch: Batch, behind: int = 0) -> list[RowEstimate]:
+            def estimate(self, batch: Batch, behind: int = 0) -> list[RowEstimate]:
                 inside.set()
                 assert go_on.wait(10)
                 return []
@@ -402,7 +402,7 @@ class TestModelWorker:
 
     def test_a_failure_is_handed_on(self) -> None:
         class Broken(Estimator):
-            def take(self, batch: Batch, behind: int = 0) -> list[RowEstimate]:
+            def estimate(self, batch: Batch, behind: int = 0) -> list[RowEstimate]:
                 raise ZeroDivisionError("bug")
 
         given, failed = contract(), list[BaseException]()
@@ -432,6 +432,6 @@ def test_an_exchanged_estimator_of_another_contract_waits_for_a_restart() -> Non
         }
         return Batch(0, restart, inputs, 0.001)
 
-    assert new.take(batch(False)) == []
+    assert new.estimate(batch(False)) == []
     # Rows 0 and 1 of the grid at 50 Hz lie at raw rows 0, 2 of imu (100 Hz) and only row 0 of emg (200 Hz, 4 rows).
-    assert len(new.take(batch(True))) == 1
+    assert len(new.estimate(batch(True))) == 1

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runtime.pipeline.estimate import Estimate, State
+from runtime.pipeline.histogram import Tally
 from runtime.server.app import DashboardServer
 from runtime.settings import ServerSettings
 from runtime.status.status import (
@@ -24,7 +25,6 @@ from runtime.status.status import (
     RecordingStatus,
     SinkStatus,
     StreamStatus,
-    Tally,
 )
 
 OUTPUTS = ("hip_flexion", "knee_extension", "ankle_plantarflexion")

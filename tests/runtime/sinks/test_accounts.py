@@ -63,7 +63,7 @@ class FailingQueued(QueuedSink):
 
     def work(self) -> None:
         while True:
-            batch = self.take(3, 0.01)
+            batch = self.next_estimates(3, 0.01)
             if not batch and self.closing:
                 return
             deed = self.script[self.turn % len(self.script)]
@@ -106,7 +106,7 @@ def test_a_queue_keeps_the_newest_and_a_hung_thread_is_left_behind() -> None:
 
         def work(self) -> None:
             release.wait(20)
-            for each in self.take(100, 0.0):
+            for each in self.next_estimates(100, 0.0):
                 self.got.append(each.sequence)
                 self.settle(published=1)
 

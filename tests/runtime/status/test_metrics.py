@@ -11,9 +11,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.pipeline.estimate import State
+from runtime.pipeline.histogram import Histogram
 from runtime.status.metrics import Metrics
 from runtime.status.pi_health import PiHealth, read_pi_health
-from runtime.status.status import DaemonStatus, Histogram
+from runtime.status.status import DaemonStatus
 from tests.runtime.server.served import status_like
 
 NOWHERE = PiHealth({}, None)

@@ -18,7 +18,7 @@ class _Known:
     seen_s: float
 
 
-class Troubles:
+class FaultLog:
     """``look`` often: a warning when something begins to be in trouble, or in another; a line when it is over."""
 
     def __init__(self, journal: Journal) -> None:

@@ -1,0 +1,87 @@
+"""Raw rows of one input of the model to filtered features on the grid, each with what it rests on."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.pipeline.intake import InputRows
+from runtime.pipeline.states import LARGEST
+from toolkit.contract import ModelInput
+from toolkit.filtering.chain import Chain
+from toolkit.filtering.stages import rational
+
+#: Filtered and normalised rows, (rows, channels).
+Features = NDArray[np.float32]
+
+
+class InputFeatures:
+    """One input of the model: its chain, its features that wait for the other inputs, and where each grid row comes from."""
+
+    def __init__(self, item: ModelInput, grid_rate_hz: float) -> None:
+        self._item, self._grid_rate_hz = item, grid_rate_hz
+        self._step: Fraction = rational(item.stream.rate_hz) / rational(grid_rate_hz)
+        self.reset()
+
+    def reset(self) -> None:
+        """The next row is row 0."""
+        self._chain = Chain.of(self._item, self._grid_rate_hz)
+        self._good: NDArray[np.float32] = np.zeros(len(self._item.stream.channels), np.float32)
+        self.features: Features = np.empty((0, len(self._good)), np.float32)
+        self.findings: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self.source_s: NDArray[np.float64] = np.empty(0, np.float64)
+        self._row = 0  # of the grid, the next to come out of the chain
+        self._raw_findings = np.empty(0, np.uint8)
+        self._raw_source_s = np.empty(0, np.float64)
+        self._raw_first = 0
+
+    def filter_rows(self, rows: InputRows) -> None:
+        """Filter rows; what comes out waits in ``features``."""
+        values = self._finite(rows.values)
+        features = self._chain.push(values)
+        self._raw_findings = np.concatenate([self._raw_findings, rows.findings])
+        self._raw_source_s = np.concatenate([self._raw_source_s, rows.source_s])
+        if not len(features):
+            return
+        findings, source_s = self._on_grid(len(features))
+        self.features = np.concatenate([self.features, features]) if len(self.features) else features
+        self.findings = np.concatenate([self.findings, findings])
+        self.source_s = np.concatenate([self.source_s, source_s])
+
+    def drop(self, count: int) -> None:
+        """``count`` rows of the grid were paired."""
+        self.features, self.findings = self.features[count:], self.findings[count:]
+        self.source_s = self.source_s[count:]
+
+    def _on_grid(self, count: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """Findings of the raw rows that the next ``count`` grid rows took in, and the time of the newest of them."""
+        number = self._row + np.arange(-1, count)
+        last = -(
+            (-number * self._step.numerator) // self._step.denominator
+        )  # the later neighbour, rounded up
+        self._row += count
+        ends = last - self._raw_first
+        flags = [
+            int(np.bitwise_or.reduce(self._raw_findings[max(low + 1, 0) : high + 1], initial=0))
+            for low, high in itertools.pairwise(ends)
+        ]
+        source_s = self._raw_source_s[ends[1:]]
+        # Rows behind the newest grid row belong to the next; that row itself may be a neighbour once more.
+        keep = int(ends[-1])
+        self._raw_findings, self._raw_source_s = self._raw_findings[keep:], self._raw_source_s[keep:]
+        self._raw_first += keep
+        return np.array(flags, np.uint8), source_s
+
+    def _finite(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Hold the last good value of a channel where one is not finite, or no measurement: a filter would keep it for ever."""
+        good = np.abs(values) <= LARGEST
+        if not good.all():
+            values = values.copy()
+            for row in range(len(values)):
+                values[row] = np.where(good[row], values[row], self._good)
+                self._good = values[row]
+        self._good = values[-1]
+        return values
