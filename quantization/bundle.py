@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from quantization import golden
 from quantization.graph.graph_file import SCHEMES, GraphFile, GraphKind
+from quantization.graph.state import StreamState
 from quantization.tflite.contract import read_contract
 from quantization.tflite.operators import operator_counts
 from toolkit import __version__
@@ -158,7 +159,7 @@ def _entry(graph: GraphFile) -> dict[str, Any]:
         "operators": operator_counts(graph.content),
         "recipe": graph.recipe,
         "notes": list(graph.notes),
-        "state": graph.state,
+        "state": None if graph.state is None else graph.state.to_json(),
     }
 
 
@@ -173,7 +174,7 @@ def _graph(entry: Mapping[str, Any], contents: Mapping[str, bytes]) -> GraphFile
         contents[entry["file"]],
         entry.get("recipe"),
         tuple(entry.get("notes", ())),
-        entry.get("state"),
+        None if entry.get("state") is None else StreamState.from_json(entry["state"]),
     )
     if entry["file"] != graph.file:
         raise KeyError(f"file of the {kind} graph in {scheme}: {entry['file']!r} is not {graph.file!r}")

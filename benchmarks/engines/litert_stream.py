@@ -43,8 +43,7 @@ class LiteRTStream:
             self._output_place: int = outputs[OUTPUT]["index"]
             self._output = tensor_format(outputs[OUTPUT])
             self._carried = [
-                (inputs[c["input"]]["index"], outputs[c["output"]]["index"], _initial(c))
-                for c in graph.state["carried"]
+                (inputs[c.input]["index"], outputs[c.output]["index"], c.start()) for c in graph.state.carried
             ]
         except KeyError as error:
             raise ModelFileError(
@@ -98,10 +97,6 @@ class LiteRTStream:
     def size(self) -> Size:
         """The file; LiteRT does not tell its memory plan."""
         return Size(self._bytes)
-
-
-def _initial(carried: Mapping[str, Any]) -> NDArray[Any]:
-    return np.full(tuple(carried["shape"]), carried["initial"], np.dtype(carried["dtype"]))
 
 
 def load(checkpoint: Checkpoint, graph: GraphFile, threads: int) -> LiteRTStream:

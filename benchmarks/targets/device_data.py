@@ -27,10 +27,6 @@ STEPS = 700
 RECORDINGS = 4
 
 
-#: Input and output of a carried state, and its value after a reset.
-Carried = tuple[str, str, int]
-
-
 @dataclass(frozen=True, eq=False)
 class WindowData:
     """``rows`` of the evaluation; integer ``inputs`` (n, T, channels) of each stream, ``expected`` (n, outputs)."""
@@ -46,11 +42,10 @@ class StreamData:
     """Runs from reset: ``inputs`` and ``expected`` by run, (steps, channels) and (steps, outputs).
 
     ``recordings`` are those of the runs. ``rows`` are the evaluation's windows that end within them; ``place`` (n, 2) their
-    run and step. ``names`` are the streams', ``carried`` the graph's state: input, output, value after a reset.
+    run and step. ``names`` are the streams'.
     """
 
     names: tuple[str, ...]
-    carried: tuple[Carried, ...]
     recordings: tuple[int, ...]
     rows: NDArray[np.int64]
     place: NDArray[np.int64]
@@ -82,8 +77,9 @@ def device_data(job: Job) -> DeviceData:
     window = _window_data(job, window_graph)
     stream, stream_graph = None, None
     if "stream" in graphs:
-        stream_graph = read(graphs["stream"].content, graphs["stream"].file)
-        stream = _stream_data(job, graphs["stream"], stream_graph)
+        file = graphs["stream"]
+        stream_graph = read(file.content, file.file).carrying(file.state)
+        stream = _stream_data(job, stream_graph)
     data = DeviceData(window, stream, window_graph, stream_graph)
     _KEPT[:] = [(job, data)]
     return data
@@ -120,10 +116,8 @@ def _window_data(job: Job, graph: Graph) -> WindowData:
     return WindowData(rows, inputs, np.stack(expected), output)
 
 
-def _stream_data(job: Job, file: GraphFile, graph: Graph) -> StreamData:
-    assert file.state is not None
+def _stream_data(job: Job, graph: Graph) -> StreamData:
     names = _streams(job)
-    carried = tuple((c["input"], c["output"], int(c["initial"])) for c in file.state["carried"])
     formats, output = _formats(graph, names), _output(graph)
     inputs, expected, rows, places = [], [], [], []
     chosen = _recordings(job)
@@ -134,14 +128,13 @@ def _stream_data(job: Job, file: GraphFile, graph: Graph) -> StreamData:
         steps = int(job.data.sequence_row[mine].max()) + 1
         samples = tuple(encode(sequence[form.name][:steps], form) for form in formats)
         inputs.append(samples)
-        steps_run = reference_steps(graph, carried, names, samples)
+        steps_run = reference_steps(graph, names, samples)
         expected.append(np.stack([one.tensor_at(graph.outputs[0]).reshape(-1).copy() for one in steps_run]))
         rows.append(mine)
         places.append(np.stack([np.full(len(mine), number), job.data.sequence_row[mine]], axis=1))
     job.progress("reference steps", len(chosen), len(chosen))
     return StreamData(
         names=names,
-        carried=carried,
         recordings=chosen,
         rows=np.concatenate(rows),
         place=np.concatenate(places),
@@ -161,20 +154,17 @@ def _recordings(job: Job) -> tuple[int, ...]:
 
 
 def reference_steps(
-    graph: Graph, carried: Sequence[Carried], names: Sequence[str], samples: Sequence[NDArray[Any]]
+    graph: Graph, names: Sequence[str], samples: Sequence[NDArray[Any]]
 ) -> Iterator[Interpreter]:
     """The integer reference from reset, after each step of ``samples`` (steps, channels) of the streams ``names``."""
-    interpreter = Interpreter(graph)
-    state = {
-        before: np.full(graph.tensor(before).shape, start, graph.tensor(before).dtype)
-        for before, _, start in carried
-    }
+    assert graph.state is not None
+    interpreter, state = Interpreter(graph), graph.state.start()
     for step in range(len(samples[0])):
         feed = dict(state)
         for name, values in zip(names, samples):
             feed[name] = values[step].reshape(graph.tensor(name).shape)
         interpreter.run(feed)
-        state = {before: interpreter.tensor(after) for before, after, _ in carried}
+        state = {one.input: interpreter.tensor(one.output) for one in graph.state.carried}
         yield interpreter
 
 

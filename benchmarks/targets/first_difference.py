@@ -15,8 +15,8 @@ from firmware_bridge.protocol.table import ValueFormat
 from firmware_bridge.target.build import Image, build
 from firmware_bridge.target.emulator import Emulator
 from firmware_bridge.target.link import TargetLink, open_port
-from quantization.c_emitter.narrow_rings import narrow_rings
 from quantization.graph.ir import Graph
+from quantization.graph.ring_form import narrow
 from quantization.reference import Interpreter
 
 #: How a graph's integers travel.
@@ -37,7 +37,7 @@ def first_tensor(data: DeviceData, image: Image, c_folder: Path, first: Mapping[
         else:
             assert data.stream is not None and data.stream_graph is not None
             # The C keeps rings narrow: its tensors are those of this graph.
-            graph = narrow_rings(data.stream_graph, data.stream.carried)
+            graph = narrow(data.stream_graph)
             reference = _steps(data.stream, graph, link, first["recording"], first["step"])
         return _first_wrong(graph, reference, link, data.window.inputs[0].shape[1])
 
@@ -58,7 +58,7 @@ def _steps(stream: StreamData, graph: Graph, link: TargetLink, recording: int, s
     link.reset()
     for row in range(step + 1):
         link.step(FORMATS[inputs[0].dtype], [values[row] for values in inputs])
-    return next(islice(reference_steps(graph, stream.carried, stream.names, inputs), step, None))
+    return next(islice(reference_steps(graph, stream.names, inputs), step, None))
 
 
 def _first_wrong(graph: Graph, reference: Interpreter, link: TargetLink, rows: int) -> str | None:

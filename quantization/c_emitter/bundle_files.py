@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.c_emitter.emit import DEFAULT_PREFIX, StreamGraph, emit
+from quantization.c_emitter.emit import DEFAULT_PREFIX, emit
 from quantization.c_emitter.project import WARNINGS
 from quantization.c_fragments.context import (
     CORE_FLAGS,
@@ -56,8 +56,7 @@ def source_files(
         raise UsageError("C source is made of the int8 window graph: --target needs --scheme int8")
     state = None
     if stream is not None and stream.state is not None:
-        carried = tuple((c["input"], c["output"], int(c["initial"])) for c in stream.state["carried"])
-        state = StreamGraph(read(stream.content, stream.file), carried)
+        state = read(stream.content, stream.file).carrying(stream.state)
     model = read(window.content, window.file)
     emission = emit(model, contract, core, stream=state, prefer=profile, golden=golden, prefix=prefix)
     about = {

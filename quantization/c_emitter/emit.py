@@ -18,11 +18,11 @@ from quantization.c_emitter.graph_function import (
     lower_graph,
 )
 from quantization.c_emitter.header import header_text
-from quantization.c_emitter.narrow_rings import narrow_rings
 from quantization.c_emitter.rings import StateLink
 from quantization.c_fragments.context import Context, Prefer, Target
 from quantization.c_fragments.text import float_literal
 from quantization.graph.ir import Graph
+from quantization.graph.ring_form import narrow
 from quantization.kernels import is_kernel, kernel_text
 from toolkit.contract import SensorContract
 from toolkit.errors import ModelFileError, UsageError
@@ -32,14 +32,6 @@ ASSEMBLY = "edgetool_model_lstm.S"
 DEFAULT_PREFIX = "edgetool"
 _PREFIX = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _INCLUDE = re.compile(r'#include "(?:kernels/)?([^"]+)"')
-
-
-@dataclass(frozen=True)
-class StreamGraph:
-    """A stream graph and its carried state, (input name, output name, value after a reset) each."""
-
-    graph: Graph
-    state: tuple[tuple[str, str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,7 @@ def emit(
     contract: SensorContract,
     target: Target = "c99",
     *,
-    stream: StreamGraph | None = None,
+    stream: Graph | None = None,
     prefer: Prefer = "speed",
     golden: Mapping[str, NDArray[np.float32]] | None = None,
     self_test_windows: int = 2,
@@ -63,8 +55,8 @@ def emit(
 ) -> Emission:
     """C99 source of a quantized model for ``target``.
 
-    ``window`` and ``stream`` are int8 graphs with inputs named as the contract's streams. ``golden`` holds windows
-    (n, T, channels) by stream; the self-test takes the first ``self_test_windows`` of them, or drawn ones without it.
+    ``window`` and ``stream`` (with its state) are int8 graphs with inputs named as the contract's streams. ``golden`` holds
+    windows (n, T, channels) by stream; the self-test takes the first ``self_test_windows`` of them, or drawn ones without it.
     Public names, macros and files begin with ``prefix``, so that several models go into one program; they share the
     kernels. The text depends on nothing else.
     Raises ModelFileError for a graph with an op or a form that has no C, UsageError for an unknown target.
@@ -77,13 +69,14 @@ def emit(
     _require_inputs(window, names, contract)
     programs = [lower_graph(context, window, "run_window")]
     if stream is not None:
-        lean = narrow_rings(stream.graph, stream.state)
+        lean = narrow(stream)
         links = tuple(
-            StateLink(lean.index(before), lean.index(after), start) for before, after, start in stream.state
+            StateLink(lean.inputs[one.input_place], lean.outputs[one.output_place], int(one.initial))
+            for one in (() if lean.state is None else lean.state.carried)
         )
         programs.append(lower_graph(context, lean, "run_step", links=links, carried=True))
     arenas = _joined([program.arenas for program in programs])
-    model_hash = _graph_hash([window, *([stream.graph] if stream is not None else [])])
+    model_hash = _graph_hash([window, *([stream] if stream is not None else [])])
     header = header_text(contract, programs, arenas, target, prefer, model_hash)
     kernels = kernel_files(context)
     files = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,6 @@ from quantization.c_emitter.graph_function import Program
 from quantization.c_fragments.text import Pool
 from quantization.graph.ir import Graph
 from quantization.reference import Interpreter
-
-if TYPE_CHECKING:
-    from quantization.c_emitter.emit import StreamGraph
 
 Values = NDArray[Any]
 #: Steps of a stream beyond one window from reset that are compared.
@@ -67,21 +64,18 @@ def _as_graph_input(graph: Graph, place: int, values: Values) -> Values:
     return ((values.astype(np.float32) - np.float32(zero)) * scale).astype(np.float32)
 
 
-def _stream_outputs(stream: StreamGraph, program: Program, samples: list[Values]) -> list[Values]:
+def _stream_outputs(graph: Graph, program: Program, samples: list[Values]) -> list[Values]:
     """Outputs of the stream graph, step by step from reset; ``samples`` are (steps, channels)."""
-    graph = stream.graph
     interpreter = Interpreter(graph)
-    state = {
-        before: np.full(graph.tensor(before).shape, start, graph.tensor(before).dtype)
-        for before, _, start in stream.state
-    }
+    carried = () if graph.state is None else graph.state.carried
+    state = {one.input: one.start() for one in carried}
     collected: list[list[Values]] = [[] for _ in program.outputs]
     for step in range(len(samples[0])):
         feed = dict(state)
         for port, values in zip(program.inputs, samples):
             feed[port.name] = values[step].reshape(graph.tensors[port.tensor].shape)
         interpreter.run(feed)
-        state = {before: interpreter.tensor(after) for before, after, _ in stream.state}
+        state = {one.input: interpreter.tensor(one.output) for one in carried}
         for rows, port in zip(collected, program.outputs):
             rows.append(interpreter.tensor_at(port.tensor).reshape(-1))
     return [np.stack(rows) for rows in collected]
@@ -163,7 +157,7 @@ int main(void) {
 
 def files(
     window: Graph,
-    stream: StreamGraph | None,
+    stream: Graph | None,
     programs: list[Program],
     golden: Mapping[str, NDArray[np.float32]] | None,
     count: int,

@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from quantization import passes
 from quantization.graph.graph_file import GraphFile, Scheme
 from quantization.graph.ir import Graph
 from quantization.graph.ring_form import widen
 from quantization.lowering import lower_stream, lower_window
-from quantization.lowering.network import ABSENT_MARK
 from quantization.quantizer.calibration import Calibration, calibrate
 from quantization.quantizer.quantize import quantize
 from quantization.quantizer.recipe import Recipe
@@ -76,41 +73,5 @@ def _file(
         write(graph),
         None if recipe is None else recipe.to_json(),
         notes,
-        stream_state(graph) if kind == "stream" else None,
+        graph.state,
     )
-
-
-def stream_state(graph: Graph) -> dict[str, Any]:
-    """What a stream graph carries from sample to sample, for whoever runs it.
-
-    ``carried``: tensors that go in under one name and come out under another, with the stored value to fill them with at a
-    reset. ``variables``: names of the op's own state tensors, which the engine zeroes at a reset (their stored value for 0 is
-    their zero point, which is 0 here).
-    """
-    carried = []
-    for place, index in enumerate(graph.inputs):
-        tensor = graph.tensors[index]
-        if tensor.name in STREAMS:
-            continue
-        initial: float | int = 0
-        if tensor.name == "present":
-            initial = ABSENT_MARK if tensor.dtype == np.float32 else int(np.iinfo(tensor.dtype).min)
-        elif tensor.quantization is not None:
-            initial = int(tensor.quantization.zero_point[0])
-        carried.append(
-            {
-                "input": tensor.name,
-                "output": f"{tensor.name}.next",
-                "input_place": place,
-                "output_place": graph.outputs.index(graph.index(f"{tensor.name}.next")),
-                "shape": list(tensor.shape),
-                "dtype": tensor.dtype.name,
-                "initial": initial,
-            }
-        )
-    variables = [
-        {"name": t.name, "shape": list(t.shape), "dtype": t.dtype.name}
-        for t in graph.tensors
-        if t.is_variable
-    ]
-    return {"carried": carried, "variables": variables}

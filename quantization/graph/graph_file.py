@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from quantization.graph.state import StreamState
 from toolkit.errors import UsageError
 
 GraphKind = Literal["window", "stream"]
@@ -18,7 +19,7 @@ class GraphFile:
     """One graph as a converter built it.
 
     ``content`` is a .tflite whose inputs are named ``imu`` and ``emg``, in that order, and whose output is
-    named ``moments``; a stream graph has its state beside them, described by ``state`` (JSON). An int8 graph
+    named ``moments``; a stream graph has its state beside them, described by ``state``. An int8 graph
     takes int8 inputs and gives its output in Nm/kg as float32, or as int16 with a scale. ``recipe`` is the
     quantization recipe as JSON; ``notes`` are fallbacks, each with its reason.
     """
@@ -28,7 +29,7 @@ class GraphFile:
     content: bytes
     recipe: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
-    state: Mapping[str, Any] | None = None
+    state: StreamState | None = None
 
     @property
     def file(self) -> str:

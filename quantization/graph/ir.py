@@ -6,13 +6,14 @@ Small on purpose: what the Cross-LSTM needs, in TensorFlow Lite's words, so that
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quantization.graph.state import CarriedTensor, StateVariable, StreamState
 from toolkit.errors import ModelFileError
 
 #: An optional input that an op does not have.
@@ -73,7 +74,10 @@ class Op:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Ops in running order over ``tensors``; ``inputs`` and ``outputs`` are tensor indices. ``metadata``: name -> bytes."""
+    """Ops in running order over ``tensors``; ``inputs`` and ``outputs`` are tensor indices. ``metadata``: name -> bytes.
+
+    ``state`` is what a stream graph carries; a .tflite does not hold it, and whoever reads one adds it.
+    """
 
     name: str
     tensors: tuple[Tensor, ...]
@@ -81,6 +85,7 @@ class Graph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     metadata: Mapping[str, bytes] = field(default_factory=dict)
+    state: StreamState | None = None
 
     def __post_init__(self) -> None:
         count = len(self.tensors)
@@ -112,6 +117,44 @@ class Graph:
     def with_metadata(self, **entries: bytes) -> Graph:
         """The same graph with more metadata; dots in names are written as they are: pass a dict with ``**``."""
         return replace(self, metadata={**self.metadata, **entries})
+
+    def with_state(self, carried: Iterable[tuple[int, int, float]]) -> Graph:
+        """The same graph as a stream's: (place of an input, place of the output that follows it, stored value at a reset)."""
+        state = StreamState(
+            tuple(self._carried(*one) for one in carried),
+            tuple(StateVariable(t.name, t.shape, t.dtype.name) for t in self.tensors if t.is_variable),
+        )
+        return replace(self, state=state)
+
+    def _carried(self, source: int, target: int, initial: float) -> CarriedTensor:
+        tensor, following = self.tensors[self.inputs[source]], self.tensors[self.outputs[target]]
+        start = initial if np.issubdtype(tensor.dtype, np.floating) else int(initial)
+        return CarriedTensor(
+            tensor.name, following.name, source, target, tensor.shape, tensor.dtype.name, start
+        )
+
+    def carrying(self, state: StreamState | None) -> Graph:
+        """The same graph with the ``state`` that a manifest describes; ModelFileError if that is not of this graph."""
+        for one in () if state is None else state.carried:
+            if not (0 <= one.input_place < len(self.inputs) and 0 <= one.output_place < len(self.outputs)):
+                raise ModelFileError(
+                    f"graph {self.name!r} carries {one.input!r} from place {one.output_place} to place {one.input_place}, and "
+                    f"has {len(self.inputs)} inputs and {len(self.outputs)} outputs: convert again"
+                )
+            ends = self.tensors[self.inputs[one.input_place]], self.tensors[self.outputs[one.output_place]]
+            for name, tensor in zip((one.input, one.output), ends):
+                if (tensor.name, tensor.shape, tensor.dtype.name) != (name, one.shape, one.dtype):
+                    raise ModelFileError(
+                        f"graph {self.name!r} carries {name!r}, {one.dtype} {one.shape}, and has {tensor.name!r}, "
+                        f"{tensor.dtype} {tensor.shape}, in its place: convert again"
+                    )
+        return replace(self, state=state)
+
+    def with_same_state(self, other: Graph) -> Graph:
+        """The same graph carrying what ``other`` carries, at the same places and from the same stored values."""
+        if other.state is None:
+            return replace(self, state=None)
+        return self.with_state((c.input_place, c.output_place, c.initial) for c in other.state.carried)
 
 
 class GraphBuilder:

@@ -4,7 +4,7 @@ Both graphs share everything but where hidden states come from. *Window*: the LS
 *Stream*: they run over one row with the state they kept, and the last T hidden states of each stream are a ring that
 comes in as an input (``STREAM.ring``, oldest first, T - 1 rows) and goes out moved on by one (``STREAM.ring.next``). A ring
 row that has never been written must not be attended to: ``present`` (T - 1 marks, oldest first) comes in beside the rings
-and caps the scores of absent rows at :data:`ABSENT_MARK`; the cap of a row that exists is :data:`PRESENT_MARK`,
+and caps the scores of absent rows at :data:`MASK_ABSENT`; the cap of a row that exists is :data:`MASK_PRESENT`,
 which changes nothing.
 
 The passes (:mod:`quantization.passes`) make these graphs small; what stands here is meant to be read against
@@ -22,12 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.graph.ir import ABSENT, Graph, GraphBuilder
+from quantization.graph.state import MASK_ABSENT, MASK_PRESENT
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS, ModelConfig
 
-#: Caps of scores in float32: far beyond any score, and finite so that no engine computes inf - inf.
-PRESENT_MARK = 1e9
-ABSENT_MARK = -1e9
 LAYER_NORM_EPSILON = 1e-5
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -273,9 +271,10 @@ def lower_stream(checkpoint: Checkpoint) -> Graph:
         joined = lowering.concat(f"{stream}/memory", [rings[stream], hidden], 1)
         memories[stream] = _Memory(joined, newest)
         states.append(lowering.rows(f"{stream}/ring.next", joined, 1))
-    mark = builder.constant("present/mark", np.full((1, 1, 1), PRESENT_MARK, np.float32))
+    mark = builder.constant("present/mark", np.full((1, 1, 1), MASK_PRESENT, np.float32))
     marks = lowering.concat("present/all", [present, mark], 1)
     states.append(lowering.rows("present.next", marks, 1))
     cap = lowering.reshape("present/cap", marks, (1, 1, config.window))
     moments = lowering.head(memories, cap)
-    return builder.build((*inputs.values(), *rings.values(), present), (moments, *states))
+    graph = builder.build((*inputs.values(), *rings.values(), present), (moments, *states))
+    return graph.with_state([(2, 1, 0), (3, 2, 0), (4, 3, MASK_ABSENT)])

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-import numpy as np
-
 from quantization.graph.ir import Graph, Op
+from quantization.graph.ring_form import only_widens
 
 
 def multiply_accumulates(graph: Graph) -> int:
@@ -23,7 +22,7 @@ def products_by_bits(graph: Graph) -> dict[int, int]:
 
     A QUANTIZE that only widens int8 to int16 changes no value: what reads its result could read the int8.
     """
-    widened = {op.outputs[0]: op.inputs[0] for op in graph.ops if _only_widens(graph, op)}
+    widened = {op.outputs[0]: op.inputs[0] for op in graph.ops if only_widens(graph, op)}
     found: Counter[int] = Counter()
     for op in graph.ops:
         count = _products(graph, op)
@@ -45,18 +44,3 @@ def _products(graph: Graph, op: Op) -> int:
         # Of the second operand one axis is the output's and the other is summed over, whichever way it is turned.
         return math.prod(output) * (math.prod(shapes[1][-2:]) // output[-1])
     return 0
-
-
-def _only_widens(graph: Graph, op: Op) -> bool:
-    """True for a QUANTIZE from int8 to int16 with one scale and zero points 0."""
-    if op.kind != "QUANTIZE":
-        return False
-    source, target = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    a, b = source.quantization, target.quantization
-    return bool(
-        (source.dtype, target.dtype) == (np.dtype(np.int8), np.dtype(np.int16))
-        and a is not None
-        and b is not None
-        and a.scale[0] == b.scale[0]
-        and a.zero_point[0] == b.zero_point[0] == 0
-    )

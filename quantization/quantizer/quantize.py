@@ -82,7 +82,7 @@ class _Quantizer:
                 self._lstm(op)
             else:
                 self._op(op)
-        return Graph(
+        graph = Graph(
             self.graph.name,
             tuple(self.tensors),
             tuple(self.ops),
@@ -90,6 +90,19 @@ class _Quantizer:
             tuple(self.place[i] for i in self.graph.outputs),
             self.graph.metadata,
         )
+        if self.graph.state is None:
+            return graph
+        return graph.with_state(
+            (c.input_place, c.output_place, self._stored(self.graph.inputs[c.input_place], c.initial))
+            for c in self.graph.state.carried
+        )
+
+    def _stored(self, index: int, real: float) -> int:
+        """The integer that stands for ``real`` in a computed or fed tensor, saturated."""
+        kind = self.type_of(index)
+        limits = np.iinfo(kind.dtype)
+        stored = np.rint(real / float(kind.quantization.scale[0])) + int(kind.quantization.zero_point[0])
+        return int(np.clip(stored, limits.min, limits.max))
 
     # -- types ------------------------------------------------------------------------------------------------------
 

@@ -94,13 +94,13 @@ class _Stream(_Graph):
         try:
             self.carried = [
                 (
-                    int(self.inputs[c["input"]]["index"]),
-                    int(self.outputs[c["output"]]["index"]),
-                    np.full(tuple(c["shape"]), c["initial"], np.dtype(c["dtype"])),
+                    int(self.inputs[c.input]["index"]),
+                    int(self.outputs[c.output]["index"]),
+                    c.start(),
                 )
-                for c in graph.state["carried"]
+                for c in graph.state.carried
             ]
-            self.variables = [places[v["name"]] for v in graph.state["variables"]]
+            self.variables = [places[v.name] for v in graph.state.variables]
         except KeyError as error:
             raise ModelFileError(
                 f"{graph.file}: it has no tensor {error}, which the manifest names; convert again"

@@ -62,14 +62,12 @@ def python_moments(bundle: Bundle, recording: Recording) -> NDArray[np.float32]:
         samples = recording.signals[item.stream.name].samples.astype(np.float32)
         features = Chain.of(item, bundle.contract.grid_rate_hz).push(samples)
         rows[item.stream.name] = encode(features, tensor_format(graph, item.stream.name))
-    state = {
-        c["input"]: np.full(c["shape"], c["initial"], np.dtype(c["dtype"])) for c in file.state["carried"]
-    }
+    state = file.state.start()
     interpreter, outputs = Interpreter(graph), []
     for step in range(min(len(values) for values in rows.values())):
         feed = {name: values[step].reshape(graph.tensor(name).shape) for name, values in rows.items()}
         interpreter.run(feed | state)
-        state = {c["input"]: interpreter.tensor(c["output"]) for c in file.state["carried"]}
+        state = {c.input: interpreter.tensor(c.output) for c in file.state.carried}
         outputs.append(interpreter.tensor_at(graph.outputs[0]).reshape(-1).copy())
     return decode(np.stack(outputs), tensor_format(graph, graph.tensors[graph.outputs[0]].name))
 

@@ -234,7 +234,7 @@ def test_unsupported_graphs_are_refused() -> None:
     ):
         emit(odd, checkpoint.contract)
     with pytest.raises(ModelFileError, match=r"has inputs imu, emg, .*the contract streams imu, emg"):
-        emit(stream.graph, checkpoint.contract)
+        emit(stream, checkpoint.contract)
     with pytest.raises(UsageError, match="--target needs --scheme int8"):
         source_files([], checkpoint.contract, {}, "c99")
 

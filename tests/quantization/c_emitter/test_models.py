@@ -15,7 +15,6 @@ import pytest
 
 from quantization.c_emitter import (
     Emission,
-    StreamGraph,
     Target,
     emit,
 )
@@ -71,14 +70,13 @@ def drawn_windows(config: ModelConfig, count: int, seed: int) -> Windows:
     return Windows(inputs, targets, np.zeros(count, np.int32), np.arange(count) * 1.0, ())
 
 
-def graphs(checkpoint: Checkpoint, windows: Windows) -> tuple[Graph, StreamGraph]:
+def graphs(checkpoint: Checkpoint, windows: Windows) -> tuple[Graph, Graph]:
     """The builtin converter's int8 graphs."""
     files = builtin.build(checkpoint, windows, scheme="int8")
     window = next(f for f in files if (f.graph, f.scheme) == ("window", "int8"))
     stream = next(f for f in files if (f.graph, f.scheme) == ("stream", "int8"))
     assert stream.state is not None
-    carried = tuple((c["input"], c["output"], c["initial"]) for c in stream.state["carried"])
-    return read(window.content), StreamGraph(read(stream.content), carried)
+    return read(window.content), read(stream.content).carrying(stream.state)
 
 
 def drawn_checkpoint(number: int) -> Checkpoint:
@@ -105,7 +103,7 @@ def emission(checkpoint: Checkpoint, target: Target, windows: Windows, count: in
 
 
 @lru_cache(maxsize=1)
-def shipped() -> tuple[Checkpoint, Windows, Graph, StreamGraph]:
+def shipped() -> tuple[Checkpoint, Windows, Graph, Graph]:
     """The shipped model on drawn windows."""
     checkpoint = Checkpoint.load(pretrained())
     windows = drawn_windows(checkpoint.config, 40, 7)

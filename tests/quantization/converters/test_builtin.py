@@ -13,9 +13,9 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 from numpy.typing import NDArray
 
-from quantization.c_emitter.narrow_rings import narrow_rings
 from quantization.converters import builtin
 from quantization.graph.graph_file import GraphFile
+from quantization.graph.ring_form import narrow
 from quantization.quantizer.recipe import Recipe
 from quantization.quantizer.search import candidates, search
 from quantization.reference.integer_graph import Interpreter
@@ -41,10 +41,7 @@ def built(config: ModelConfig, recipe: Recipe | None = None) -> tuple[Checkpoint
 
 def reset_state(stream: GraphFile, count: int) -> dict[str, NDArray[Any]]:
     assert stream.state is not None
-    return {
-        c["input"]: np.full((count, *c["shape"]), c["initial"], np.dtype(c["dtype"]))
-        for c in stream.state["carried"]
-    }
+    return stream.state.start(count)
 
 
 @pytest.mark.parametrize("config", [SMALL, TWO_HEADS], ids=["small", "two-heads"])
@@ -61,8 +58,8 @@ def test_stream_from_reset_equals_the_window_bit_for_bit(
     for row in range(config.window):
         rows = {s: inputs[s][:, row : row + 1] for s in STREAMS}
         outputs = runner.run({**stored(stream, rows), **carried})
-        links = files["stream.int8"].state["carried"]  # type: ignore[index]
-        carried = {link["input"]: outputs[link["output_place"]] for link in links}
+        links = files["stream.int8"].state.carried  # type: ignore[union-attr]
+        carried = {link.input: outputs[link.output_place] for link in links}
     assert np.array_equal(outputs[0], expected)
 
 
@@ -105,7 +102,7 @@ class LiteRTStream:
 
     def save(self) -> dict[str, NDArray[Any]]:
         assert self.file.state is not None
-        names = [v["name"] for v in self.file.state["variables"]]
+        names = [v.name for v in self.file.state.variables]
         return {**self.carried, **{n: self.interpreter.get_tensor(self.all[n]).copy() for n in names}}
 
     def restore(self, saved: dict[str, NDArray[Any]]) -> None:
@@ -151,9 +148,9 @@ def test_a_probe_tells_an_engine_that_keeps_state_from_one_that_loses_it() -> No
 
 def test_narrow_and_wide_rings_are_two_forms_of_one_graph() -> None:
     _, files = built(TWO_HEADS)
-    wide = read(files["stream.int8"].content)
-    links = files["stream.int8"].state["carried"]  # type: ignore[index]
-    slim = narrow_rings(wide, [(link["input"], link["output"], link["initial"]) for link in links])
+    file = files["stream.int8"]
+    wide = read(file.content).carrying(file.state)
+    slim = narrow(wide)
     assert {str(slim.tensor(f"{s}/ring").dtype) for s in STREAMS} == {"int8"}
     assert {str(wide.tensor(f"{s}/ring").dtype) for s in STREAMS} == {"int16"}
     inputs = features(TWO_HEADS, 3, seed=2)

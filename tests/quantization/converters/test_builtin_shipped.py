@@ -143,10 +143,9 @@ class Stream:
         ins = {d["name"]: d["index"] for d in self.interpreter.get_input_details()}
         outs = {d["name"]: d["index"] for d in self.interpreter.get_output_details()}
         self.ins, self.moments = ins, outs["moments"]
-        self.pairs = [(ins[c["input"]], outs[c["output"]]) for c in file.state["carried"]]
-        for carried in file.state["carried"]:
-            first = np.full(carried["shape"], carried["initial"], carried["dtype"])
-            self.interpreter.set_tensor(ins[carried["input"]], first)
+        self.pairs = [(ins[c.input], outs[c.output]) for c in file.state.carried]
+        for name, first in file.state.start().items():
+            self.interpreter.set_tensor(ins[name], first)
 
     def rows(self, inputs: Mapping[str, NDArray[np.float32]], row: int) -> dict[str, NDArray[np.int8]]:
         """A sample of each stream as the graph takes it."""

@@ -10,8 +10,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from quantization import passes
 from quantization.graph.ir import Graph
+from quantization.graph.state import MASK_ABSENT
 from quantization.lowering import lower_stream, lower_window
-from quantization.lowering.network import ABSENT_MARK
 from quantization.passes import PASSES
 from quantization.reference import float_graph as float_interpreter
 from quantization.tflite.file import read, write
@@ -83,7 +83,7 @@ def test_stream_graph_equals_the_model_from_the_first_sample_on(config: ModelCon
     outs = {d["name"]: d["index"] for d in interpreter.get_output_details()}
     older = config.window - 1
     carried = {f"{s}/ring": np.zeros((1, older, config.hidden), np.float32) for s in STREAMS}
-    carried["present"] = np.full((1, older, 1), ABSENT_MARK, np.float32)
+    carried["present"] = np.full((1, older, 1), MASK_ABSENT, np.float32)
     for row in range(len(expected)):
         for stream in STREAMS:
             interpreter.set_tensor(ins[stream], inputs[stream][None, row : row + 1])

@@ -106,7 +106,7 @@ def compare_windows(file: GraphFile, windows: Windows, told: str) -> None:
 def compare_stream(file: GraphFile, windows: Windows, told: str) -> None:
     assert file.state is not None
     reference, wheel = Interpreter(read(file.content)), Tflm(file.content)
-    carried = [np.full(c["shape"], c["initial"], c["dtype"]) for c in file.state["carried"]]
+    carried = [c.start() for c in file.state.carried]
     steps = windows.inputs["imu"].shape[1]
     for number in range(7):
         row = number % steps
@@ -114,4 +114,4 @@ def compare_stream(file: GraphFile, windows: Windows, told: str) -> None:
         outputs = reference.run(inputs)
         wheel.run(inputs, reset=number == 0)
         assert differing(reference, wheel) == [], f"{told}, step {number}"
-        carried = [outputs[c["output_place"]] for c in file.state["carried"]]
+        carried = [outputs[c.output_place] for c in file.state.carried]

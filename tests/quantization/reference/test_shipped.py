@@ -96,13 +96,13 @@ def test_moments_of_litert_as_users_run_it(shipped: Shipped) -> None:
 def first_carried(file: GraphFile) -> list[np.ndarray]:
     """The carried inputs of a stream graph right after a reset."""
     assert file.state is not None
-    return [np.full(c["shape"], c["initial"], c["dtype"]) for c in file.state["carried"]]
+    return [c.start() for c in file.state.carried]
 
 
 def carried_from(graph: Graph, outputs: list[np.ndarray], file: GraphFile) -> list[np.ndarray]:
     """The carried inputs of the next step, from the outputs of this one."""
     assert file.state is not None
-    return [outputs[c["output_place"]] for c in file.state["carried"]]
+    return [outputs[c.output_place] for c in file.state.carried]
 
 
 @pytest.mark.parametrize("semantics", ["tflm", "litert"])
