@@ -10,13 +10,8 @@ from benchmarks.targets import Job
 from benchmarks.targets.device import Board, judge_link, model_bytes
 from benchmarks.targets.device_data import device_data
 from benchmarks.targets.first_difference import first_tensor
-from firmware_bridge.target.build import (
-    BOARDS,
-    Image,
-    build,
-    require_board,
-    require_compiler,
-)
+from firmware_bridge.target.boards import BOARDS, require_board
+from firmware_bridge.target.build import Image, build, require_compiler
 from firmware_bridge.target.emulator import Emulator, require_emulator
 from firmware_bridge.target.link import TargetLink, open_port
 from quantization.bundle import Bundle

@@ -8,7 +8,8 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-from firmware_bridge.target.build import BOARDS, Image, build
+from firmware_bridge.target.boards import BOARDS
+from firmware_bridge.target.build import Image, build
 from tests.quantization.c_emitter.harness import require, write
 from tests.quantization.c_emitter.test_models import emission, shipped
 

@@ -12,13 +12,8 @@ import pytest
 
 from firmware_bridge.protocol.table import CounterKind, SelfTest, ValueFormat
 from firmware_bridge.protocol.target_packets import Identity
-from firmware_bridge.target.build import (
-    BOARDS,
-    Image,
-    build,
-    header_facts,
-    require_board,
-)
+from firmware_bridge.target.boards import BOARDS, require_board
+from firmware_bridge.target.build import Image, build, header_facts
 from firmware_bridge.target.emulator import Emulator
 from firmware_bridge.target.link import (
     TargetLink,

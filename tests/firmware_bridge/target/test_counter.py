@@ -15,7 +15,7 @@ import pytest
 
 from firmware_bridge.protocol.table import CounterKind
 from firmware_bridge.target import build as firmware_build
-from firmware_bridge.target.build import BOARDS
+from firmware_bridge.target.boards import BOARDS
 from firmware_bridge.target.emulator import Emulator
 from firmware_bridge.target.link import TargetLink, open_port
 from tests.firmware_bridge.target.images import shipped_image
@@ -119,7 +119,7 @@ def test_the_emulator_ends_with_the_process_that_started_it(number: signal.Signa
         "from pathlib import Path\n"
         "from types import SimpleNamespace\n"
         "from firmware_bridge.target.emulator import Emulator\n"
-        "from firmware_bridge.target.build import BOARDS\n"
+        "from firmware_bridge.target.boards import BOARDS\n"
         f"image = SimpleNamespace(elf=Path(sys.argv[1]), board=BOARDS[{BOARD!r}])\n"
         "with Emulator(image) as emulator:\n"
         "    print(emulator._process.pid, flush=True)\n"
