@@ -59,7 +59,7 @@ class _Host:
         bytes_of = dict.fromkeys(range(len(sources.links)), 0)
         async for item in sources:
             began = time.thread_time()
-            step = self.session.take(item)
+            step = self.session.process(item)
             self.take_s += time.thread_time() - began
             if isinstance(item, Chunk):
                 bytes_of[item.link] += len(item.data)

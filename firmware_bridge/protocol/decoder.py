@@ -18,8 +18,8 @@ from firmware_bridge.protocol.framing import (
 )
 from firmware_bridge.protocol.ledger import (
     Balance,
+    BootSession,
     DamagePool,
-    Life,
     NodeLedger,
     Verdict,
     drop,
@@ -81,7 +81,7 @@ class _Open:
     count: int
     size: int = 0
     parts: dict[int, bytes] = field(default_factory=dict)
-    booked: list[tuple[Life, Verdict]] = field(default_factory=list)
+    booked: list[tuple[BootSession, Verdict]] = field(default_factory=list)
 
 
 class BlockSplitter:
@@ -91,7 +91,7 @@ class BlockSplitter:
         self._rest = b""
         self._skipping = False
 
-    def push(self, data: bytes) -> list[bytes]:
+    def split(self, data: bytes) -> list[bytes]:
         """The blocks that ``data`` ends, empty ones left out; a block that was too long is ``b"\\0"``, which no block is."""
         blocks = (self._rest + data).split(b"\0")
         self._rest = blocks.pop()
@@ -130,7 +130,7 @@ class LinkDecoder:
     def feed(self, data: bytes, arrival_ns: int) -> list[Received]:
         """What ``data``, which arrived at ``arrival_ns`` (host monotonic), completes; in order of arrival."""
         received: list[Received] = []
-        for block in self._splitter.push(data):
+        for block in self._splitter.split(data):
             try:
                 frame = decode_frame(block)
             except OtherVersionError:
@@ -174,16 +174,20 @@ class LinkDecoder:
         ledger = self.nodes.get(frame.node)
         if ledger is None:
             ledger = self.nodes[frame.node] = NodeLedger(self._pool)
-        verdict, life = ledger.book(frame.boot, frame.sequence)
+        verdict, boot_session = ledger.book(frame.boot, frame.sequence)
         if verdict is Verdict.DUPLICATE:
             return
         if frame.parts > 1:
-            self._part(frame, verdict, life, arrival_ns, received)
+            self._part(frame, verdict, boot_session, arrival_ns, received)
             return
-        self._message(frame, [(life, verdict)], arrival_ns, received)
+        self._message(frame, [(boot_session, verdict)], arrival_ns, received)
 
     def _message(
-        self, frame: Frame, booked: list[tuple[Life, Verdict]], arrival_ns: int, received: list[Received]
+        self,
+        frame: Frame,
+        booked: list[tuple[BootSession, Verdict]],
+        arrival_ns: int,
+        received: list[Received],
     ) -> None:
         """Read a whole message; what is against the page is dropped."""
         read = self._packets.get(frame.type)
@@ -200,13 +204,18 @@ class LinkDecoder:
             Received(frame.node, frame.boot, frame.sequence, frame.device_us, arrival_ns, late, packet)
         )
 
-    def _drop(self, booked: list[tuple[Life, Verdict]], reason: str) -> None:
-        for life, verdict in booked:
-            drop(life, verdict)
+    def _drop(self, booked: list[tuple[BootSession, Verdict]], reason: str) -> None:
+        for boot_session, verdict in booked:
+            drop(boot_session, verdict)
         self.rejected[reason] += 1
 
     def _part(
-        self, frame: Frame, verdict: Verdict, life: Life, arrival_ns: int, received: list[Received]
+        self,
+        frame: Frame,
+        verdict: Verdict,
+        boot_session: BootSession,
+        arrival_ns: int,
+        received: list[Received],
     ) -> None:
         """Keep one part; hand the message on when it is the last that was missing."""
         start = (frame.sequence - frame.part) & 0xFFFFFFFF
@@ -215,7 +224,7 @@ class LinkDecoder:
         if message is None:
             message = self._open[key] = _Open(frame.type, frame.parts)
             self._give_up_old(frame.node)
-        message.booked.append((life, verdict))
+        message.booked.append((boot_session, verdict))
         message.parts[frame.part] = frame.payload
         message.size += len(frame.payload)
         if (frame.type, frame.parts) != (message.kind, message.count) or message.size > MAX_MESSAGE_BYTES:

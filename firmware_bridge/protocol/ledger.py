@@ -15,8 +15,8 @@ from firmware_bridge.protocol.table import LEDGER_DAMAGE_FRAMES, LEDGER_MAX_JUMP
 
 _SPAN = 1 << 32
 _HALF = 1 << 31
-#: Lives of a node that late frames may still belong to.
-_EARLIER_LIVES = 4
+#: Boot sessions of a node that late frames may still belong to.
+_EARLIER_BOOT_SESSIONS = 4
 
 
 class Verdict(Enum):
@@ -111,8 +111,8 @@ class _Missing:
 
 
 @dataclass(eq=False)
-class Life:
-    """One life of one node: numbers unwrapped, from ``first`` up to ``next`` (not included)."""
+class BootSession:
+    """One boot session of one node: numbers unwrapped, from ``first`` up to ``next`` (not included)."""
 
     boot: int
     first: int
@@ -206,71 +206,78 @@ class Life:
 
 
 class NodeLedger:
-    """All lives of one node on one link. A few lives are kept open for their late frames, older ones are only sums."""
+    """All boot sessions of one node on one link. A few are kept open for their late frames, older ones are only sums."""
 
     def __init__(self, pool: DamagePool) -> None:
         self._pool = pool
         self._settled = Balance()
-        #: Lives before this one, newest last, with the frames booked when each ended.
-        self._earlier: deque[tuple[Life, int]] = deque()
+        #: Boot sessions before this one, newest last, with the frames booked when each ended.
+        self._earlier: deque[tuple[BootSession, int]] = deque()
         self._booked = 0
-        self.life: Life | None = None
+        self.boot_session: BootSession | None = None
 
-    def book(self, boot: int, sequence: int) -> tuple[Verdict, Life]:
-        """Book an intact frame; the life it was booked to is needed to :func:`drop` it."""
+    def book(self, boot: int, sequence: int) -> tuple[Verdict, BootSession]:
+        """Book an intact frame; the boot session it was booked to is needed to :func:`drop` it."""
         self._booked += 1
-        life = self.life
-        if life is None:
-            life = self.life = Life(boot, sequence, sequence)
+        boot_session = self.boot_session
+        if boot_session is None:
+            boot_session = self.boot_session = BootSession(boot, sequence, sequence)
             ahead = 0
-        elif boot == life.boot:
-            ahead = life.ahead(sequence)
+        elif boot == boot_session.boot:
+            ahead = boot_session.ahead(sequence)
             if ahead > LEDGER_MAX_JUMP or (ahead < -LEDGER_WINDOW and sequence < LEDGER_WINDOW):
-                life, ahead = self._reborn(life, boot, sequence)
+                boot_session, ahead = self._reborn(boot_session, boot, sequence)
         else:
-            earlier = self._earlier_life(boot)
+            earlier = self._earlier_boot_session(boot)
             if earlier is None:
-                life, ahead = self._reborn(life, boot, sequence)
+                boot_session, ahead = self._reborn(boot_session, boot, sequence)
             else:
-                life, ahead = earlier, earlier.ahead(sequence)
-        return life.book(ahead, self._pool), life
+                boot_session, ahead = earlier, earlier.ahead(sequence)
+        return boot_session.book(ahead, self._pool), boot_session
 
-    def _earlier_life(self, boot: int) -> Life | None:
-        """The life of that boot number, if it ended so lately that a late frame of it is likelier than a new life."""
+    def _earlier_boot_session(self, boot: int) -> BootSession | None:
+        """The boot session of that number, if it ended so lately that a late frame of it is likelier than a new one."""
         oldest = self._booked - LEDGER_DAMAGE_FRAMES
-        return next((life for life, ended in self._earlier if life.boot == boot and ended >= oldest), None)
+        return next(
+            (
+                boot_session
+                for boot_session, ended in self._earlier
+                if boot_session.boot == boot and ended >= oldest
+            ),
+            None,
+        )
 
-    def _reborn(self, life: Life, boot: int, sequence: int) -> tuple[Life, int]:
+    def _reborn(self, boot_session: BootSession, boot: int, sequence: int) -> tuple[BootSession, int]:
         self._settled += Balance(reboots=1)
-        self._earlier.append((life, self._booked))
-        if len(self._earlier) > _EARLIER_LIVES:
+        self._earlier.append((boot_session, self._booked))
+        if len(self._earlier) > _EARLIER_BOOT_SESSIONS:
             self._settled += self._earlier.popleft()[0].balance()
         first = sequence if sequence > LEDGER_MAX_JUMP else 0
-        self.life = Life(boot, first, first)
-        return self.life, sequence - first
+        self.boot_session = BootSession(boot, first, first)
+        return self.boot_session, sequence - first
 
     def dropped(self, boot: int, late: bool) -> None:
-        """A frame of that life that had been handed on was dropped behind the decoder (a full queue)."""
-        lives = [life for life, _ in self._earlier if life.boot == boot]
-        if self.life is not None and self.life.boot == boot:
-            lives.append(self.life)
-        if lives:
-            drop(lives[-1], Verdict.LATE if late else Verdict.IN_ORDER)
+        """A frame of that boot session that had been handed on was dropped behind the decoder (a full queue)."""
+        boot_sessions = [boot_session for boot_session, _ in self._earlier if boot_session.boot == boot]
+        if self.boot_session is not None and self.boot_session.boot == boot:
+            boot_sessions.append(self.boot_session)
+        if boot_sessions:
+            drop(boot_sessions[-1], Verdict.LATE if late else Verdict.IN_ORDER)
 
     def balance(self) -> Balance:
-        """All lives together."""
-        lives = [life for life, _ in self._earlier]
-        if self.life is not None:
-            lives.append(self.life)
-        return sum((life.balance() for life in lives), self._settled)
+        """All boot sessions together."""
+        boot_sessions = [boot_session for boot_session, _ in self._earlier]
+        if self.boot_session is not None:
+            boot_sessions.append(self.boot_session)
+        return sum((boot_session.balance() for boot_session in boot_sessions), self._settled)
 
 
-def drop(life: Life, verdict: Verdict) -> None:
+def drop(boot_session: BootSession, verdict: Verdict) -> None:
     """A frame that had been booked as handed on was not: move it to ``dropped_in_host``."""
     if verdict is Verdict.IN_ORDER:
-        life.delivered -= 1
+        boot_session.delivered -= 1
     elif verdict is Verdict.LATE:
-        life.reordered -= 1
+        boot_session.reordered -= 1
     else:
         return
-    life.dropped_in_host += 1
+    boot_session.dropped_in_host += 1

@@ -57,7 +57,7 @@ BATTERY_UNKNOWN = 255
 LEDGER_WINDOW = 1_024
 #: Good frames of a link after which an unexplained damaged block is noise.
 LEDGER_DAMAGE_FRAMES = 64
-#: A jump ahead by more than this is a new life, not a gap.
+#: A jump ahead by more than this is a new boot session, not a gap.
 LEDGER_MAX_JUMP = 1 << 24
 
 

@@ -177,7 +177,7 @@ class Reply:
         return self.request_boot == 0 and self.request_sequence == UNASKED_SEQUENCE
 
     def answers(self, boot: int, sequence: int) -> bool:
-        """Whether the request of that host life and number is meant."""
+        """Whether the request of that host boot session and number is meant."""
         return (self.request_boot, self.request_sequence) == (boot, sequence)
 
     def values(self) -> NDArray[np.generic]:

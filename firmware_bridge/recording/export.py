@@ -75,9 +75,9 @@ def export(
 
 
 def _require_plausible(track: Track, recording: Path) -> None:
-    """RecordingError if the sample numbers of a life say that it lasted over twice as long as it did, and 10 s more."""
-    for life in np.unique(track.life):
-        rows = track.life == life
+    """RecordingError if the sample numbers of a boot session say that it lasted over twice as long as it did, and 10 s more."""
+    for boot_session in np.unique(track.boot_session):
+        rows = track.boot_session == boot_session
         counted_s = float(np.ptp(track.number[rows])) / track.stream.rate_hz
         lasted_s = float(np.ptp(track.host_s[rows]))
         if counted_s > 2 * lasted_s + 10:
@@ -89,12 +89,12 @@ def _require_plausible(track: Track, recording: Path) -> None:
 
 
 def filled(track: Track, fill: Fill) -> Track:
-    """``track`` with a row for every sample number of each life, as ``fill`` says."""
+    """``track`` with a row for every sample number of each boot session, as ``fill`` says."""
     if fill == "none" or track.missing == 0:
         return track
     parts: dict[str, list[np.ndarray]] = {n: [] for n in ("values", "number", "life", "time_s", "host_s")}
-    for life in np.unique(track.life):
-        rows = np.flatnonzero(track.life == life)
+    for boot_session in np.unique(track.boot_session):
+        rows = np.flatnonzero(track.boot_session == boot_session)
         have = track.number[rows]
         number = np.arange(have[0], have[-1] + 1)
         before = np.searchsorted(have, number, side="right") - 1
@@ -104,7 +104,7 @@ def filled(track: Track, fill: Fill) -> Track:
         values = track.values[rows]
         parts["values"].append(values[before] + weight[:, None] * (values[after] - values[before]))
         parts["number"].append(number)
-        parts["life"].append(np.full(len(number), life))
+        parts["life"].append(np.full(len(number), boot_session))
         for name in ("time_s", "host_s"):
             parts[name].append(np.interp(number, have, getattr(track, name)[rows]))
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
@@ -112,7 +112,7 @@ def filled(track: Track, fill: Fill) -> Track:
         track,
         values=joined["values"],
         number=joined["number"],
-        life=joined["life"],
+        boot_session=joined["life"],
         time_s=joined["time_s"],
         host_s=joined["host_s"],
     )
@@ -127,7 +127,7 @@ def _describe(track: Track) -> dict[str, Any]:
         "rate_hz": track.stream.rate_hz,
         "samples": len(track.number),
         "missing": track.missing,
-        "lives": int(track.life.max()) + 1,
+        "lives": int(track.boot_session.max()) + 1,
         "channels": [{"name": c.name, "unit": c.unit, "scale": c.scale} for c in track.stream.channels],
     }
 
@@ -201,7 +201,7 @@ def _sto(track: Track) -> bytes:
 
 
 def _parquet(track: Track) -> bytes:
-    """Columns time, host_time, number, life and the channels as float64, each field with its unit."""
+    """Columns time, host_time, number, life (the boot session) and the channels as float64, each field with its unit."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -213,7 +213,7 @@ def _parquet(track: Track) -> bytes:
         "time": (track.time_s, "s"),
         "host_time": (track.host_s, "s"),
         "number": (track.number, ""),
-        "life": (track.life, ""),
+        "life": (track.boot_session, ""),
     }
     arrays = [pyarrow.array(values) for values, _ in columns.values()]
     fields = [

@@ -25,11 +25,11 @@ _RECORD_BYTES, _REPORT = 16, 500
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One stream of one node. Rows are the samples that came, in order of their numbers, life after life.
+    """One stream of one node. Rows are the samples that came, in order of their numbers, boot session after boot session.
 
     ``values`` (rows, channels) are in the channels' units. ``host_s`` (rows,) is when each was taken, on the host's
-    clock, s since the recording began. ``time_s`` is the same on the node's own count: life start + number / rate, so
-    it is regular but for what is missing. ``life`` numbers the node's lives from 0; ``number`` counts samples within one.
+    clock, s since the recording began. ``time_s`` is the same on the node's own count: start of the boot session + number /
+    rate, so it is regular but for what is missing. ``boot_session`` numbers them from 0; ``number`` counts samples within one.
     """
 
     link: int
@@ -38,16 +38,16 @@ class Track:
     stream: StreamDescriptor
     values: Float
     number: NDArray[np.int64]
-    life: NDArray[np.int64]
+    boot_session: NDArray[np.int64]
     time_s: Float
     host_s: Float
 
     @property
     def missing(self) -> int:
-        """Samples that are not there between the first and the last of each life."""
+        """Samples that are not there between the first and the last of each boot session."""
         total = 0
-        for life in np.unique(self.life):
-            numbers = self.number[self.life == life]
+        for boot_session in np.unique(self.boot_session):
+            numbers = self.number[self.boot_session == boot_session]
             total += int(numbers[-1] - numbers[0]) + 1 - len(numbers)
         return total
 
@@ -65,8 +65,8 @@ class Tracks:
     receiver: Receiver
 
 
-class NodeClock:
-    """Host times of one life of a node."""
+class _StampClock:
+    """Host times of one boot session of a node."""
 
     def __init__(self) -> None:
         self._ticks = TickUnwrapper()
@@ -78,7 +78,7 @@ class NodeClock:
         A clock that is not set maps to the arrival, which is the best that is known.
         """
         arrival_s = (received.arrival_ns - origin_ns) * 1e-9
-        event, count = self._ticks.push(received.device_us, arrival_s)
+        event, count = self._ticks.unwrap(received.device_us, arrival_s)
         if event is TickEvent.ZERO or received.device_us == 0:
             return arrival_s
         if event is TickEvent.REBOOT:
@@ -99,27 +99,27 @@ class _Pieces:
     """Packets of one stream as they came."""
 
     data: list[Data] = field(default_factory=list)
-    life: list[int] = field(default_factory=list)
+    boot_session: list[int] = field(default_factory=list)
     newest_s: list[float] = field(default_factory=list)
 
 
-class _Node:
-    """Lives of a node in order of appearance, each with its clock; late packets go to the life before, as in the ledger."""
+class _BootSessions:
+    """Boot sessions of a node in order, each with its clock; late packets go to the one before, as in the ledger."""
 
     def __init__(self) -> None:
-        self._lives: list[tuple[int, NodeClock]] = []  # (boot, clock)
+        self._boot_sessions: list[tuple[int, _StampClock]] = []  # (boot, clock)
         self._since_boot = 0
 
-    def of(self, boot: int) -> tuple[int, NodeClock]:
-        """Number and clock of the life that a packet with this ``boot`` belongs to."""
+    def of(self, boot: int) -> tuple[int, _StampClock]:
+        """Number and clock of the boot session that a packet with this ``boot`` belongs to."""
         self._since_boot += 1
-        for place in range(len(self._lives) - 1, max(-1, len(self._lives) - 3), -1):
-            newest = place == len(self._lives) - 1
-            if self._lives[place][0] == boot and (newest or self._since_boot <= LEDGER_DAMAGE_FRAMES):
-                return place, self._lives[place][1]
-        self._lives.append((boot, NodeClock()))
+        for place in range(len(self._boot_sessions) - 1, max(-1, len(self._boot_sessions) - 3), -1):
+            newest = place == len(self._boot_sessions) - 1
+            if self._boot_sessions[place][0] == boot and (newest or self._since_boot <= LEDGER_DAMAGE_FRAMES):
+                return place, self._boot_sessions[place][1]
+        self._boot_sessions.append((boot, _StampClock()))
         self._since_boot = 0
-        return len(self._lives) - 1, self._lives[-1][1]
+        return len(self._boot_sessions) - 1, self._boot_sessions[-1][1]
 
 
 def load_tracks(recording: Path, progress: Callable[[int, int], None] | None = None) -> Tracks:
@@ -131,7 +131,7 @@ def load_tracks(recording: Path, progress: Callable[[int, int], None] | None = N
     size, done = recording.stat().st_size, 0
     origin_ns = reader.snapshot.started_monotonic_ns
     receiver = Receiver()
-    nodes: dict[NodeKey, _Node] = {}
+    nodes: dict[NodeKey, _BootSessions] = {}
     pieces: dict[tuple[NodeKey, int], _Pieces] = {}
     lost = 0
     for count, item in enumerate(reader.items()):
@@ -140,15 +140,15 @@ def load_tracks(recording: Path, progress: Callable[[int, int], None] | None = N
         done += len(item.data) + _RECORD_BYTES if isinstance(item, Chunk) else 0
         if progress is not None and count % _REPORT == 0:
             progress(min(done, size), size)
-        for received in receiver.take(item):
+        for received in receiver.decode(item):
             assert not isinstance(item, Snapshot | Lost)
             key = NodeKey(item.link, received.node)
-            life, clock = nodes.setdefault(key, _Node()).of(received.boot)
+            boot_session, clock = nodes.setdefault(key, _BootSessions()).of(received.boot)
             stamp_s = clock.observe(received, origin_ns)
             if isinstance(received.packet, Data):
                 piece = pieces.setdefault((key, received.packet.stream), _Pieces())
                 piece.data.append(received.packet)
-                piece.life.append(life)
+                piece.boot_session.append(boot_session)
                 piece.newest_s.append(stamp_s)
     tracks, undescribed = [], 0
     for (key, number), piece in sorted(pieces.items(), key=lambda entry: entry[0]):
@@ -163,19 +163,19 @@ def load_tracks(recording: Path, progress: Callable[[int, int], None] | None = N
 
 def _track(key: NodeKey, name: str, stream: StreamDescriptor, piece: _Pieces, fitting: list[int]) -> Track:
     counts = np.array([piece.data[i].samples for i in fitting])
-    life = np.repeat(np.array([piece.life[i] for i in fitting], np.int64), counts)
+    boot_session = np.repeat(np.array([piece.boot_session[i] for i in fitting], np.int64), counts)
     ahead = np.concatenate([np.arange(count) for count in counts])
-    first = np.repeat(_unwrapped([(piece.life[i], piece.data[i].first) for i in fitting]), counts)
+    first = np.repeat(_unwrapped([(piece.boot_session[i], piece.data[i].first) for i in fitting]), counts)
     number = first + ahead
     newest = np.repeat(np.array([piece.newest_s[i] for i in fitting]), counts)
     host = newest - (np.repeat(counts, counts) - 1 - ahead) / stream.rate_hz
     values = stream.physical(np.concatenate([piece.data[i].values() for i in fitting]))
-    # In order of life and number; of a number that came twice (a reboot that was not declared) the first counts.
-    order = np.lexsort((np.arange(len(number)), number, life))
+    # In order of boot session and number; of a number that came twice (a reboot that was not declared) the first counts.
+    order = np.lexsort((np.arange(len(number)), number, boot_session))
     keep = np.ones(len(order), bool)
-    keep[1:] = (np.diff(number[order]) != 0) | (np.diff(life[order]) != 0)
+    keep[1:] = (np.diff(number[order]) != 0) | (np.diff(boot_session[order]) != 0)
     order = order[keep]
-    life, number, host = life[order], number[order], host[order]
+    boot_session, number, host = boot_session[order], number[order], host[order]
     return Track(
         key.link,
         key.node,
@@ -183,28 +183,30 @@ def _track(key: NodeKey, name: str, stream: StreamDescriptor, piece: _Pieces, fi
         stream,
         values[order],
         number,
-        life,
-        _regular(life, number, host, stream.rate_hz),
+        boot_session,
+        _regular(boot_session, number, host, stream.rate_hz),
         host,
     )
 
 
 def _unwrapped(packets: list[tuple[int, int]]) -> NDArray[np.int64]:
-    """Sample numbers without their turn-over: each within half a turn of the one before it in its life."""
+    """Sample numbers without their turn-over: each within half a turn of the one before it in its boot session."""
     last: dict[int, int] = {}
     result = []
-    for life, first in packets:
-        before = last.get(life, first)
-        last[life] = before + (first - before + _TURN // 2) % _TURN - _TURN // 2
-        result.append(last[life])
+    for boot_session, first in packets:
+        before = last.get(boot_session, first)
+        last[boot_session] = before + (first - before + _TURN // 2) % _TURN - _TURN // 2
+        result.append(last[boot_session])
     return np.array(result, np.int64)
 
 
-def _regular(life: NDArray[np.int64], number: NDArray[np.int64], host_s: Float, rate_hz: float) -> Float:
-    """Life start + number / rate. The start is the median over the life's first second, rounded to 1 us."""
+def _regular(
+    boot_session: NDArray[np.int64], number: NDArray[np.int64], host_s: Float, rate_hz: float
+) -> Float:
+    """The start of the boot session + number / rate. The start is the median over its first second, rounded to 1 us."""
     time_s = np.empty(len(number))
-    for each in np.unique(life):
-        rows = np.flatnonzero(life == each)
+    for each in np.unique(boot_session):
+        rows = np.flatnonzero(boot_session == each)
         count = (number[rows] - number[rows[0]]) / rate_hz
         early = count < 1.0
         time_s[rows] = round(float(np.median(host_s[rows][early] - count[early])), 6) + count

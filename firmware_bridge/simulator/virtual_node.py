@@ -91,7 +91,7 @@ class Programme:
 
 @dataclass(frozen=True)
 class Sent:
-    """A packet that the node sent: when (host time, s), in which life, under which number and stamp, its wire frames."""
+    """A packet that the node sent: when (host time, s), in which boot session, its number and stamp, its wire frames."""
 
     time_s: float
     boot: int
@@ -102,7 +102,7 @@ class Sent:
 
 
 @dataclass
-class _Life:
+class _BootSession:
     """From power-on to reset: when it began (host time), its writer, the next sample number of each stream."""
 
     start_s: float
@@ -132,17 +132,17 @@ class VirtualNode:
         self._outbox: list[Sent] = []
         self._now_s = 0.0
         self._rebooted = False
-        self._life = self._begin(0.0, int(self._random.integers(0, 256)))
+        self._boot_session = self._begin(0.0, int(self._random.integers(0, 256)))
 
     @property
     def samples_dropped(self) -> int:
-        """Samples of this life that were measured and could not be sent."""
-        return self._life.dropped
+        """Samples of this boot session that were measured and could not be sent."""
+        return self._boot_session.dropped
 
     def device_us(self, host_s: float) -> int:
         """The node's clock at ``host_s``; modulo 2^32, never 0 (that says: not set)."""
         ticks = self.start_us if not self._rebooted else 1
-        return (ticks + round((host_s - self._life.start_s) * self._rate * 1e6)) % _TURN or 1
+        return (ticks + round((host_s - self._boot_session.start_s) * self._rate * 1e6)) % _TURN or 1
 
     def advance(self, now_s: float) -> list[Sent]:
         """All that is sent up to ``now_s``, in order. Time never goes back."""
@@ -152,7 +152,7 @@ class VirtualNode:
             due_s, number = self._next_due()
             if reboot_s and not self._rebooted and reboot_s <= min(due_s, now_s):
                 self._rebooted = True
-                self._life = self._begin(reboot_s, (self._life.writer.boot + 1) % 256)
+                self._boot_session = self._begin(reboot_s, (self._boot_session.writer.boot + 1) % 256)
                 continue
             if due_s > now_s:
                 break
@@ -178,34 +178,36 @@ class VirtualNode:
         if command is not CommandCode.DESCRIBE:
             self._outbox.append(self._send(self._status(), now_s))
 
-    def _begin(self, start_s: float, boot: int) -> _Life:
+    def _begin(self, start_s: float, boot: int) -> _BootSession:
         first = dict.fromkeys(self.programme.tables, 0)
         writer = FrameWriter(self.node, boot, self.max_frame)
-        return _Life(start_s, writer, first, start_s, start_s)
+        return _BootSession(start_s, writer, first, start_s, start_s)
 
     def _packet_samples(self, stream: StreamDescriptor) -> int:
         size = FORMAT_BYTES[stream.format] * len(stream.channels)
-        fit = (self._life.writer.room - 8) // size
+        fit = (self._boot_session.writer.room - 8) // size
         return max(1, min(fit, MAX_SAMPLES, int(PACKET_S * stream.rate_hz)))
 
     def _next_due(self) -> tuple[float, int | None]:
         """When the next packet is due, and of which stream (None: descriptor or status)."""
-        life = self._life
-        due: list[tuple[float, int | None]] = [(min(life.status_at_s, life.descriptor_at_s), None)]
+        boot_session = self._boot_session
+        due: list[tuple[float, int | None]] = [
+            (min(boot_session.status_at_s, boot_session.descriptor_at_s), None)
+        ]
         for stream in self.programme.descriptor.streams:
-            newest = life.first[stream.stream] + self._packet_samples(stream) - 1
-            due.append((life.start_s + newest / stream.rate_hz / self._rate, stream.stream))
+            newest = boot_session.first[stream.stream] + self._packet_samples(stream) - 1
+            due.append((boot_session.start_s + newest / stream.rate_hz / self._rate, stream.stream))
         return min(due, key=lambda each: each[0])
 
     def _data(self, number: int, due_s: float) -> list[Sent]:
         stream = self.programme.descriptor.stream(number)
         assert stream is not None
-        first, count = self._life.first[number], self._packet_samples(stream)
-        self._life.first[number] = first + count
+        first, count = self._boot_session.first[number], self._packet_samples(stream)
+        self._boot_session.first[number] = first + count
         if not self.streaming:
             return []
         if self._stalled(due_s):
-            self._life.dropped += count
+            self._boot_session.dropped += count
             return []
         table = self.programme.tables[number]
         values = table[np.arange(first, first + count) % len(table)]
@@ -213,13 +215,13 @@ class VirtualNode:
 
     def _housekeeping(self, due_s: float) -> list[Sent]:
         """Descriptor and status, of a node that streams; a stalled one says nothing."""
-        life, sent = self._life, []
+        boot_session, sent = self._boot_session, []
         speaks = self.streaming and not self._stalled(due_s)
-        if life.descriptor_at_s <= due_s:
-            life.descriptor_at_s = due_s + DESCRIPTOR_S
+        if boot_session.descriptor_at_s <= due_s:
+            boot_session.descriptor_at_s = due_s + DESCRIPTOR_S
             sent += [self._send(self.programme.descriptor, due_s)] if speaks else []
-        if life.status_at_s <= due_s:
-            life.status_at_s = due_s + STATUS_S
+        if boot_session.status_at_s <= due_s:
+            boot_session.status_at_s = due_s + STATUS_S
             sent += [self._send(self._status(), due_s)] if speaks else []
         return sent
 
@@ -228,13 +230,13 @@ class VirtualNode:
         return 0 < start_s <= host_s < start_s + self.faults.stall_for_s
 
     def _status(self) -> Status:
-        return Status(80, 2 if self.streaming else 0, 3900, samples_dropped=self._life.dropped)
+        return Status(80, 2 if self.streaming else 0, 3900, samples_dropped=self._boot_session.dropped)
 
     def _send(self, packet: Data | Descriptor | Status | SyncReply, host_s: float) -> Sent:
         stamp = self.device_us(host_s)
         if self.faults.zero_stamp and self._random.random() < self.faults.zero_stamp:
             stamp = 0
-        writer = self._life.writer
+        writer = self._boot_session.writer
         sequence = writer.sequence
         frames = tuple(writer.frames(packet, stamp))
         return Sent(host_s, writer.boot, sequence, stamp, packet, frames)

@@ -162,7 +162,7 @@ class _Reader:
         self._package, self._stamp = description["package_num_channel"], description["timestamp_channel"]
         self._clock = SampleClock(description["sampling_rate"])
         self._rate_hz = float(description["sampling_rate"])
-        # BrainFlow stamps with the time of day; what it is ahead of the monotonic clock holds for this life.
+        # BrainFlow stamps with the time of day; what it is ahead of the monotonic clock holds for this boot session.
         self._wall_s = time.time() - time.monotonic()
         self._last: tuple[int, float] | None = None
 
@@ -172,7 +172,7 @@ class _Reader:
         if not table.shape[1]:
             return out
         stamps = table[self._stamp] - self._wall_s
-        numbers, times_s = self._clock.push(stamps, self._steps(table[self._package], stamps))
+        numbers, times_s = self._clock.number_samples(stamps, self._steps(table[self._package], stamps))
         times_s = np.minimum(times_s, now_s)
         with np.errstate(over="ignore"):  # beyond float32: not finite, so not sent, and counted
             for stream, rows in self._rows.items():

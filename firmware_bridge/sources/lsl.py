@@ -166,7 +166,7 @@ class LslSource(ThreadedSource):
                 if not np.issubdtype(values.dtype, np.signedinteger) or values.dtype.itemsize > 2:
                     with np.errstate(over="ignore"):  # beyond float32: not finite, so not sent, and counted
                         values = values.astype(np.float32)
-                numbers, times_s = clock.push(np.asarray(stamps))
+                numbers, times_s = clock.number_samples(np.asarray(stamps))
                 # Nothing arrives before it is taken, however a line through jittery stamps may run.
                 out += node.samples(0, numbers, np.minimum(times_s, latest_s), values)
             yield out

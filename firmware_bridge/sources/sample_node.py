@@ -64,7 +64,7 @@ class SampleClock:
         #: Lines begun after the first.
         self.jumps = 0
 
-    def push(self, stamps_s: Float, steps: Count | None = None) -> tuple[Count, Float]:
+    def number_samples(self, stamps_s: Float, steps: Count | None = None) -> tuple[Count, Float]:
         """Numbers and times of samples stamped ``stamps_s`` (n,).
 
         ``steps`` (n,): how far each sample's number is from the one before, 1 without loss.
@@ -116,7 +116,7 @@ class SampleNode:
 
     @property
     def samples_dropped(self) -> int:
-        """Samples of this life that could not be sent because a value was not finite."""
+        """Samples of this boot session that could not be sent because a value was not finite."""
         return self._dropped
 
     def housekeeping(self, now_s: float) -> bytes:

@@ -79,7 +79,7 @@ class StreamAligner:
         #: Samples that came after their row had been given out, and were dropped.
         self.late = 0
 
-    def push(self, times_s: NDArray[np.float64], values: NDArray[np.floating]) -> None:
+    def append(self, times_s: NDArray[np.float64], values: NDArray[np.floating]) -> None:
         """Take samples, shapes (n,) and (n, channels), in any order within the reorder window."""
         if not len(times_s):
             return
@@ -94,7 +94,7 @@ class StreamAligner:
         self._values = np.concatenate([self._values, new])
 
     def _sort_in(self, times_s: NDArray[np.float64], values: NDArray[np.float32]) -> None:
-        """:meth:`push` of samples that come late, or in disorder."""
+        """:meth:`append` of samples that come late, or in disorder."""
         if not np.isfinite(times_s).all():
             raise ValueError("sample times must be finite")
         if self._next and len(self._times):
@@ -193,7 +193,7 @@ class StreamAligner:
 class Aligner:
     """All streams of a session on one epoch: the first time at which every stream has a sample.
 
-    ``push`` samples in arrival order; ``rows`` gives, per stream, what is settled. Until all streams have spoken
+    ``append`` samples in arrival order; ``rows`` gives, per stream, what is settled. Until all streams have spoken
     nothing is given out; at most ``start_patience_s`` of samples is kept meanwhile.
     """
 
@@ -204,13 +204,13 @@ class Aligner:
     _streams: dict[str, StreamAligner] = field(default_factory=dict)
     _now_s: float = -math.inf
 
-    def push(
+    def append(
         self, stream: str, times_s: NDArray[np.float64], values: NDArray[np.floating], arrival_s: float
     ) -> None:
         """A packet's samples of ``stream``: their own times (n,) and the packet's arrival, all on the host's clock."""
         self._now_s = max(self._now_s, arrival_s)
         if self._streams:
-            self._streams[stream].push(times_s, values)
+            self._streams[stream].append(times_s, values)
             return
         kept = self._waiting.setdefault(stream, [])
         kept.append((times_s, values))
@@ -244,5 +244,5 @@ class Aligner:
         for name, spec in self.specs.items():
             self._streams[name] = StreamAligner(spec, epoch, self.settings)
             for times_s, values in self._waiting[name]:
-                self._streams[name].push(times_s, values)
+                self._streams[name].append(times_s, values)
         self._waiting.clear()

@@ -65,10 +65,10 @@ class TickUnwrapper:
     _last_host_s: float = 0.0
     _newest: int = 0
 
-    def push(self, raw: int, host_s: float) -> tuple[TickEvent, int]:
+    def unwrap(self, raw: int, host_s: float) -> tuple[TickEvent, int]:
         """Classify one stamp that arrived at ``host_s``; return the event and the unwrapped microseconds.
 
-        After REBOOT the count continues past the newest value of before, so that two lives never overlap; the
+        After REBOOT the count continues past the newest value of before, so that two boot sessions never overlap; the
         caller must start a new :class:`ClockMap`. For ZERO the returned count is the newest one, for want of a better.
         """
         span = 1 << self.bits
@@ -143,7 +143,7 @@ class _Polygon:
 
 
 class ClockMap:
-    """Maps one life of one node (reboot to reboot) from unwrapped microseconds to host seconds.
+    """Maps one boot session of one node (reboot to reboot) from unwrapped microseconds to host seconds.
 
     ``window_s`` is how long observations count, and up to 10 s more; ``assumed_delay_s`` bounds the fastest delivery when
     no sync replies come (serial: about 2 ms; BLE: one connection interval). Memory is bounded: one extreme a ``bucket_s``.

@@ -26,7 +26,7 @@ class Receiver:
         self.links: dict[int, LinkDecoder] = {}
         self.descriptors: dict[NodeKey, Descriptor] = {}
 
-    def take(self, item: Item | Snapshot | Lost) -> list[Received]:
+    def decode(self, item: Item | Snapshot | Lost) -> list[Received]:
         """The packets that ``item`` completes; a link that goes down, or lost bytes, complete nothing."""
         if isinstance(item, Chunk):
             received = self._decoder(item.link).feed(item.data, item.arrival_ns)

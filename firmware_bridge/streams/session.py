@@ -20,149 +20,16 @@ from firmware_bridge.protocol.packets import (
     Data,
     Status,
     StreamDescriptor,
-    SyncReply,
 )
-from firmware_bridge.protocol.table import LEDGER_DAMAGE_FRAMES
 from firmware_bridge.streams.alignment import Aligner, AlignmentSettings, Rows
-from firmware_bridge.streams.clock import (
-    ClockMap,
-    HostTime,
-    TickEvent,
-    TickUnwrapper,
-)
+from firmware_bridge.streams.node_clock import BootClock, BootClocks
 from firmware_bridge.streams.receiver import NodeKey, Receiver
 from toolkit.contract import StreamSpec
 
-_TURN = 1 << 32
-#: A clock's line is drawn anew this often (s of arrival): the fit costs more than decoding a packet does.
-_REFIT_S = 0.25
 #: Streams without new samples are looked at this often (of arrival).
 _ALL_NS = 50_000_000
 #: Streams that speak within this time (s of arrival) of the first descriptor are aligned together.
 SETTLE_S = 0.5
-
-
-class LifeClock:
-    """Host times of one life of a node: :class:`ClockMap`, drawn as a line that holds for a quarter of a second."""
-
-    def __init__(self) -> None:
-        self._ticks = TickUnwrapper()
-        self._map = ClockMap()
-        self._drawn_s = -np.inf
-        self._before = 0
-        self._count = 0
-        self._base = HostTime(0.0, 0.0)
-        self._slope = 1e-6
-        #: The newest mapping's error bar, in s.
-        self.error_s = float("inf")
-        #: Whether a sync reply has come. Until then the bar rests on the assumption that the fastest frame took at most 30 ms.
-        self.synced = False
-        #: Stream -> next sample number and time of the newest sample.
-        self._newest: dict[int, tuple[int, HostTime]] = {}
-        self._anchors: dict[
-            int, tuple[int, int]
-        ] = {}  # stream -> (next sample number, count of the newest sample)
-
-    @property
-    def skew_ppm(self) -> float:
-        """Rate of the host's clock against the node's."""
-        return self._map.skew_ppm
-
-    @property
-    def restarts(self) -> int:
-        """How often the node's clock contradicted itself (it was stepped) and was learnt anew."""
-        return self._before + self._map.restarts
-
-    def observe(self, received: Received) -> int | None:
-        """Take a packet's times; its unwrapped count, or None if its stamp is not set."""
-        arrival_s = received.arrival_ns * 1e-9
-        event, count = self._ticks.push(received.device_us, arrival_s)
-        if event is TickEvent.ZERO or received.device_us == 0:
-            return None
-        if event is TickEvent.REBOOT:
-            self._before += self._map.restarts + 1
-            self._map, self._drawn_s = ClockMap(), -np.inf
-            self._anchors.clear()
-            self._newest.clear()
-            self.synced = False
-        if isinstance(received.packet, SyncReply):
-            reply = received.packet
-            sent_s = reply.token * 1e-9
-            taken = count - (received.device_us - reply.received_us) % _TURN
-            if 0 <= arrival_s - sent_s < 10:
-                self._map.sync(sent_s, taken, count, arrival_s)
-                self._drawn_s, self.synced = -np.inf, True
-                return count
-        self._map.arrival(count, arrival_s)
-        if arrival_s - self._drawn_s >= _REFIT_S:
-            self._draw(count, arrival_s)
-        return count
-
-    def newest(self, received: Received, count: int | None, rate_hz: float) -> HostTime | None:
-        """When the newest sample of a data packet was taken. A packet without a stamp is placed by its sample numbers."""
-        data = received.packet
-        assert isinstance(data, Data)
-        after = data.first + data.samples
-        if count is None:
-            anchor = self._anchors.get(data.stream)
-            if anchor is None:
-                return None
-            ahead = (after - anchor[0] + _TURN // 2) % _TURN - _TURN // 2
-            count = anchor[1] + round(ahead / rate_hz * 1e6)
-        elif not received.late:
-            self._anchors[data.stream] = (after, count)
-        if self._drawn_s == -np.inf:
-            self._draw(count, received.arrival_ns * 1e-9)
-        return HostTime(self._base.time_s + (count - self._count) * self._slope, self.error_s)
-
-    def spread(self, data: Data, newest: HostTime, rate_hz: float) -> tuple[NDArray[np.float64], float]:
-        """Times of a packet's samples and their error bar; evenly from the packet before, if it continues that one.
-
-        So a line that is drawn anew bends the times within a packet a little, instead of tearing a gap between two packets
-        of which nothing is missing. What lies between two ends is known as well as the worse of them.
-        """
-        before, samples = self._newest.get(data.stream), data.samples
-        after = (data.first + samples) % _TURN
-        if before is None or (after - before[0] + _TURN // 2) % _TURN >= _TURN // 2:
-            self._newest[data.stream] = (after, newest)
-        if before is not None and before[0] == data.first:
-            step_s = newest.time_s - before[1].time_s
-            if 0.5 < step_s * rate_hz / samples < 1.5:
-                share: NDArray[np.float64] = np.arange(1.0, samples + 1.0)
-                share *= step_s / samples
-                share += before[1].time_s
-                return share, max(before[1].error_s, newest.error_s)
-        return newest.time_s - np.arange(samples - 1, -1, -1) / rate_hz, newest.error_s
-
-    def _draw(self, count: int, arrival_s: float) -> None:
-        self._base = self._map.map(count)
-        later = self._map.map(count + 1_000_000)
-        self._count, self._slope = count, (later.time_s - self._base.time_s) * 1e-6
-        # Between two drawings the line is followed for a while and may be followed back to late packets.
-        self.error_s = max(self._base.error_s, later.error_s)
-        self._drawn_s = arrival_s
-
-
-class _Lives:
-    """Clocks of a node's two newest lives; late packets go to the life before, as in the ledger."""
-
-    def __init__(self, boot: int) -> None:
-        self._boot = boot
-        self._before: tuple[int, LifeClock] | None = None
-        self._since_boot = 0
-        self.newest = LifeClock()
-
-    def of(self, boot: int) -> LifeClock:
-        if boot == self._boot:
-            self._since_boot += 1
-            return self.newest
-        self._since_boot += 1
-        before = self._before
-        if before is not None and before[0] == boot and self._since_boot <= LEDGER_DAMAGE_FRAMES:
-            return before[1]
-        self._before = self._boot, self.newest
-        self._boot, self.newest, self._since_boot = boot, LifeClock(), 0
-        return self.newest
 
 
 class TimedSamples(NamedTuple):
@@ -203,17 +70,17 @@ class Session:
     status: dict[NodeKey, Status] = field(default_factory=dict)
     aligner: Aligner | None = None
     names: dict[tuple[NodeKey, int], str] = field(default_factory=dict)
-    _lives: dict[NodeKey, _Lives] = field(default_factory=dict)
+    _clocks: dict[NodeKey, BootClocks] = field(default_factory=dict)
     _settled_ns: int | None = None
     _packet_s: float = 0.0
     _all_ns: int = -(1 << 62)
 
-    def take(self, item: Item | Snapshot | Lost) -> SessionStep:
+    def process(self, item: Item | Snapshot | Lost) -> SessionStep:
         """Decode, place in time and align one item."""
-        received = self.receiver.take(item)
+        received = self.receiver.decode(item)
         if not isinstance(item, Chunk):
             return SessionStep((), (), self.aligner.rows() if self.aligner is not None else {})
-        samples = [each for packet in received if (each := self._place(item.link, packet)) is not None]
+        samples = [each for packet in received if (each := self._time_samples(item.link, packet)) is not None]
         if self.aligner is None and not self.by_hand:
             self._choose(item.arrival_ns)
         pushed: set[str] = set()
@@ -224,7 +91,7 @@ class Session:
                 name = self.names.get((each.key, each.stream.stream))
                 if name is not None:
                     pushed.add(name)
-                    self.aligner.push(name, each.times_s, each.values, now_s)
+                    self.aligner.append(name, each.times_s, each.values, now_s)
         return SessionStep(tuple(received), tuple(samples), self._rows(pushed, item.arrival_ns))
 
     def align(self, names: Mapping[tuple[NodeKey, int], str], specs: Mapping[str, StreamSpec]) -> None:
@@ -235,10 +102,10 @@ class Session:
         self.names = dict(names)
         self.aligner = Aligner(dict(specs), self.settings) if names else None
 
-    def clock(self, key: NodeKey) -> LifeClock | None:
-        """The clock of the node's present life."""
-        lives = self._lives.get(key)
-        return lives.newest if lives is not None else None
+    def clock(self, key: NodeKey) -> BootClock | None:
+        """The clock of the node's present boot session."""
+        clocks = self._clocks.get(key)
+        return clocks.newest if clocks is not None else None
 
     def _slack_s(self) -> float:
         """How much older than its arrival a packet's first sample may seem though nothing is missing.
@@ -246,8 +113,8 @@ class Session:
         That is the longest packet, and what the clocks may be wrong by. Silence is counted from behind that.
         """
         worst_s = 0.0
-        for lives in self._lives.values():
-            error_s = lives.newest.error_s
+        for clocks in self._clocks.values():
+            error_s = clocks.newest.error_s
             if worst_s < error_s < math.inf:
                 worst_s = error_s
         return self._packet_s + worst_s
@@ -261,12 +128,12 @@ class Session:
             return self.aligner.rows()
         return self.aligner.rows(sorted(pushed)) if pushed else {}
 
-    def _place(self, link: int, received: Received) -> TimedSamples | None:
+    def _time_samples(self, link: int, received: Received) -> TimedSamples | None:
         key = NodeKey(link, received.node)
-        lives = self._lives.get(key)
-        if lives is None:
-            lives = self._lives[key] = _Lives(received.boot)
-        clock = lives.of(received.boot)
+        clocks = self._clocks.get(key)
+        if clocks is None:
+            clocks = self._clocks[key] = BootClocks(received.boot)
+        clock = clocks.of(received.boot)
         count = clock.observe(received)
         data = received.packet
         if isinstance(data, Status):

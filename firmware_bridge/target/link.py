@@ -97,7 +97,7 @@ class TargetLink:
         random = os.urandom(5)
         self._writer = FrameWriter(ANY_NODE, random[0], sequence=int.from_bytes(random[1:], "little"))
         self._decoder = LinkDecoder()
-        self._life: int | None = None
+        self._boot_session: int | None = None
         self._device_us = 0
         self._model = bytes(MODEL_PREFIX_BYTES)
         self._bytes = 0
@@ -125,10 +125,10 @@ class TargetLink:
         return False
 
     def identify(self) -> Identity:
-        """Who answers. Starts the session: from now on another life of the target is a TargetResetError."""
-        self._life, self._model = None, bytes(MODEL_PREFIX_BYTES)
+        """Who answers. Starts the session: from now on another boot session of the target is a TargetResetError."""
+        self._boot_session, self._model = None, bytes(MODEL_PREFIX_BYTES)
         received = self._ask(Request(Operation.IDENTIFY))
-        self._life = received.boot
+        self._boot_session = received.boot
         return Identity.from_bytes(_reply(received).body)
 
     def require(self, identity: Identity, model_hash: str, contract_hash: str) -> None:
@@ -229,10 +229,10 @@ class TargetLink:
         until = self._clock() + self._timeout_s
         while self._clock() < until:
             for received in self._read():
-                # What comes out of order is old, or of a life that chance gave the same number: it can be asked for again.
+                # What comes out of order is old, or of a boot session with the same number: it can be asked for again.
                 if not isinstance(received.packet, Reply) or received.late:
                     continue
-                if self._life is not None and self._is_another_life(received):
+                if self._boot_session is not None and self._is_another_boot_session(received):
                     raise TargetResetError(
                         f"{self.name} was reset in the middle of the run; its state is lost: start the run again"
                     )
@@ -241,10 +241,10 @@ class TargetLink:
                     return received
         return None
 
-    def _is_another_life(self, received: Received) -> bool:
+    def _is_another_boot_session(self, received: Received) -> bool:
         """Another boot number; or, where chance gave the same one, a clock that went back or a greeting."""
         back = (received.device_us - self._device_us) & 0xFFFF_FFFF >= 0x8000_0000
-        return received.boot != self._life or back or _reply(received).unasked
+        return received.boot != self._boot_session or back or _reply(received).unasked
 
     def _read(self) -> list[Received]:
         import serial

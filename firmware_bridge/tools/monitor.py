@@ -37,7 +37,7 @@ class StreamHealth:
     rows_in_gaps: int = 0
     _recent: list[tuple[float, int]] = field(default_factory=list, repr=False)
 
-    def took(self, count: int, arrival_s: float) -> None:
+    def count_samples(self, count: int, arrival_s: float) -> None:
         """Count samples that arrived."""
         self.samples += count
         self._recent.append((arrival_s, count))
@@ -59,7 +59,7 @@ class Health:
     #: When the newest chunks of all links came, host monotonic s.
     arrivals_s: deque[float] = field(default_factory=lambda: deque(maxlen=_ARRIVALS))
 
-    def take(self, item: Item, step: SessionStep) -> None:
+    def count(self, item: Item, step: SessionStep) -> None:
         """Count one step."""
         if isinstance(item, LinkChange):
             self.links[item.link] = ("up: " if item.up else "down: ") + item.reason
@@ -72,7 +72,7 @@ class Health:
                 self.streams[place] = StreamHealth(
                     name, each.stream.name, len(each.stream.channels), each.stream.rate_hz
                 )
-            self.streams[place].took(len(each.values), item.arrival_ns * 1e-9)
+            self.streams[place].count_samples(len(each.values), item.arrival_ns * 1e-9)
         for place, name in self.session.names.items():
             rows = step.rows.get(name)
             if rows is not None and place in self.streams:
@@ -147,7 +147,7 @@ async def _follow(
 ) -> None:
     shown_s = 0.0
     async for item in source:
-        health.take(item, health.session.take(item))
+        health.count(item, health.session.process(item))
         if host is not None:
             await host.heard(item)
         if show is not None and time.monotonic() - shown_s >= _SHOW_S:

@@ -87,7 +87,7 @@ async def _pump(source: Source, writer: RecordingWriter, receiver: Receiver) -> 
             writer.append(item, time.monotonic_ns())
             if asking is not None:
                 await host.heard(item)
-            for received in receiver.take(item):
+            for received in receiver.decode(item):
                 if isinstance(received.packet, Descriptor):
                     writer.describe(
                         NodeDescriptor(item.link, received.node, received.boot, bytes(received.packet))

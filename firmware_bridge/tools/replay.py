@@ -18,7 +18,7 @@ from firmware_bridge.streams.receiver import NodeKey, Receiver
 
 @dataclass
 class StreamCount:
-    """Samples of one stream: those that came, and those that its sample numbers say did not (per life, without its tail)."""
+    """Samples of one stream: those that came, and those missing by its sample numbers (not the tail of a boot session)."""
 
     node: str
     stream: str
@@ -54,7 +54,7 @@ class _Counter:
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._seen: dict[tuple[NodeKey, int], StreamCount] = {}
-        self._span: dict[tuple[NodeKey, int, int], list[int]] = {}  # first, next, samples of one life
+        self._span: dict[tuple[NodeKey, int, int], list[int]] = {}  # first, next, samples of one boot session
 
     def count(self, link: int, received: Received) -> None:
         data = received.packet
@@ -79,7 +79,9 @@ class _Counter:
             if stream is not None:
                 entry.stream, entry.rate_hz = stream.name, stream.rate_hz
             entry.missing = sum(
-                span[1] - span[0] - span[2] for life, span in self._span.items() if life[:2] == (key, number)
+                span[1] - span[0] - span[2]
+                for boot_session, span in self._span.items()
+                if boot_session[:2] == (key, number)
             )
         return tuple(self._seen[key] for key in sorted(self._seen))
 
@@ -118,7 +120,7 @@ async def _replay(
             size += len(item.data) if isinstance(item, Chunk) else 0
             if progress is not None:
                 progress((newest_ns - start_ns) * 1e-9)
-        for received in receiver.take(item):
+        for received in receiver.decode(item):
             assert not isinstance(item, Snapshot | Lost)
             counter.count(item.link, received)
             if on_packet is not None:

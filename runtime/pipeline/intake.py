@@ -159,7 +159,7 @@ class Intake:
         if isinstance(item, LinkChange):
             self.links[item.link] = item
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found and said, row by row
-            step = self.step = self.session.take(item)
+            step = self.step = self.session.process(item)
         if isinstance(item, Snapshot) or any(isinstance(r.packet, Descriptor) for r in step.received):
             self._learn()
         if not isinstance(item, Chunk):

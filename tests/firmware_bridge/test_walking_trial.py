@@ -56,7 +56,7 @@ class Grid:
         self.heard: dict[int, int] = {}
 
     def take(self, item: Item) -> None:
-        step = self.session.take(item)
+        step = self.session.process(item)
         self.samples += [each.packet for each in step.received if isinstance(each.packet, Data)]
         for each in step.received:
             if isinstance(each.packet, Data):

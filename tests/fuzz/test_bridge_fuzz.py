@@ -36,7 +36,7 @@ LOOSER_IN_C = (PacketType.DESCRIPTOR, PacketType.REQUEST)
 def python_counts(data: bytes) -> tuple[int, ...]:
     """Good frames, damaged blocks, other versions, valid payloads, and the sum of sequence numbers."""
     good = damaged = versions = valid = total = 0
-    for block in BlockSplitter().push(data):
+    for block in BlockSplitter().split(data):
         try:
             frame = decode_frame(block)
         except OtherVersionError:

@@ -265,6 +265,6 @@ def test_memory_is_bounded_by_the_window() -> None:
     """Every second frame lost for long: what is kept stays within the window of 1,024 numbers."""
     ledger = NodeLedger(DamagePool())
     book(ledger, list(range(0, 20_000, 2)))
-    assert ledger.life is not None
-    assert len(ledger.life._missing) <= 513
+    assert ledger.boot_session is not None
+    assert len(ledger.boot_session._missing) <= 513
     assert ledger.balance() == Balance(sent=19_999, delivered=10_000, gap=9_999)

@@ -101,7 +101,7 @@ def record_node(path: Path, lose: tuple[int, ...] = (), reboot_at_s: float | Non
     for arrival_s, frame in sorted(taken):
         item = Chunk(0, start_ns + round(arrival_s * 1e9), frame)
         writer.append(item, item.arrival_ns)
-        receiver.take(item)
+        receiver.decode(item)
     writer.close(receiver.ledger())
     return path
 
@@ -242,8 +242,8 @@ def test_lost_samples(tmp_path: Path, fill: Any) -> None:
 def test_a_reboot_starts_a_new_life_in_the_right_place(tmp_path: Path) -> None:
     path = record_node(tmp_path / "reboot.etl", reboot_at_s=1.5)
     imu = load_tracks(path).tracks[0]
-    assert np.unique(imu.life).tolist() == [0, 1]
-    first, second = imu.number[imu.life == 0], imu.number[imu.life == 1]
+    assert np.unique(imu.boot_session).tolist() == [0, 1]
+    first, second = imu.number[imu.boot_session == 0], imu.number[imu.boot_session == 1]
     assert (first[-1], second[0], second[-1]) == (299, 0, 299)
     assert np.abs(imu.host_s - (np.arange(600) + 1) / 200).max() < 0.003
     assert imu.missing == 0

@@ -66,7 +66,7 @@ def write(path: Path, content: list[Item]) -> Path:
     for item in content:
         now = item.arrival_ns
         writer.append(item, now)
-        for received in receiver.take(item):
+        for received in receiver.decode(item):
             if isinstance(received.packet, Descriptor):
                 writer.describe(
                     NodeDescriptor(item.link, received.node, received.boot, bytes(received.packet))

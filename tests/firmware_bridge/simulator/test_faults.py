@@ -86,7 +86,7 @@ def run(faults: Faults, seed: int) -> Run:
                 truth[each.boot, each.sequence] = each
             known = len(link.sent)
             wire += item.data if isinstance(item, Chunk) else b""
-            done = session.take(item)
+            done = session.process(item)
             for packet in done.received:
                 sent = truth[packet.boot, packet.sequence]
                 assert packet.packet == sent.packet and packet.device_us == sent.device_us  # type: ignore[attr-defined]

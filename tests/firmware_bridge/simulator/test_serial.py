@@ -34,7 +34,7 @@ class Grid:
         self.samples: list[Data] = []
 
     def take(self, item: object) -> None:
-        step = self.session.take(item)  # type: ignore[arg-type]
+        step = self.session.process(item)  # type: ignore[arg-type]
         self.samples += [each.packet for each in step.received if isinstance(each.packet, Data)]
         for name, rows in step.rows.items():
             self.parts.setdefault(name, []).append((rows.first, rows.values.tobytes(), rows.valid.tobytes()))
@@ -95,7 +95,7 @@ def test_unplugged_and_plugged_in_again_goes_on_and_the_gap_is_known(tmp_path: P
     async def run() -> None:
         async with open_source(f"serial://{tmp_path}/port?reconnect_s=0.01") as source:
             async for item in source:
-                session.take(item)
+                session.process(item)
                 if isinstance(item, LinkChange):
                     changes.append(item.up)
                 if changes == [False, True] and session.receiver.balance().delivered > delivered[0] + 20:

@@ -86,7 +86,7 @@ async def scenario(mtu: int) -> None:
     assert chunks == frames and max(map(len, chunks)) <= mtu - 3
     session, got = Session(), []
     for place, chunk in enumerate(chunks):
-        step = session.take(Chunk(0, place, chunk))
+        step = session.process(Chunk(0, place, chunk))
         got += [each.packet for each in step.received if isinstance(each.packet, Data)]
     assert got == [each.packet for each in sent if isinstance(each.packet, Data)] and len(got) > 90
     assert session.receiver.balance().delivered == len(frames)
@@ -115,7 +115,7 @@ class World:
         host = Host(source)
         await host.start()
         async for item in source:
-            step = self.session.take(item)
+            step = self.session.process(item)
             self.got += [each.packet for each in step.received if isinstance(each.packet, Data)]
             if isinstance(item, LinkChange):
                 self.changes.append(item)

@@ -68,7 +68,7 @@ class World:
         host = Host(source)  # type: ignore[arg-type]
         await host.start()
         async for item in source:  # type: ignore[attr-defined]
-            self.received += self.session.take(item).received
+            self.received += self.session.process(item).received
             if isinstance(item, LinkChange):
                 self.changes.append(item.up)
             await host.heard(item)
@@ -176,7 +176,7 @@ def test_node_found_by_name_and_by_service_and_samples_are_those_sent(
         async with open_source(f"ble://{address}?scan_s=2") as source:
             await Host(source).start()
             async for item in source:
-                got += [p.packet for p in it.session.take(item).received if isinstance(p.packet, Data)]
+                got += [p.packet for p in it.session.process(item).received if isinstance(p.packet, Data)]
                 if len(got) >= 40:
                     break
         playing.cancel()
@@ -208,7 +208,7 @@ def test_the_fault_silent_s_lasts_until_the_host_connects_anew(monkeypatch: pyte
                 host, back = Host(source), 0
                 await host.start()
                 async for item in source:
-                    session.take(item)
+                    session.process(item)
                     await host.heard(item)
                     delivered = session.receiver.balance().delivered
                     if isinstance(item, LinkChange):

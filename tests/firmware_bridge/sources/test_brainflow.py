@@ -29,7 +29,7 @@ async def gather(url: str, goal: int) -> tuple[Session, list[TimedSamples]]:
     session, got = Session(), list[TimedSamples]()
     async with asyncio.timeout(10), open_source(url) as source:
         async for item in source:
-            got += session.take(item).samples
+            got += session.process(item).samples
             if sum(len(each.values) for each in got) >= goal:
                 break
     return session, got
@@ -88,7 +88,7 @@ def test_a_board_that_falls_silent_is_opened_again_as_another_life(tmp_path: Pat
         async with asyncio.timeout(10), open_source("brainflow://synthetic?silence_s=1") as source:
             stopped_at = 0
             async for item in source:
-                session.take(item)
+                session.process(item)
                 delivered = session.receiver.balance().delivered
                 if isinstance(item, LinkChange):
                     changes.append(item.up)

@@ -120,7 +120,7 @@ def test_items_come_in_order_with_packets_in_them_and_close_ends_the_iteration(
                         assert item.arrival_ns >= newest_ns
                         newest_ns = item.arrival_ns
                         assert not isinstance(item, Chunk) or item.data
-                        packets += len(receiver.take(item))
+                        packets += len(receiver.decode(item))
                         if packets > 20:
                             await source.close()
                             await source.close()  # twice is allowed

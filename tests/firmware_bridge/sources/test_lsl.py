@@ -28,7 +28,7 @@ async def gather(url: str, session: Session, goal: int, seconds: float = 15) -> 
     got: list[TimedSamples] = []
     async with asyncio.timeout(seconds), open_source(url) as source:
         async for item in source:
-            got += session.take(item).samples
+            got += session.process(item).samples
             if sum(len(each.values) for each in got) >= goal:
                 return got
     raise AssertionError("the source ended")
@@ -100,7 +100,7 @@ def test_an_outlet_that_ends_and_one_that_begins_is_a_second_life() -> None:
         async with asyncio.timeout(20), open_source(f"lsl://{RUN} again?resolve_s=1") as source:
             outlet: Outlet | None = first
             async for item in source:
-                session.take(item)
+                session.process(item)
                 if isinstance(item, LinkChange):
                     changes.append(item.up)
                     if not item.up:

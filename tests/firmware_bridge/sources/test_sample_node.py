@@ -25,7 +25,7 @@ from firmware_bridge.sources.sample_node import (
 
 def test_even_stamps_are_kept_and_numbers_count() -> None:
     stamps = 1000.0 + np.arange(500) / 100
-    numbers, times = SampleClock(100.0).push(stamps)
+    numbers, times = SampleClock(100.0).number_samples(stamps)
     assert numbers.tolist() == list(range(500))
     # Rounding of float64 alone: the error is 0 at every step.
     assert np.abs(times - stamps).max() < 1e-9
@@ -33,16 +33,16 @@ def test_even_stamps_are_kept_and_numbers_count() -> None:
 
 def test_the_same_in_whatever_pieces() -> None:
     stamps = 50.0 + np.arange(300) / 100 + np.random.default_rng(1).exponential(0.005, 300)
-    whole = SampleClock(100.0).push(stamps)
+    whole = SampleClock(100.0).number_samples(stamps)
     clock = SampleClock(100.0)
-    pieces = [clock.push(part) for part in np.split(stamps, [1, 7, 8, 150])]
+    pieces = [clock.number_samples(part) for part in np.split(stamps, [1, 7, 8, 150])]
     assert np.array_equal(np.concatenate([p[0] for p in pieces]), whole[0])
     assert np.array_equal(np.concatenate([p[1] for p in pieces]), whole[1])
 
 
 def test_a_rate_half_a_percent_off_is_followed() -> None:
     stamps = np.arange(6000) / 1005.0
-    numbers, times = SampleClock(1000.0).push(stamps)
+    numbers, times = SampleClock(1000.0).number_samples(stamps)
     assert numbers[-1] == 5999
     # 30 samples of 5 us a sample are behind at first; after a second nothing is left of it.
     assert np.abs(times - stamps)[1000:].max() < 5e-5
@@ -51,12 +51,12 @@ def test_a_rate_half_a_percent_off_is_followed() -> None:
 def test_jitter_of_the_stamps_is_smoothed() -> None:
     random = np.random.default_rng(3)
     true = np.arange(4000) / 100
-    numbers, times = SampleClock(100.0).push(true + random.normal(0, 0.005, 4000))
+    numbers, times = SampleClock(100.0).number_samples(true + random.normal(0, 0.005, 4000))
     assert numbers[-1] == 3999
     rough, smooth = 0.005, float(np.std((times - true)[1000:]))
     # White noise through least squares over 500 samples: sigma x sqrt(4 / 500) = 0.09 sigma.
     assert smooth < 0.15 * rough
-    numbers, times = SampleClock(100.0, smooth=False).push(true)
+    numbers, times = SampleClock(100.0, smooth=False).number_samples(true)
     assert np.array_equal(times, true)
 
 
@@ -64,7 +64,7 @@ def test_jitter_of_the_stamps_is_smoothed() -> None:
 def test_a_hole_in_the_stamps_is_a_hole_in_the_numbers(missing: int) -> None:
     k = np.concatenate([np.arange(600), np.arange(600 + missing, 900 + missing)])
     clock = SampleClock(100.0)
-    numbers, times = clock.push(k / 100)
+    numbers, times = clock.number_samples(k / 100)
     assert np.array_equal(numbers, k) and clock.jumps == 1
     assert np.abs(times - k / 100).max() < 1e-9
 
@@ -72,14 +72,14 @@ def test_a_hole_in_the_stamps_is_a_hole_in_the_numbers(missing: int) -> None:
 def test_counted_samples_say_themselves_how_many_are_missing() -> None:
     k = np.concatenate([np.arange(600), [601], np.arange(700, 800)])
     stamps = k / 250 + np.random.default_rng(5).exponential(0.004, len(k))
-    numbers, _ = SampleClock(250.0).push(stamps, np.diff(k, prepend=-1))
+    numbers, _ = SampleClock(250.0).number_samples(stamps, np.diff(k, prepend=-1))
     assert np.array_equal(numbers, k)
 
 
 def test_a_clock_set_back_begins_a_new_line_and_counts_on() -> None:
     stamps = np.concatenate([10 + np.arange(300) / 100, 5 + np.arange(300) / 100])
     clock = SampleClock(100.0)
-    numbers, times = clock.push(stamps)
+    numbers, times = clock.number_samples(stamps)
     assert numbers.tolist() == list(range(600)) and clock.jumps == 1
     assert times[300] == 5.0
 
@@ -146,7 +146,7 @@ def test_samples_that_are_stamped_in_bunches_are_spread_and_none_is_called_missi
     k = np.arange(round(20 * rate_hz))
     late = np.random.default_rng(0).exponential(0.01, len(k) // bunch + 1).repeat(bunch)[: len(k)]
     stamps = np.maximum.accumulate(np.ceil((k + 1) / bunch) * bunch / rate_hz + late) + 1e-5 * (k % bunch)
-    numbers, times = SampleClock(rate_hz).push(stamps)
+    numbers, times = SampleClock(rate_hz).number_samples(stamps)
     assert np.array_equal(numbers, k)
     error_s = (times - k / rate_hz)[round(2 * rate_hz) :]
     # They are late by what the radio holds them back on average, which no stamp tells; the rest of the bunch is gone.
@@ -159,6 +159,6 @@ def test_single_samples_that_come_very_late_are_seldom_taken_for_a_hole() -> Non
     for seed in range(10):
         k = np.arange(2000)
         late = np.random.default_rng(seed).exponential(0.01, 2000)
-        numbers, _ = SampleClock(100.0).push(np.maximum.accumulate(k / 100 + late))
+        numbers, _ = SampleClock(100.0).number_samples(np.maximum.accumulate(k / 100 + late))
         wrong += int(numbers[-1] - k[-1])
     assert 0 <= wrong <= 40  # of 20,000: 0.2 %

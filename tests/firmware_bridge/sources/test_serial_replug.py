@@ -48,7 +48,7 @@ def test_found_under_another_name_and_the_one_with_the_old_name_is_left_alone(
         async with open_source(f"serial://{tmp_path}/{opened}?reconnect_s=0.01") as source:
             host = Host(source)
             async for item in source:
-                session.take(item)
+                session.process(item)
                 await host.heard(item)
                 if isinstance(item, LinkChange):
                     changes.append(item)

@@ -172,7 +172,7 @@ def test_another_machines_lsl_clock_is_mapped_within_the_bar(monkeypatch: pytest
     source._clock, source._columns = lsl.SampleClock(200.0), [0]
     session, errors = Session(), []
     for data in source.read():
-        for each in session.take(Chunk(0, time.monotonic_ns(), data)).samples if data else ():
+        for each in session.process(Chunk(0, time.monotonic_ns(), data)).samples if data else ():
             true = [taken[int(value)] for value in each.values[:, 0]]
             assert all(abs(t - s) <= each.error_s + 2e-6 for t, s in zip(true, each.times_s, strict=True))
             errors.append(each.error_s)

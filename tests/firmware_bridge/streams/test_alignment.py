@@ -20,7 +20,7 @@ SPEC = StreamSpec("imu", 100.0, (Channel("thigh_gyro_z", "rad/s"),))
 
 
 def push(stream: StreamAligner, times_s: list[float]) -> None:
-    stream.push(np.array(times_s), np.array(times_s)[:, None])
+    stream.append(np.array(times_s), np.array(times_s)[:, None])
 
 
 def gather(stream: StreamAligner, times_s: list[float], now_s: float) -> Rows:
@@ -118,7 +118,7 @@ def test_rows_are_what_the_two_samples_about_them_say(seed: int) -> None:
         packets[place], packets[place + 1] = packets[place + 1], packets[place]
     first, now_s = 0, -np.inf
     for part in packets:
-        stream.push(times[part], samples[part])
+        stream.append(times[part], samples[part])
         now_s = max(now_s, float(times[part][-1]))
         rows = stream.rows(now_s)
         assert rows.first == first and len(rows.values) == len(rows.valid) == len(rows.times_s)
@@ -159,11 +159,11 @@ def test_streams_start_together_when_the_last_has_spoken() -> None:
     emg = StreamSpec("emg", 1000.0, (Channel("soleus", "mV"),))
     aligner = Aligner({"imu": SPEC, "emg": emg})
     early = np.arange(10) / 100
-    aligner.push("imu", early, early[:, None], 0.1)
+    aligner.append("imu", early, early[:, None], 0.1)
     assert aligner.rows() == {}
     assert aligner.epoch_s is None
     times = 0.055 + np.arange(60) / 1000
-    aligner.push("emg", times, times[:, None], 0.12)
+    aligner.append("emg", times, times[:, None], 0.12)
     assert aligner.epoch_s == pytest.approx(0.055)
     rows = aligner.rows()
     np.testing.assert_allclose(rows["imu"].values[:, 0], [0.055, 0.065, 0.075, 0.085], atol=1e-6)

@@ -17,7 +17,7 @@ from firmware_bridge.streams.clock import (
     TickEvent,
     TickUnwrapper,
 )
-from firmware_bridge.streams.session import LifeClock
+from firmware_bridge.streams.node_clock import BootClock
 
 HOST_AT_ZERO_S = 1000.0
 TURN = 1 << 32
@@ -248,39 +248,39 @@ def test_nothing_is_known_before_the_first_frame() -> None:
 def test_ticks_unwrap_over_the_end_of_32_bits() -> None:
     ticks = TickUnwrapper()
     top = (1 << 32) - 500
-    assert ticks.push(top, 10.0) == (TickEvent.NORMAL, top)
-    assert ticks.push(500, 10.001) == (TickEvent.WRAP, top + 1000)
-    assert ticks.push(1500, 10.002) == (TickEvent.NORMAL, top + 2000)
+    assert ticks.unwrap(top, 10.0) == (TickEvent.NORMAL, top)
+    assert ticks.unwrap(500, 10.001) == (TickEvent.WRAP, top + 1000)
+    assert ticks.unwrap(1500, 10.002) == (TickEvent.NORMAL, top + 2000)
 
 
 def test_a_late_frame_is_reordered_not_a_reboot() -> None:
     ticks = TickUnwrapper()
-    ticks.push(50_000_000, 50.0)
-    assert ticks.push(49_980_000, 50.01) == (TickEvent.REORDERED, 49_980_000)
-    assert ticks.push(50_020_000, 50.02) == (TickEvent.NORMAL, 50_020_000)
+    ticks.unwrap(50_000_000, 50.0)
+    assert ticks.unwrap(49_980_000, 50.01) == (TickEvent.REORDERED, 49_980_000)
+    assert ticks.unwrap(50_020_000, 50.02) == (TickEvent.NORMAL, 50_020_000)
 
 
 def test_a_reboot_starts_a_new_life_after_the_old_one() -> None:
     ticks = TickUnwrapper()
-    ticks.push(900_000_000, 900.0)
-    event, count = ticks.push(12_000, 903.0)
+    ticks.unwrap(900_000_000, 900.0)
+    event, count = ticks.unwrap(12_000, 903.0)
     assert event is TickEvent.REBOOT
     assert count > 900_000_000
-    assert ticks.push(22_000, 903.01) == (TickEvent.NORMAL, count + 10_000)
+    assert ticks.unwrap(22_000, 903.01) == (TickEvent.NORMAL, count + 10_000)
 
 
 def test_a_zero_stamp_is_named_and_forgotten() -> None:
     ticks = TickUnwrapper()
-    ticks.push(5_000_000, 5.0)
-    assert ticks.push(0, 5.01)[0] is TickEvent.ZERO
-    assert ticks.push(5_020_000, 5.02) == (TickEvent.NORMAL, 5_020_000)
+    ticks.unwrap(5_000_000, 5.0)
+    assert ticks.unwrap(0, 5.01)[0] is TickEvent.ZERO
+    assert ticks.unwrap(5_020_000, 5.02) == (TickEvent.NORMAL, 5_020_000)
 
 
 def test_a_node_that_sets_its_clock_after_its_first_frames_has_not_rebooted() -> None:
     ticks = TickUnwrapper()
-    assert ticks.push(0, 5.0)[0] is TickEvent.ZERO
-    assert ticks.push(0, 5.01)[0] is TickEvent.ZERO
-    assert ticks.push(905_020_000, 5.02) == (TickEvent.NORMAL, 905_020_000)
+    assert ticks.unwrap(0, 5.0)[0] is TickEvent.ZERO
+    assert ticks.unwrap(0, 5.01)[0] is TickEvent.ZERO
+    assert ticks.unwrap(905_020_000, 5.02) == (TickEvent.NORMAL, 905_020_000)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -289,7 +289,7 @@ def test_gaps_of_hours_and_turns_of_the_counter_stay_within_the_bar(seed: int) -
     random = np.random.default_rng(seed)
     rate = 1 + random.uniform(-100, 100) * 1e-6
     jitter_s, up_s, down_s = 10 ** random.uniform(-4, -2), random.uniform(0, 0.02), random.uniform(0, 0.02)
-    start, clock, now, asked_s, newest_s = int(random.integers(0, TURN)), LifeClock(), 0.0, 0.0, 0.0
+    start, clock, now, asked_s, newest_s = int(random.integers(0, TURN)), BootClock(), 0.0, 0.0, 0.0
     for number in range(1000):
         now += 0.02 if random.random() > 0.01 else 10 ** random.uniform(-1, 4.6)
         if now >= asked_s:
@@ -311,8 +311,8 @@ def test_gaps_of_hours_and_turns_of_the_counter_stay_within_the_bar(seed: int) -
 
 def test_two_turns_of_silence_are_counted_by_the_hosts_clock() -> None:
     ticks = TickUnwrapper()
-    ticks.push(1_000, 0.0)
+    ticks.unwrap(1_000, 0.0)
     silence_us = (1 << 32) * 2 + 5_000_000
-    event, count = ticks.push((1_000 + silence_us) % (1 << 32), silence_us * 1e-6)
+    event, count = ticks.unwrap((1_000 + silence_us) % (1 << 32), silence_us * 1e-6)
     assert event is TickEvent.WRAP
     assert count == 1_000 + silence_us

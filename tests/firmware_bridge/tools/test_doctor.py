@@ -54,7 +54,7 @@ def heard(seconds: float = 3.0) -> Health:
     for event in range(1, int(seconds / 0.03)):
         for item in link.advance(event * 0.03):
             at_event = replace(item, arrival_ns=event * 30_000_000)
-            health.take(at_event, health.session.take(at_event))
+            health.count(at_event, health.session.process(at_event))
     return health
 
 

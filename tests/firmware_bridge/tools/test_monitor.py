@@ -15,7 +15,7 @@ def test_streams_and_nodes_are_in_order_whichever_came_first() -> None:
     for step in range(1, 50):
         for link in links:
             for item in link.advance(step * 0.02):
-                health.take(item, health.session.take(item))
+                health.count(item, health.session.process(item))
     shown = health.to_json()
     assert [(each["node"], each["stream"]) for each in shown["streams"]] == [
         ("node 0", "imu"),

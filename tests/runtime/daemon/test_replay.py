@@ -47,7 +47,7 @@ def _aligned(path: Path) -> Recording:
     session = Session(wanted={item.stream.name: item.stream for item in contract.inputs})
     parts: dict[str, list[np.ndarray]] = {item.stream.name: [] for item in contract.inputs}
     for item in RecordingReader.open(path).items():
-        for name, rows in session.take(item).rows.items():
+        for name, rows in session.process(item).rows.items():
             assert rows.valid.all()
             parts[name].append(rows.values)
     signals = {
