@@ -30,13 +30,14 @@ class SerialSource(Source):
     taken for it.
     """
 
-    def __init__(self, url: SourceUrl) -> None:
+    def __init__(self, url: SourceUrl, by_id: Path = BY_ID) -> None:
         super().__init__(url)
         url.allow("baud", "reconnect_s", "low_latency")
         self._baud = int(url.number("baud", 921_600, 300, 12_000_000))
         self._retry_s = url.number("reconnect_s", 0.2, 0.001, 60)
         self._low_latency = bool(url.number("low_latency", 1, 0, 1))
         self._path = url.address
+        self._by_id = by_id
         self._identity: str | None = None
         self._port: Any = None
         self._handle = -1
@@ -58,7 +59,7 @@ class SerialSource(Source):
     async def open(self) -> None:
         """Open the port. LinkError says whether it is missing, forbidden or in use."""
         self._connect()
-        self._identity = identity_of(self._path)
+        self._identity = identity_of(self._path, self._by_id)
 
     async def close(self) -> None:
         """Let go of the port and end the iteration."""
@@ -153,13 +154,13 @@ class SerialSource(Source):
                 return
 
 
-def identity_of(path: str) -> str | None:
+def identity_of(path: str, by_id: Path = BY_ID) -> str | None:
     """What names an adapter whatever port it gets; None if nothing does (no USB, or no serial number).
 
-    On Linux the link in /dev/serial/by-id that udev makes for it; elsewhere vendor, product and serial number.
+    On Linux the link in ``by_id`` that udev makes for it; elsewhere vendor, product and serial number.
     """
     real = os.path.realpath(path)
-    links = sorted(BY_ID.iterdir()) if BY_ID.is_dir() else []
+    links = sorted(by_id.iterdir()) if by_id.is_dir() else []
     link = next((link for link in links if os.path.realpath(link) == real), None)
     if link is not None:
         return str(link)

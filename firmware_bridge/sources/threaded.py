@@ -13,8 +13,8 @@ from firmware_bridge.items import Chunk, Item, LinkChange
 from firmware_bridge.sources.base import Source, SourceUrl
 from toolkit.errors import LinkError
 
-#: Items that wait for the consumer.
-_QUEUE = 4_096
+#: Items that wait for the consumer; what comes while they are so many is dropped and counted.
+QUEUE_ITEMS = 4_096
 _LONGEST_BACKOFF_S = 2.0
 #: How long close waits for the library to come back.
 _JOIN_S = 5.0
@@ -26,10 +26,10 @@ class ThreadedSource(Source):
     A subclass says how to connect, to read and to disconnect; all three may block and run off the event loop.
     """
 
-    def __init__(self, url: SourceUrl, backoff_s: float = 0.1) -> None:
+    def __init__(self, url: SourceUrl, backoff_s: float = 0.1, queue_items: int = QUEUE_ITEMS) -> None:
         super().__init__(url)
         self._backoff_s = backoff_s
-        self._queue: asyncio.Queue[Item | None] = asyncio.Queue(_QUEUE)
+        self._queue: asyncio.Queue[Item | None] = asyncio.Queue(queue_items)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None

@@ -54,14 +54,19 @@ def test_recorded_over_a_pty_and_replayed_equals_what_was_sent(tmp_path: Path) -
                 host = Host(source)
                 await host.start()
                 reading = asyncio.create_task(read(source, writer))
-                for _ in range(3):
+                while not playing.done():
                     await host.sync()
-                    await asyncio.sleep(0.5)
-                await asyncio.wait_for(playing, 20)
-                await asyncio.sleep(0.1)
+                    await asyncio.wait({playing}, timeout=0.5)
+                await playing
+                # The last frames may still be in the port when the node stops.
+                await asyncio.wait_for(arrived(), 20)
                 await source.close()
                 await reading
                 writer.close(live.session.receiver.ledger())
+
+    async def arrived() -> None:
+        while len(live.samples) < sum(isinstance(each.packet, Data) for each in link.sent) - 2:
+            await asyncio.sleep(0.005)
 
     async def read(source: object, writer: RecordingWriter) -> None:
         async for item in source:  # type: ignore[attr-defined]

@@ -116,26 +116,31 @@ async def world(monkeypatch: pytest.MonkeyPatch, options: str = "") -> AsyncIter
         await it.died()
 
 
+async def lost(it: World) -> None:
+    """Wait until the source has said so."""
+    while not it.changes:
+        await asyncio.sleep(0.01)
+
+
 async def peer_hangs_up(it: World) -> None:
     it.bluez.drop(it.device)
 
 
 async def adapter_off_and_on(it: World) -> None:
     it.bluez.power(False)
-    await asyncio.sleep(0.6)
+    await lost(it)
     it.bluez.power(True)
 
 
 async def bus_dies_and_comes_back(it: World) -> None:
     await it.died()
-    await asyncio.sleep(0.6)
+    await lost(it)
     await it.born()
 
 
 async def silence(it: World) -> None:
     it.device.silenced = True
-    while not it.changes:
-        await asyncio.sleep(0.01)
+    await lost(it)
     it.device.silenced = False
 
 

@@ -143,7 +143,7 @@ def test_closing_wakes_a_task_that_iterates(
                         pass
 
                 task = asyncio.create_task(read())
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0)  # it waits for the first item now
                 await source.close()
                 await asyncio.wait_for(task, 5)
 

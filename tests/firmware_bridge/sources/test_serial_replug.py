@@ -16,7 +16,8 @@ from firmware_bridge.items import LinkChange
 from firmware_bridge.simulator.pseudo_terminal import PseudoTerminal, serve
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import VirtualNode
-from firmware_bridge.sources import open_source, serial_port
+from firmware_bridge.sources import serial_port
+from firmware_bridge.sources.base import SourceUrl
 from firmware_bridge.sources.host import Host
 from firmware_bridge.streams.receiver import NodeKey
 from firmware_bridge.streams.session import Session
@@ -36,7 +37,15 @@ def test_found_under_another_name_and_the_one_with_the_old_name_is_left_alone(
 ) -> None:
     by_id = tmp_path / "by-id"
     by_id.mkdir()
-    monkeypatch.setattr(serial_port, "BY_ID", by_id)
+    tries = 0
+
+    def path_of(identity: str) -> str | None:
+        nonlocal tries
+        tries += 1
+        return real_path_of(identity)
+
+    real_path_of = serial_port.path_of
+    monkeypatch.setattr(serial_port, "path_of", path_of)
     session, changes = Session(), list[LinkChange]()
     begun_s = time.monotonic()
     ours, other = link_of(OURS), link_of(OTHER)
@@ -45,7 +54,8 @@ def test_found_under_another_name_and_the_one_with_the_old_name_is_left_alone(
         return time.monotonic() - begun_s
 
     async def listen() -> None:
-        async with open_source(f"serial://{tmp_path}/{opened}?reconnect_s=0.01") as source:
+        url = f"serial://{tmp_path}/{opened}?reconnect_s=0.01"
+        async with serial_port.SerialSource(SourceUrl.parse(url), by_id) as source:
             host = Host(source)
             async for item in source:
                 session.process(item)
@@ -71,7 +81,9 @@ def test_found_under_another_name_and_the_one_with_the_old_name_is_left_alone(
             playing = asyncio.create_task(serve(decoy, [other], clock))
             while not changes:
                 await asyncio.sleep(0.005)
-            await asyncio.sleep(0.2)  # 20 times as long as it waits between two tries
+            goal = tries + 20
+            while tries < goal:
+                await asyncio.sleep(0.005)
             assert [change.up for change in changes] == [False]
             ours.advance(clock())  # what it measured meanwhile is lost
             with PseudoTerminal(tmp_path / "ttyUSB1") as port:
@@ -104,12 +116,11 @@ class Port:
 def test_where_there_are_no_links_the_serial_number_names_the_adapter(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(serial_port, "BY_ID", tmp_path / "none")
     ports = [Port("/dev/cu.a", 0x0403, 0x6001, "A5"), Port("/dev/cu.b", 0x0403, 0x6001, None)]
     monkeypatch.setattr("serial.tools.list_ports.comports", lambda: ports)
-    identity = serial_port.identity_of("/dev/cu.a")
+    identity = serial_port.identity_of("/dev/cu.a", tmp_path / "none")
     assert identity == "1027:24577:A5"  # 0x0403 : 0x6001
-    assert serial_port.identity_of("/dev/cu.b") is None
+    assert serial_port.identity_of("/dev/cu.b", tmp_path / "none") is None
     ports[0].device = "/dev/cu.c"
     assert serial_port.path_of(identity) == "/dev/cu.c"
     del ports[0]

@@ -15,9 +15,9 @@ import pytest
 
 from firmware_bridge.items import Chunk, Item, LinkChange
 from firmware_bridge.protocol.table import Format
-from firmware_bridge.sources import lsl, open_source, threaded
+from firmware_bridge.sources import lsl, open_source
 from firmware_bridge.sources.base import SourceUrl
-from firmware_bridge.sources.threaded import ThreadedSource
+from firmware_bridge.sources.threaded import QUEUE_ITEMS, ThreadedSource
 from firmware_bridge.streams.session import Session
 from toolkit.errors import InputError, LinkError, MissingDependencyError
 
@@ -25,8 +25,8 @@ from toolkit.errors import InputError, LinkError, MissingDependencyError
 class Scripted(ThreadedSource):
     """Reads what ``script`` gives for each connection; counts connections."""
 
-    def __init__(self, script: Callable[[int], Iterator[bytes]]) -> None:
-        super().__init__(SourceUrl("x://y", "x", "y"), backoff_s=0.001)
+    def __init__(self, script: Callable[[int], Iterator[bytes]], queue_items: int = QUEUE_ITEMS) -> None:
+        super().__init__(SourceUrl("x://y", "x", "y"), 0.001, queue_items)
         self._script = script
         self.connected = self.disconnected = 0
         self.refuse: set[int] = set()
@@ -94,8 +94,7 @@ def test_a_source_that_cannot_be_opened_is_let_go_of() -> None:
     assert source.disconnected == 1
 
 
-def test_what_a_slow_consumer_leaves_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threaded, "_QUEUE", 10)
+def test_what_a_slow_consumer_leaves_is_dropped_and_counted() -> None:
     done = threading.Event()
 
     def script(_: int) -> Iterator[bytes]:
@@ -105,10 +104,10 @@ def test_what_a_slow_consumer_leaves_is_dropped_and_counted(monkeypatch: pytest.
         yield b""
 
     async def scenario() -> int:
-        source = Scripted(script)
+        source = Scripted(script, queue_items=10)
         async with source:
             await asyncio.to_thread(done.wait, 5)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)  # what the thread has handed over by then is put into the queue
             kept = [item async for item in source]
         assert source.dropped_bytes % 5 == 0
         # The end takes the place of the oldest that waits.
