@@ -10,11 +10,12 @@ from typing import Any
 from benchmarks.budgets import check, require_kept, require_sensible
 from benchmarks.evaluation.windows import evaluate_on
 from benchmarks.peers import Peer, build_peers
-from benchmarks.records import Report
+from benchmarks.records import Progress, Report
 from benchmarks.report import json_file as report_json
 from benchmarks.report import machine
 from benchmarks.rows import judge_all
-from benchmarks.targets import Job, Progress, require_known
+from benchmarks.targets import require_known
+from benchmarks.targets.job import Job
 from quantization.bundle import Bundle
 from toolkit.errors import UsageError
 from toolkit.records import Recording
@@ -62,15 +63,15 @@ def bench(
     recordings = _recordings(source, progress)
     evaluation = evaluate_on(loaded.checkpoint, recordings, source, windows)
     others = _peers(loaded, recordings, progress) if peers else ()
-    job = Job(loaded.path, loaded.checkpoint, loaded.graphs, evaluation, threads, seed, progress, others)
-    runs, skipped = judge_all(job, on)
+    rows = judge_all(Job(loaded, evaluation, threads, seed, progress, others), on)
     report = Report(
         bundle=_about(loaded),
         data=evaluation,
-        runs=tuple(run for run in runs if run.measured.rows is None),
-        devices=tuple(run for run in runs if run.measured.rows is not None),
-        skipped=skipped,
-        budgets=check(runs, max_rmse_increase, max_p99_us),
+        runs=tuple(run for run in rows.runs if run.measured.rows is None),
+        devices=tuple(run for run in rows.runs if run.measured.rows is not None),
+        builds=rows.builds,
+        skipped=rows.skipped,
+        budgets=check(rows.runs, max_rmse_increase, max_p99_us),
         machine=machine.describe(),
         threads=threads,
         seed=seed,

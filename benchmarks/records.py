@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.engines import BASELINE, Size
 from benchmarks.evaluation.accuracy import Accuracy, Scores
 from benchmarks.evaluation.latency import Latency
 from benchmarks.evaluation.windows import Evaluation
 
+#: Called with what is being done, how much of it is done, and how much there is.
+Progress = Callable[[str, int, int], None]
 #: Version of the JSON in docs/BENCH.md.
 SCHEMA = 1
+#: The engine of the float baseline: the checkpoint itself.
+BASELINE = "torch"
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes of the model file, and of the memory an engine plans for it (None: it does not say)."""
+
+    model_bytes: int
+    arena_bytes: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +91,29 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True)
+class Build:
+    """How the code of an emulated target came about: compiler, flags, and SHA-256 of the image and of each source file."""
+
+    board: str
+    emulator: str
+    compiler: str
+    flags: tuple[str, ...]
+    image_sha256: str
+    model_hash: str
+    contract_hash: str
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a target hands back. ``build``: how the code that ran there was built, where that happened here."""
+
+    rows: tuple[Measured, ...]
+    skipped: tuple[Skipped, ...] = ()
+    build: Build | None = None
+
+
 def figure(value: float) -> str:
     """A value or a bound in a message: thousands with commas, never as a power of ten."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
@@ -111,7 +145,8 @@ class Budgets:
 class Report:
     """Everything a bench found. ``runs`` begins with the float baseline; ``command`` repeats the bench.
 
-    ``devices`` are the rows of targets that ran a part of the windows, each judged on the rows it ran.
+    ``devices`` are the rows of targets that ran a part of the windows, each judged on the rows it ran. ``builds`` are
+    of the targets whose code was built here.
     """
 
     bundle: Mapping[str, Any]
@@ -124,6 +159,7 @@ class Report:
     seed: int
     command: str
     devices: tuple[Run, ...] = ()
+    builds: Mapping[str, Build] = field(default_factory=dict)
 
     @property
     def baseline(self) -> Run:

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation.accuracy import Reference, judge
-from benchmarks.records import Measured, Run, Skipped
-from benchmarks.targets import Job, judge_for
+from benchmarks.records import Build, Measured, Run, Skipped
+from benchmarks.targets import judge_for
 from benchmarks.targets.host import judge_float
+from benchmarks.targets.job import Job
 
 
-def judge_all(job: Job, on: Sequence[str]) -> tuple[tuple[Run, ...], tuple[Skipped, ...]]:
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of all targets, the float baseline first; what did not run; and by target, how its code was built."""
+
+    runs: tuple[Run, ...]
+    skipped: tuple[Skipped, ...]
+    builds: Mapping[str, Build]
+
+
+def judge_all(job: Job, on: Sequence[str]) -> Rows:
     """The rows of every target. The host always gives the float baseline, which all are compared with."""
-    measured: list[Measured] = []
-    skipped: list[Skipped] = []
-    for target in on:
-        rows, missing = judge_for(target)(job, target)
-        measured.extend(rows)
-        skipped.extend(missing)
+    judged = {target: judge_for(target)(job, target) for target in on}
+    measured = [row for one in judged.values() for row in one.rows]
     if not any(one.is_baseline for one in measured):
         measured.extend(judge_float(job))
     measured.sort(key=lambda one: not one.is_baseline)
-    return tuple(_run(job, measured, one) for one in measured), tuple(skipped)
+    return Rows(
+        runs=tuple(_run(job, measured, one) for one in measured),
+        skipped=tuple(missing for one in judged.values() for missing in one.skipped),
+        builds={target: one.build for target, one in judged.items() if one.build is not None},
+    )
 
 
 def _run(job: Job, measured: Sequence[Measured], one: Measured) -> Run:

@@ -1,4 +1,7 @@
-"""The engines that a bench can run on this machine: one table, each module imported only when it is used."""
+"""The engines that a bench runs on this machine: one table, each module imported only when it is used.
+
+To add one: a file with a ``load`` function, and a row here.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation.windows import Evaluation
+from benchmarks.records import BASELINE, Size
+from quantization.bundle import Bundle
 from quantization.graph.graph_file import GraphFile
-from toolkit.model.checkpoint import Checkpoint
 
 #: Called after each window with the number of windows done since the last call.
 Tick = Callable[[int], None]
@@ -20,14 +24,6 @@ Tick = Callable[[int], None]
 
 class CannotRunError(Exception):
     """An engine does not run a graph here; the text is the reason that the report gives."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """Bytes of the model file, and of the memory an engine plans for it (None: it does not say)."""
-
-    model_bytes: int
-    arena_bytes: int | None = None
 
 
 class HostEngine(Protocol):
@@ -49,26 +45,44 @@ class HostEngine(Protocol):
         ...
 
 
-class Open(Protocol):
-    """What ``load`` of an engine's module must be; raises :class:`CannotRunError` with the reason."""
+class Load(Protocol):
+    """What an engine's module must have; raises :class:`CannotRunError` with the reason."""
 
-    def __call__(self, checkpoint: Checkpoint, graph: GraphFile | None, threads: int) -> HostEngine:
-        """Load a graph of a bundle (None: the checkpoint itself) to run with ``threads`` threads."""
+    def __call__(self, bundle: Bundle, graph: GraphFile | None, threads: int) -> HostEngine:
+        """Load a graph of the bundle or of a peer (None: the checkpoint itself) to run with ``threads`` threads."""
         ...
 
 
-#: Name of an engine that runs .tflite graphs -> module with ``load``, in the order of the report.
-GRAPH_ENGINES: dict[str, str] = {
-    "litert": "benchmarks.engines.litert",
-    "tflm": "benchmarks.engines.tflm",
+@dataclass(frozen=True)
+class EngineKind:
+    """An engine: ``module:function`` that loads it.
+
+    ``any_tflite``: it reads a .tflite, so that it runs peers' graphs too. ``deployed``: people deploy it as it runs here, so
+    that its time here may be judged.
+    """
+
+    load: str
+    any_tflite: bool = True
+    deployed: bool = True
+
+
+#: Every engine that runs graphs, in the order of the report.
+ENGINES: dict[str, EngineKind] = {
+    "litert": EngineKind("benchmarks.engines.bundle_engine:load_litert"),
+    "tflm": EngineKind("benchmarks.engines.tflm:load", deployed=False),
+    "native": EngineKind("benchmarks.engines.bundle_engine:load_native", any_tflite=False),
 }
 #: The engine of the float baseline, which runs the checkpoint.
-BASELINE = "torch"
-BASELINE_MODULE = "benchmarks.engines.torch_float"
+BASELINE_KIND = EngineKind("benchmarks.engines.torch_float:load", any_tflite=False)
 
 
-def load(name: str, checkpoint: Checkpoint, graph: GraphFile | None, threads: int) -> HostEngine:
+def engine(name: str) -> EngineKind:
+    """What the table says of an engine."""
+    return BASELINE_KIND if name == BASELINE else ENGINES[name]
+
+
+def load(name: str, bundle: Bundle, graph: GraphFile | None, threads: int) -> HostEngine:
     """Load ``graph`` into the engine ``name``; CannotRunError says why it cannot be."""
-    module = BASELINE_MODULE if name == BASELINE else GRAPH_ENGINES[name]
-    opener: Open = importlib.import_module(module).load
-    return opener(checkpoint, graph, threads)
+    module, _, function = engine(name).load.partition(":")
+    opener: Load = getattr(importlib.import_module(module), function)
+    return opener(bundle, graph, threads)

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.engines import CannotRunError, Size, Tick
+from benchmarks.engines import CannotRunError, Tick
 from benchmarks.engines.window_graph import WindowFormat, require_window_graph
 from benchmarks.evaluation.windows import Evaluation
+from benchmarks.records import Size
 from quantization.arithmetic.storage import TensorFormat, decode, encode
+from quantization.bundle import Bundle
 from quantization.graph.graph_file import GraphFile
 from quantization.tflite.stderr import native_stderr
 from toolkit.errors import ModelFileError
-from toolkit.model.checkpoint import Checkpoint
 
 _ARENA = re.compile(r"Arena allocation total (\d+) bytes")
 
@@ -71,7 +72,7 @@ class TFLM:
         return Size(self._bytes, int(found.group(1)) if found else None)
 
 
-def load(checkpoint: Checkpoint, graph: GraphFile | None, threads: int) -> TFLM:
+def load(bundle: Bundle, graph: GraphFile | None, threads: int) -> TFLM:
     """Load an int8 window graph; CannotRunError for others, ModelFileError if TFLM refuses it."""
     graph = require_window_graph(graph)
     if graph.scheme == "float32":
@@ -92,10 +93,10 @@ def load(checkpoint: Checkpoint, graph: GraphFile | None, threads: int) -> TFLM:
     if refused:
         detail = " ".join((caught.text.strip() or refused).split())
         raise ModelFileError(f"{graph.file}: TFLM cannot load it: {detail}")
-    streams = [item.stream.name for item in checkpoint.contract.inputs]
+    streams = [item.stream.name for item in bundle.contract.inputs]
     inputs = [_format(name, interpreter.get_input_details(i)) for i, name in enumerate(streams)]
     form = WindowFormat.of(
-        checkpoint, graph.file, inputs, [_format("moments", interpreter.get_output_details(0))]
+        bundle.checkpoint, graph.file, inputs, [_format("moments", interpreter.get_output_details(0))]
     )
     return TFLM(interpreter, form, len(graph.content))
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.engines import CannotRunError, Size, Tick
+from benchmarks.engines import CannotRunError, Tick
 from benchmarks.evaluation.windows import Evaluation
+from benchmarks.records import Size
+from quantization.bundle import Bundle
 from quantization.graph.graph_file import GraphFile
 from toolkit.errors import MissingDependencyError
 from toolkit.model.checkpoint import Checkpoint
@@ -62,12 +64,12 @@ class TorchFloat:
         return Size(self._bytes)
 
 
-def load(checkpoint: Checkpoint, graph: GraphFile | None, threads: int) -> TorchFloat:
+def load(bundle: Bundle, graph: GraphFile | None, threads: int) -> TorchFloat:
     """The baseline; without it nothing can be compared, so a missing torch is the user's error."""
     if graph is not None:
         raise CannotRunError("torch runs the checkpoint, not a .tflite")
     try:
-        return TorchFloat(checkpoint, threads)
+        return TorchFloat(bundle.checkpoint, threads)
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

@@ -53,7 +53,7 @@ class Evaluation:
         """Names of the outputs."""
         return tuple(channel.name for channel in self.contract.outputs)
 
-    @property
+    @cached_property
     def task(self) -> tuple[str, ...]:
         """Task of each window."""
         return tuple(self.windows.recordings[i].task for i in self.windows.recording)

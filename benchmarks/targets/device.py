@@ -9,18 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.engines import Size
 from benchmarks.evaluation.latency import Latency, summarise
-from benchmarks.records import Measured
-from benchmarks.targets import Job
+from benchmarks.records import Measured, Size
 from benchmarks.targets.device_data import (
     DeviceData,
     StreamData,
-    device_data,
-    int8_graphs,
     moments,
 )
 from benchmarks.targets.first_difference import FORMATS
+from benchmarks.targets.job import Job
 from firmware_bridge.protocol.table import CounterKind
 from firmware_bridge.protocol.target_packets import Identity, StackUse
 from firmware_bridge.target.build import Image
@@ -137,7 +134,7 @@ class Board:
 
 def judge_link(job: Job, board: Board, link: TargetLink) -> list[Measured]:
     """Rows of the window and the stream graph. ContractError or LinkError rather than a row that is not true."""
-    data = device_data(job)
+    data = job.device_data
     identity = link.identify()
     link.require(identity, board.model_hash, board.contract_hash)
     at_start = link.stack().high_water
@@ -242,8 +239,3 @@ def _latency(ticks: Sequence[int], identity: Identity, rate_hz: float) -> Latenc
     """Times where the board counts its own cycles; None where only instructions are known."""
     times = [s for t in ticks if (s := seconds(t, identity)) is not None]
     return summarise([round(s * 1e9) for s in times], rate_hz) if times else None
-
-
-def model_bytes(job: Job) -> Mapping[str, int]:
-    """Bytes of the int8 model files by graph; UsageError if there are none."""
-    return {kind: len(graph.content) for kind, graph in int8_graphs(job).items()}

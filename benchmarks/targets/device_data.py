@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.targets import Job
+from benchmarks.evaluation.windows import Evaluation
+from benchmarks.records import Progress
 from quantization.arithmetic.storage import TensorFormat, decode, encode
+from quantization.bundle import Bundle
 from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import Graph
 from quantization.reference import Interpreter
@@ -64,30 +66,22 @@ class DeviceData:
     stream_graph: Graph | None
 
 
-#: Of the job that was asked for last: all devices of a bench share it.
-_KEPT: list[tuple[Job, DeviceData]] = []
-
-
-def device_data(job: Job) -> DeviceData:
-    """The data of a job, computed once for all its devices; UsageError for a bundle without int8 graphs."""
-    if _KEPT and _KEPT[0][0] is job:
-        return _KEPT[0][1]
-    graphs = int8_graphs(job)
+def device_data(bundle: Bundle, data: Evaluation, progress: Progress) -> DeviceData:
+    """What devices get of ``data``, and the integer reference's answers; UsageError for a bundle without int8 graphs."""
+    graphs = int8_graphs(bundle)
     window_graph = read(graphs["window"].content, graphs["window"].file)
-    window = _window_data(job, window_graph)
+    window = _window_data(data, window_graph, progress)
     stream, stream_graph = None, None
     if "stream" in graphs:
         file = graphs["stream"]
         stream_graph = read(file.content, file.file).carrying(file.state)
-        stream = _stream_data(job, stream_graph)
-    data = DeviceData(window, stream, window_graph, stream_graph)
-    _KEPT[:] = [(job, data)]
-    return data
+        stream = _stream_data(data, stream_graph, progress)
+    return DeviceData(window, stream, window_graph, stream_graph)
 
 
-def int8_graphs(job: Job) -> dict[str, GraphFile]:
-    """The int8 graphs of a job by kind; UsageError if there is no window graph among them."""
-    graphs: dict[str, GraphFile] = {graph.graph: graph for graph in job.graphs if graph.scheme == "int8"}
+def int8_graphs(bundle: Bundle) -> dict[str, GraphFile]:
+    """The int8 graphs of a bundle by kind; UsageError if there is no window graph among them."""
+    graphs: dict[str, GraphFile] = {graph.graph: graph for graph in bundle.graphs if graph.scheme == "int8"}
     if "window" not in graphs:
         raise UsageError(
             "a device runs the int8 graphs, and this bundle has none: convert it with --scheme int8"
@@ -100,39 +94,39 @@ def moments(values: NDArray[Any], form: TensorFormat) -> NDArray[np.float32]:
     return decode(values, form)
 
 
-def _window_data(job: Job, graph: Graph) -> WindowData:
-    count = min(WINDOWS, len(job.data.windows))
-    rows = np.unique(np.linspace(0, len(job.data.windows) - 1, count).astype(np.int64))
+def _window_data(data: Evaluation, graph: Graph, progress: Progress) -> WindowData:
+    count = min(WINDOWS, len(data.windows))
+    rows = np.unique(np.linspace(0, len(data.windows) - 1, count).astype(np.int64))
     inputs = tuple(
-        encode(job.data.windows.inputs[form.name][rows], form) for form in _formats(graph, _streams(job))
+        encode(data.windows.inputs[form.name][rows], form) for form in _formats(graph, _streams(data))
     )
     interpreter, output = Interpreter(graph), _output(graph)
     expected = []
     for number in range(len(rows)):
-        job.progress("reference windows", number + 1, len(rows))
+        progress("reference windows", number + 1, len(rows))
         interpreter.reset()
         interpreter.run([values[number : number + 1] for values in inputs])
         expected.append(interpreter.tensor_at(graph.outputs[0]).reshape(-1).copy())
     return WindowData(rows, inputs, np.stack(expected), output)
 
 
-def _stream_data(job: Job, graph: Graph) -> StreamData:
-    names = _streams(job)
+def _stream_data(data: Evaluation, graph: Graph, progress: Progress) -> StreamData:
+    names = _streams(data)
     formats, output = _formats(graph, names), _output(graph)
     inputs, expected, rows, places = [], [], [], []
-    chosen = _recordings(job)
+    chosen = _recordings(data)
     for number, recording in enumerate(chosen):
-        job.progress("reference steps", number, len(chosen))
-        sequence = job.data.sequences[recording].inputs
-        mine = np.flatnonzero((job.data.windows.recording == recording) & (job.data.sequence_row < STEPS))
-        steps = int(job.data.sequence_row[mine].max()) + 1
+        progress("reference steps", number, len(chosen))
+        sequence = data.sequences[recording].inputs
+        mine = np.flatnonzero((data.windows.recording == recording) & (data.sequence_row < STEPS))
+        steps = int(data.sequence_row[mine].max()) + 1
         samples = tuple(encode(sequence[form.name][:steps], form) for form in formats)
         inputs.append(samples)
         steps_run = reference_steps(graph, names, samples)
         expected.append(np.stack([one.tensor_at(graph.outputs[0]).reshape(-1).copy() for one in steps_run]))
         rows.append(mine)
-        places.append(np.stack([np.full(len(mine), number), job.data.sequence_row[mine]], axis=1))
-    job.progress("reference steps", len(chosen), len(chosen))
+        places.append(np.stack([np.full(len(mine), number), data.sequence_row[mine]], axis=1))
+    progress("reference steps", len(chosen), len(chosen))
     return StreamData(
         names=names,
         recordings=chosen,
@@ -144,9 +138,9 @@ def _stream_data(job: Job, graph: Graph) -> StreamData:
     )
 
 
-def _recordings(job: Job) -> tuple[int, ...]:
+def _recordings(data: Evaluation) -> tuple[int, ...]:
     """Recordings with windows among their first steps, at most RECORDINGS, spread evenly."""
-    early = np.unique(job.data.windows.recording[job.data.sequence_row < STEPS])
+    early = np.unique(data.windows.recording[data.sequence_row < STEPS])
     if not len(early):
         raise UsageError(f"no window of the test part ends within the first {STEPS} steps of a recording")
     places = np.unique(np.linspace(0, len(early) - 1, min(RECORDINGS, len(early))).astype(int))
@@ -168,8 +162,8 @@ def reference_steps(
         yield interpreter
 
 
-def _streams(job: Job) -> tuple[str, ...]:
-    return tuple(item.stream.name for item in job.data.contract.inputs)
+def _streams(data: Evaluation) -> tuple[str, ...]:
+    return tuple(item.stream.name for item in data.contract.inputs)
 
 
 def _formats(graph: Graph, streams: Sequence[str]) -> list[TensorFormat]:

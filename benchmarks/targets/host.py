@@ -8,25 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.engines import (
-    BASELINE,
-    GRAPH_ENGINES,
-    CannotRunError,
-    HostEngine,
-    load,
-    native,
-)
+from benchmarks.engines import ENGINES, CannotRunError, HostEngine, engine, load
 from benchmarks.evaluation.latency import measure, summarise
-from benchmarks.records import Measured, Skipped
-from benchmarks.targets import Job
-from quantization.bundle import Bundle
+from benchmarks.records import BASELINE, Judged, Measured, Skipped
+from benchmarks.targets.job import Job
 from quantization.graph.graph_file import GraphFile
 from toolkit.errors import ModelFileError
-
-#: The engine that compiles a whole bundle and does not read a .tflite, so that peers' graphs are not for it.
-NATIVE = "native"
-#: Engines whose time on a workstation is not that of any deployment.
-_ONLY_ACCURACY = ("tflm",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +36,18 @@ class _Row:
         return f"{self.converter} {self.engine} {self.scheme} {self.kind}"
 
 
-def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
+def judge(job: Job, target: str) -> Judged:
     """Accuracy of each engine on all windows, then latency with the engines taking turns."""
     rows, skipped = _load(job, target)
-    return _judge_rows(job, target, rows), skipped
+    return Judged(tuple(_judge_rows(job, target, rows)), tuple(skipped))
 
 
 def judge_float(job: Job) -> list[Measured]:
     """The float rows that every other row is compared with: the baseline, and the float stream if there is one."""
-    rows = [_Row(BASELINE, None, load(BASELINE, job.checkpoint, None, job.threads))]
-    for graph in job.graphs:
+    rows = [_Row(BASELINE, None, load(BASELINE, job.bundle, None, job.threads))]
+    for graph in job.bundle.graphs:
         if (graph.graph, graph.scheme) == ("stream", "float32"):
-            rows.append(_Row("litert", graph, load("litert", job.checkpoint, graph, job.threads)))
+            rows.append(_Row("litert", graph, load("litert", job.bundle, graph, job.threads)))
     return _judge_rows(job, "host", rows)
 
 
@@ -80,7 +67,7 @@ def _judge_rows(job: Job, target: str, rows: list[_Row]) -> list[Measured]:
             estimates=moments,
             latency=summarise(times[row.name], job.data.contract.grid_rate_hz),
             size=row.loaded.size(),
-            judged_latency=row.engine not in _ONLY_ACCURACY,
+            judged_latency=engine(row.engine).deployed,
             converter=row.converter,
         )
         for row, moments in zip(rows, estimates)
@@ -88,17 +75,12 @@ def _judge_rows(job: Job, target: str, rows: list[_Row]) -> list[Measured]:
 
 
 def _load(job: Job, target: str) -> tuple[list[_Row], list[Skipped]]:
-    rows = [_Row(BASELINE, None, load(BASELINE, job.checkpoint, None, job.threads))]
+    rows = [_Row(BASELINE, None, load(BASELINE, job.bundle, None, job.threads))]
     skipped = []
-    graphs = sorted(job.graphs, key=lambda graph: (graph.graph != "window", graph.scheme != "float32"))
-    bundle = Bundle.load(job.bundle)
-    for name, graph in itertools.product((*GRAPH_ENGINES, NATIVE), graphs):
+    graphs = sorted(job.bundle.graphs, key=lambda graph: (graph.graph != "window", graph.scheme != "float32"))
+    for name, graph in itertools.product(ENGINES, graphs):
         try:
-            if name == NATIVE:
-                loaded = native.load(bundle, graph, job.threads)
-            else:
-                loaded = load(name, job.checkpoint, graph, job.threads)
-            rows.append(_Row(name, graph, loaded))
+            rows.append(_Row(name, graph, load(name, job.bundle, graph, job.threads)))
         except CannotRunError as reason:
             skipped.append(Skipped(target, name, graph.graph, graph.scheme, str(reason)))
     _load_peers(job, target, rows, skipped)
@@ -106,12 +88,13 @@ def _load(job: Job, target: str) -> tuple[list[_Row], list[Skipped]]:
 
 
 def _load_peers(job: Job, target: str, rows: list[_Row], skipped: list[Skipped]) -> None:
+    able = [name for name, engine in ENGINES.items() if engine.any_tflite]
     for peer in job.peers:
         if not peer.graphs:
             skipped.append(Skipped(target, peer.converter, "window", "int8", peer.reason))
-        for graph, name in itertools.product(peer.graphs, GRAPH_ENGINES):
+        for graph, name in itertools.product(peer.graphs, able):
             try:
-                rows.append(_Row(name, graph, load(name, job.checkpoint, graph, job.threads), peer.converter))
+                rows.append(_Row(name, graph, load(name, job.bundle, graph, job.threads), peer.converter))
             except (CannotRunError, ModelFileError) as reason:
                 label = f"{name} by {peer.converter}"
                 skipped.append(Skipped(target, label, graph.graph, graph.scheme, str(reason)))

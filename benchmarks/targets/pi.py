@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.engines import Size
 from benchmarks.evaluation.latency import Latency, summarise
-from benchmarks.records import Measured, Skipped
-from benchmarks.targets import Job
+from benchmarks.records import Judged, Measured, Size, Skipped
+from benchmarks.targets.job import Job
 from benchmarks.targets.pi_transport import (
     about,
     bench_there,
@@ -45,20 +44,20 @@ class Place:
     environment: Mapping[str, str] | None = None
 
 
-def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
+def judge(job: Job, target: str) -> Judged:
     """Run there and here, and compare."""
     place = place_of(target, job)
     inputs = inputs_of(job)
     timed = place.label == "measured"
     job.progress(f"{target} engines", 0, 2)
-    there = bench_there(place.command, target, job.bundle, inputs, timed, place.environment)
+    there = bench_there(place.command, target, job.bundle.path, inputs, timed, place.environment)
     found = about(there)
     require_result(target, found)
     job.progress(f"{target} engines", 1, 2)
     here = run(job.bundle, inputs, timed=False)
     job.progress(f"{target} engines", 2, 2)
     rows, skipped = [], []
-    for graph in sorted(job.graphs, key=lambda graph: graph.graph != "window"):
+    for graph in sorted(job.bundle.graphs, key=lambda graph: graph.graph != "window"):
         for engine, scheme in RUNS:
             key = f"{engine}/{scheme}"
             if scheme != graph.scheme:
@@ -81,7 +80,7 @@ def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
                     figures=_figures(place.label, found, _differing(there, here, key, graph.graph)),
                 )
             )
-    return rows, skipped
+    return Judged(tuple(rows), tuple(skipped))
 
 
 def place_of(target: str, job: Job) -> Place:

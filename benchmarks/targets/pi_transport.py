@@ -84,6 +84,7 @@ def remote_shell(python: str | None) -> str:
 def far_side(folder: str) -> bytes:
     """What :data:`BOOTSTRAP` calls there."""
     from benchmarks.targets.pi_worker import run
+    from quantization.bundle import Bundle
 
     place = Path(folder)
     with np.load(place / "inputs.npz") as stored:
@@ -91,7 +92,7 @@ def far_side(folder: str) -> bytes:
     options = json.loads((place / "options.json").read_text())
     buffer = io.BytesIO()
     # The keys hold slashes, which is what NPZ takes as names.
-    np.savez_compressed(buffer, **run(place / "bundle", inputs, options["timed"]))  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **run(Bundle.load(place / "bundle"), inputs, options["timed"]))  # type: ignore[arg-type]
     return _MARK + buffer.getvalue()
 
 

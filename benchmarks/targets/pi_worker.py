@@ -28,20 +28,19 @@ RUNS = (("native", "int8"), ("litert", "int8"), ("litert", "float32"), ("tflite-
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def run(bundle: Path, inputs: Arrays, timed: bool) -> dict[str, NDArray[Any]]:
+def run(bundle: Bundle, inputs: Arrays, timed: bool) -> dict[str, NDArray[Any]]:
     """Moments, and with ``timed`` the nanoseconds of single calls, of every engine that opens here.
 
     ``inputs`` holds ``window/STREAM`` (n, rows, channels) and, for each recording r, ``r/STREAM`` (steps, channels). The
     result holds ``ENGINE/SCHEME/window`` (n, outputs), ``.../r`` (steps, outputs), ``.../time/GRAPH``, and ``about``: JSON
     with what the machine is and which engines could not be opened.
     """
-    loaded = Bundle.load(bundle)
     about: dict[str, Any] = {"machine": machine(), "versions": {}, "refused": {}}
     engines: dict[str, Engine] = {}
     for name, scheme in RUNS:
         key = f"{name}/{scheme}"
         try:
-            engines[key] = open_engine(loaded, name, scheme)
+            engines[key] = open_engine(bundle, name, scheme)
             about["versions"][key] = engines[key].version
         except EdgetoolError as reason:
             about["refused"][key] = str(reason)

@@ -5,26 +5,21 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmarks.records import Measured, Skipped
-from benchmarks.targets import Job
-from benchmarks.targets.device import Board, judge_link, model_bytes
-from benchmarks.targets.device_data import device_data
+from benchmarks.records import Judged
+from benchmarks.targets.device import Board, judge_link
+from benchmarks.targets.device_data import int8_graphs
+from benchmarks.targets.device_image import build_image, describe_build
 from benchmarks.targets.first_difference import first_tensor
+from benchmarks.targets.job import Job
 from firmware_bridge.target.boards import BOARDS, require_board
-from firmware_bridge.target.build import Image, build, require_compiler
+from firmware_bridge.target.build import require_compiler
 from firmware_bridge.target.emulator import Emulator, require_emulator
 from firmware_bridge.target.link import TargetLink, open_port
-from quantization.bundle import Bundle
-from quantization.c_emitter.bundle_files import source_files
+from quantization.c_emitter.bundle_files import FOLDER
 from toolkit.errors import UsageError
 
-#: A core's name stands for the board that is emulated for it.
-CORE_BOARDS = {
-    "cortex-m4": "mps2-an386",
-    "cortex-m7": "mps2-an500",
-    "cortex-m33": "mps2-an505",
-    "cortex-m55": "mps3-an547",
-}
+#: A core's name stands for the first board that has it.
+CORE_BOARDS = {board.target: board.name for board in reversed(BOARDS.values())}
 #: Longest that an emulated board takes to run its golden vectors and greet, s.
 _START_S = 20.0
 #: QEMU drops what the board says before the pseudo-terminal is opened: then its greeting does not come, and waiting is in vain.
@@ -42,36 +37,37 @@ def require(target: str) -> None:
     require_emulator()
 
 
-def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
+def judge(job: Job, target: str) -> Judged:
     """Build, boot, feed, compare."""
-    name, sizes = board_name(target), model_bytes(job)
-    version = require_emulator()
-    device_data(job)  # takes its time: no board is to wait for it
-    with tempfile.TemporaryDirectory(prefix="edgetool-bench-") as folder:
+    name = board_name(target)
+    emulator_version = require_emulator()
+    data = job.device_data  # takes its time: no board is to wait for it
+    with tempfile.TemporaryDirectory(prefix="edgetool-bench-") as scratch:
+        folder = Path(scratch)
         job.progress(f"{target} build", 0, 1)
-        image = build_image(job.bundle, name, Path(folder))
+        image = build_image(job.bundle, name, folder)
         job.progress(f"{target} build", 1, 1)
         board = Board(
             target=target,
             label="emulated",
             how=HOW,
-            version=f"{version}; {image.compiler}",
-            model_bytes=sizes,
+            version=f"{emulator_version}; {image.compiler}",
+            model_bytes={kind: len(graph.content) for kind, graph in int8_graphs(job.bundle).items()},
             model_hash=image.model_hash,
-            contract_hash=job.checkpoint.contract.hash,
+            contract_hash=job.bundle.contract.hash,
             image=image,
         )
         with Emulator(image) as emulator, TargetLink(open_port(emulator.url), target) as link:
-            _started(emulator, link)
+            _await_greeting(emulator, link)
             rows = judge_link(job, board, link)
         for row in rows:
             first = row.figures["bit_exact"]["first"]
             if first is not None:
-                first["tensor"] = first_tensor(device_data(job), image, Path(folder) / "c", first)
-        return rows, []
+                first["tensor"] = first_tensor(data, image, folder / FOLDER, first)
+        return Judged(tuple(rows), build=describe_build(image, folder, emulator_version))
 
 
-def _started(emulator: Emulator, link: TargetLink) -> None:
+def _await_greeting(emulator: Emulator, link: TargetLink) -> None:
     """Wait for the board's greeting, so that no request disturbs its golden vectors; one that nobody heard is had again."""
     if not link.await_start(_HEARD_S):
         emulator.reset()
@@ -82,26 +78,8 @@ def board_name(target: str) -> str:
     """The board of a ``qemu:`` target; UsageError names what is allowed."""
     name = target.partition(":")[2]
     if name not in CORE_BOARDS and name not in BOARDS:
+        cores = list(dict.fromkeys(board.target for board in BOARDS.values()))
         raise UsageError(
-            f"target {target!r} is not known; allowed: {', '.join(f'qemu:{n}' for n in (*CORE_BOARDS, *BOARDS))}"
+            f"target {target!r} is not known; allowed: {', '.join(f'qemu:{n}' for n in (*cores, *BOARDS))}"
         )
     return CORE_BOARDS.get(name, name)
-
-
-def build_image(bundle: Path, board: str, folder: Path, prefer: str | None = None) -> Image:
-    """The image of ``board`` for a bundle, with C generated for its core; ``prefer`` as the bundle's C was, else speed."""
-    facts = require_board(board)
-    write_c(Bundle.load(bundle), facts.target, folder, prefer)
-    return build(folder / "c", facts, folder / f"{board}.elf")
-
-
-def write_c(loaded: Bundle, target: str, folder: Path, prefer: str | None = None) -> None:
-    """The folder ``c`` of a bundle for ``target``, into ``folder``."""
-    if prefer is None:
-        prefer = str((loaded.manifest.get("c") or {}).get("prefer", "speed"))
-    golden = {item.stream.name: loaded.golden[item.stream.name] for item in loaded.contract.inputs}
-    files, _ = source_files(loaded.graphs, loaded.contract, golden, target, prefer)
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmarks.records import Measured, Skipped
-from benchmarks.targets import Job
-from benchmarks.targets.device import Board, judge_link, model_bytes
+from benchmarks.records import Judged
+from benchmarks.targets.device import Board, judge_link
 from benchmarks.targets.device_data import int8_graphs
-from benchmarks.targets.qemu import write_c
+from benchmarks.targets.device_image import write_c
+from benchmarks.targets.job import Job
 from firmware_bridge.target.build import header_facts
 from firmware_bridge.target.link import TargetLink, open_port
 from quantization.bundle import Bundle
+from quantization.c_emitter.bundle_files import FOLDER
 from toolkit import __version__
 from toolkit.errors import UsageError
 
@@ -32,10 +33,10 @@ def port_of(target: str) -> str:
     return port
 
 
-def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
+def judge(job: Job, target: str) -> Judged:
     """Ask the board who it is, feed it, compare. ContractError if it does not run this bundle's model."""
-    int8_graphs(job)
-    wanted, contract_hash = model_hash(job.bundle), job.checkpoint.contract.hash
+    graphs = int8_graphs(job.bundle)
+    wanted, contract_hash = model_hash(job.bundle), job.bundle.contract.hash
     with TargetLink(open_port(port_of(target)), target) as link:
         link.require(
             link.identify(), wanted, contract_hash
@@ -45,15 +46,15 @@ def judge(job: Job, target: str) -> tuple[list[Measured], list[Skipped]]:
             label="measured",
             how=HOW,
             version=f"edgetool {__version__}",
-            model_bytes=model_bytes(job),
+            model_bytes={kind: len(graph.content) for kind, graph in graphs.items()},
             model_hash=wanted,
             contract_hash=contract_hash,
         )
-        return judge_link(job, board, link), []
+        return Judged(tuple(judge_link(job, board, link)))
 
 
-def model_hash(bundle: Path) -> str:
+def model_hash(bundle: Bundle) -> str:
     """The hash that the generated C of a bundle carries, whatever the core."""
     with tempfile.TemporaryDirectory(prefix="edgetool-bench-") as folder:
-        write_c(Bundle.load(bundle), "c99", Path(folder))
-        return header_facts(Path(folder) / "c")["MODEL_HASH"]
+        write_c(bundle, "c99", Path(folder))
+        return header_facts(Path(folder) / FOLDER)["MODEL_HASH"]

@@ -8,19 +8,16 @@ interrupt comes at a moment that no run repeats: the evidence gives the stack af
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Mapping
 from math import floor, isfinite, log10
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.report import json_file as report_json
+from benchmarks.validation.verdict import Check, Verdict
 from quantization.bundle import GOLDEN, MANIFEST
 from toolkit import __version__
 from toolkit.files import write_bytes, write_json
-
-if TYPE_CHECKING:
-    from benchmarks.validation.validate import Check, Verdict
 
 SCHEMA = 1
 VERDICT = "verdict.json"
@@ -112,26 +109,11 @@ def times(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _build(verdict: Verdict, target: str) -> dict[str, Any]:
-    """How the code of an emulated target came about: compiler, flags, hashes of sources and image."""
-    if target.partition(":")[0] != "qemu":
+    """How the image that was judged on ``target`` came about."""
+    build = verdict.report.builds.get(target)
+    if build is None:
         return {"note": "nothing was built here for this target"}
-    from benchmarks.targets.qemu import board_name, build_image
-    from firmware_bridge.target.emulator import require_emulator
-
-    with tempfile.TemporaryDirectory(prefix="edgetool-evidence-") as name:
-        folder = Path(name)
-        image = build_image(verdict.bundle.path, board_name(target), folder)
-        sources = sorted(path for path in (folder / "c").rglob("*") if path.is_file())
-        return {
-            "board": image.board.name,
-            "emulator": require_emulator(),
-            "compiler": image.compiler,
-            "flags": list(image.flags),
-            "image_sha256": _sha256(image.elf),
-            "model_hash": image.model_hash,
-            "contract_hash": image.contract_hash,
-            "sources": {path.relative_to(folder).as_posix(): _sha256(path) for path in sources},
-        }
+    return {**vars(build), "flags": list(build.flags), "sources": dict(build.sources)}
 
 
 def _sha256(path: Path) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.bench import WINDOWS, bench
 from benchmarks.budgets import deployed
-from benchmarks.records import Report, Run, figure
-from benchmarks.targets import Progress, require_known
+from benchmarks.records import Progress, Report, Run
+from benchmarks.targets import require_known
 from benchmarks.validation import evidence
 from benchmarks.validation.bounds import (
     FIGURES,
@@ -20,6 +19,7 @@ from benchmarks.validation.bounds import (
     Bounds,
     read_bounds,
 )
+from benchmarks.validation.verdict import Check, NotJudged, Verdict
 from quantization.bundle import Bundle
 from quantization.c_emitter.bundle_files import FOLDER, source_files
 from quantization.c_emitter.emit import DEFAULT_PREFIX
@@ -27,53 +27,6 @@ from quantization.reference import Interpreter
 from quantization.tflite.file import read
 from toolkit.errors import BudgetError, InputError, UsageError
 from toolkit.files import new_folder, write_json
-
-
-@dataclass(frozen=True)
-class Check:
-    """A figure of a row against its upper bound. ``label``: computed, emulated or measured. NaN never passes."""
-
-    target: str
-    row: str
-    name: str
-    value: float
-    bound: float
-    label: str
-
-    @property
-    def passed(self) -> bool:
-        """Whether the value is within the bound."""
-        return self.value <= self.bound
-
-    def __str__(self) -> str:
-        value, bound = figure(self.value), figure(self.bound)
-        return f"{self.name} of {self.target} {self.row} is {value}, the bound is {bound}"
-
-
-@dataclass(frozen=True)
-class NotJudged:
-    """A bound that a target has no figure for, and why."""
-
-    target: str
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, eq=False)
-class Verdict:
-    """All checks of a validation, what could not be judged, and the report they were read from."""
-
-    bundle: Bundle
-    targets: tuple[str, ...]
-    bounds: Bounds
-    checks: tuple[Check, ...]
-    not_judged: tuple[NotJudged, ...]
-    report: Report
-
-    @property
-    def failed(self) -> tuple[Check, ...]:
-        """The checks that did not pass."""
-        return tuple(check for check in self.checks if not check.passed)
 
 
 def validate(

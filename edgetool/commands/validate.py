@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from benchmarks.validation.validate import Verdict
+    from benchmarks.validation.verdict import Verdict
 
 
 @click.command(

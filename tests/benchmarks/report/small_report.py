@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.budgets import check
-from benchmarks.engines import Size
 from benchmarks.evaluation.accuracy import Reference, judge
 from benchmarks.evaluation.gait_cycles import group
 from benchmarks.evaluation.latency import summarise
@@ -14,6 +13,7 @@ from benchmarks.records import (
     Measured,
     Report,
     Run,
+    Size,
     Skipped,
 )
 from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, StreamSpec

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
+from collections import Counter
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,14 +17,15 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.bench import bench
-from benchmarks.targets import device_data
+from benchmarks.targets import device_data, device_image
 from benchmarks.targets import qemu as target_qemu
+from benchmarks.validation.validate import validate
 from edgetool.cli import edgetool, main
 from firmware_bridge.protocol.table import Operation
 from firmware_bridge.target.build import Image
 from firmware_bridge.target.emulator import Emulator
 from firmware_bridge.target.link import TargetLink
-from quantization.bundle import Bundle
+from quantization.bundle import GOLDEN, Bundle
 from quantization.convert import convert
 from quantization.graph.ir import Graph
 from quantization.tflite.file import read
@@ -120,17 +124,50 @@ def test_rows_beside_the_hosts(bundle: Path, tmp_path: Path) -> None:
     assert 'id="devices"' in page.read_text()
 
 
+def test_a_bundle_is_read_once_and_one_image_is_built(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever needs the bundle has the loaded one, and the evidence of a validation is about the image that was judged."""
+    read: Counter[str] = Counter()
+    hashed: Counter[bytes] = Counter()
+    built: list[Path] = []
+    plain_read, plain_hash, plain_build = Path.read_bytes, hashlib.sha256, device_image.build
+
+    def counted_read(path: Path) -> bytes:
+        if path.is_relative_to(bundle):
+            read[path.relative_to(bundle).as_posix()] += 1
+        return plain_read(path)
+
+    def counted_hash(content: bytes = b"") -> Any:
+        hashed[bytes(content)] += 1
+        return plain_hash(content)
+
+    def counted_build(*arguments: Any) -> Image:
+        built.append(arguments[0])
+        return plain_build(*arguments)
+
+    monkeypatch.setattr(Path, "read_bytes", counted_read)
+    # Of the bundle alone: the emitter hashes a graph too, to name the model in its C.
+    monkeypatch.setattr("quantization.bundle.hashlib", SimpleNamespace(sha256=counted_hash))
+    monkeypatch.setattr(device_image, "build", counted_build)
+    verdict = validate(bundle, on=["qemu:cortex-m4"], windows=60)
+    assert len(built) == 1
+    files = {name for name in verdict.bundle.manifest["files"] if name != GOLDEN}
+    assert {name: read[name] for name in files} == dict.fromkeys(files, 1)
+    contents = [plain_read(bundle / name) for name in files]
+    assert [hashed[content] for content in contents] == [1] * len(files)
+    assert verdict.report.builds["qemu:cortex-m4"].board == "mps2-an386"
+
+
 def change_c(monkeypatch: pytest.MonkeyPatch, name: str, line: str, changed: str) -> None:
     """Every image from now on is built with ``line`` of the generated file ``name`` as ``changed``."""
-    plain = target_qemu.write_c
+    plain = device_image.write_c
 
-    def broken(loaded: Bundle, target: str, folder: Path, prefer: str | None = None) -> None:
-        plain(loaded, target, folder, prefer)
+    def broken(loaded: Bundle, core: str, folder: Path, prefer: str | None = None) -> None:
+        plain(loaded, core, folder, prefer)
         text = (folder / name).read_text()
         assert text.count(line) == 1
         (folder / name).write_text(text.replace(line, changed))
 
-    monkeypatch.setattr(target_qemu, "write_c", broken)
+    monkeypatch.setattr(device_image, "write_c", broken)
 
 
 def graph_of(bundle: Path, kind: Literal["window", "stream"]) -> Graph:
@@ -264,7 +301,7 @@ def test_a_board_that_fails_in_the_middle_ends_the_bench(
 
 
 def emulated(bundle: Path, folder: Path) -> Image:
-    return target_qemu.build_image(bundle, "mps2-an386", folder)
+    return device_image.build_image(Bundle.load(bundle), "mps2-an386", folder)
 
 
 def test_a_board_on_a_serial_port(bundle: Path, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from benchmarks.records import Report
 from benchmarks.report import json_file as report_json
 from benchmarks.validation.bounds import FIGURES, Bounds, read_bounds
 from benchmarks.validation.evidence import four_digits, lasting, times
-from benchmarks.validation.validate import Check, judge_target
+from benchmarks.validation.validate import judge_target
+from benchmarks.validation.verdict import Check
 from tests.benchmarks.report.small_report import small_report
 from toolkit.errors import InputError, UsageError
 

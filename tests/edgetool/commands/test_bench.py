@@ -119,7 +119,7 @@ def test_state_does_not_leak_between_windows(benched: Benched) -> None:
             alone = type(data)(
                 data.contract, data.segments, data.windows.take(np.array([row])), data.units, 1, "test", "x"
             )
-            moments = load(name, bundle.checkpoint, graph, 1).estimate(alone, lambda n: None)
+            moments = load(name, bundle, graph, 1).estimate(alone, lambda n: None)
             np.testing.assert_array_equal(moments[0], whole[row])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.engines import litert
+from benchmarks.engines import load
 from benchmarks.evaluation.windows import evaluate_on
 from firmware_bridge.recording.file import RecordingReader
 from firmware_bridge.streams.session import Session
@@ -69,7 +69,7 @@ def test_daemon_equals_bench_bit_for_bit(recorded: Path) -> None:
     loaded = Bundle.load(bundle())
     values, running = _daemon_moments(recorded, "litert")
     evaluation = evaluate_on(replace(loaded.checkpoint, split=None), [_aligned(recorded)], "x", 10_000)
-    engine = litert.load(loaded.checkpoint, loaded.graph("stream", "int8"), 1)
+    engine = load("litert", loaded, loaded.graph("stream", "int8"), 1)
     expected = engine.estimate(evaluation, lambda count: None)
     # Every window of the bench is an estimate of the daemon: rows 63 to the end, and nothing else is called ok.
     assert evaluation.available == len(evaluation.windows) == len(values) > 1100
