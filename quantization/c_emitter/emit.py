@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from quantization.graph.ring_form import narrow
 from quantization.kernels import is_kernel, kernel_text
 from toolkit.contract import SensorContract
 from toolkit.errors import ModelFileError, UsageError
+from toolkit.printable import terminal_text
 
 SOURCE = "edgetool_model.c"
 ASSEMBLY = "edgetool_model_lstm.S"
@@ -65,16 +67,20 @@ def emit(
     context = Context(target, prefer)
     context.use("et_convert.c", header="et_convert.h")
     context.use("et_filter.c", header="et_filter.h")
-    names = [item.stream.name for item in contract.inputs]
-    _require_inputs(window, names, contract)
+    _require_interface(window, contract, "window", (1, contract.window), set())
     programs = [lower_graph(context, window, "run_window")]
     if stream is not None:
+        carried = () if stream.state is None else stream.state.carried
+        kept = {stream.inputs[one.input_place] for one in carried}
+        kept |= {stream.outputs[one.output_place] for one in carried}
+        _require_interface(stream, contract, "stream", (1, 1), kept)
         lean = narrow(stream)
         links = tuple(
             StateLink(lean.inputs[one.input_place], lean.outputs[one.output_place], int(one.initial))
-            for one in (() if lean.state is None else lean.state.carried)
+            for one in carried
         )
         programs.append(lower_graph(context, lean, "run_step", links=links, carried=True))
+    _require_apart(programs, context)
     arenas = _joined([program.arenas for program in programs])
     model_hash = _graph_hash([window, *([stream] if stream is not None else [])])
     header = header_text(contract, programs, arenas, target, prefer, model_hash)
@@ -117,19 +123,47 @@ def _prefixed(files: Mapping[str, str], prefix: str) -> dict[str, str]:
     }
 
 
-def _require_inputs(graph: Graph, names: list[str], contract: SensorContract) -> None:
-    have = [graph.tensors[index].name for index in graph.inputs]
+def _require_interface(
+    graph: Graph, contract: SensorContract, kind: str, leading: tuple[int, ...], kept: set[int]
+) -> None:
+    """ModelFileError unless a graph takes the contract's streams and gives its outputs, besides the state in ``kept``.
+
+    ``leading`` are the axes of an input before its channels.
+    """
+    inputs = [graph.tensors[i] for i in graph.inputs if i not in kept]
+    have = [tensor.name for tensor in inputs]
+    names = [item.stream.name for item in contract.inputs]
     if have != names:
         raise ModelFileError(
-            f"the window graph has inputs {', '.join(have)} and the contract streams {', '.join(names)}; "
+            f"the {kind} graph has inputs {_listed(have)} and the contract streams {_listed(names)}; "
             "they must agree in name and order"
         )
-    for index, item in zip(graph.inputs, contract.inputs):
-        expected = (1, contract.window, len(item.stream.channels))
-        if tuple(graph.tensors[index].shape) != expected:
+    for tensor, item in zip(inputs, contract.inputs):
+        expected = (*leading, len(item.stream.channels))
+        if tuple(tensor.shape) != expected:
             raise ModelFileError(
-                f"input {item.stream.name} has shape {graph.tensors[index].shape}; the contract needs {expected}"
+                f"input {item.stream.name} of the {kind} graph has shape {tensor.shape}; the contract needs {expected}"
             )
+    outputs = [graph.tensors[i] for i in graph.outputs if i not in kept]
+    count = len(contract.outputs)
+    if len(outputs) != 1 or math.prod(outputs[0].shape) != count:
+        shapes = ", ".join(str(tensor.shape) for tensor in outputs) or "none"
+        raise ModelFileError(
+            f"the {kind} graph has outputs of shape {shapes}; the contract needs one of {count} joint moments"
+        )
+
+
+def _require_apart(programs: list[Program], context: Context) -> None:
+    """ModelFileError if a parameter would hide a constant or a function of the source."""
+    for port in (port for program in programs for port in program.inputs):
+        if port.name in context.pool.names or port.name in context.functions:
+            raise ModelFileError(
+                f"an input is called {port.name!r}, which the generated code uses: give another name"
+            )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(terminal_text, names))
 
 
 def _graph_hash(graphs: list[Graph]) -> str:
@@ -137,7 +171,7 @@ def _graph_hash(graphs: list[Graph]) -> str:
     digest = hashlib.sha256()
     for graph in graphs:
         for tensor in graph.tensors:
-            digest.update(f"{tensor.name} {tensor.shape} {tensor.dtype}\n".encode())
+            digest.update(f"{tensor.name} {tensor.shape} {tensor.dtype}\n".encode("utf-8", "surrogatepass"))
             if tensor.quantization is not None:
                 digest.update(np.asarray(tensor.quantization.scale, "<f4").tobytes())
                 digest.update(np.asarray(tensor.quantization.zero_point, "<i8").tobytes())

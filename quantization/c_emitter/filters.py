@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from quantization.c_fragments.text import Pool, float_literal
+from quantization.c_fragments.text import Pool, float_literal, identifier
 from toolkit.contract import FilterStage, ModelInput, SensorContract
 from toolkit.errors import ContractError
 from toolkit.filtering.chain import Chain
@@ -97,7 +97,7 @@ def _resample(stream: _Stream, stage: FilterStage, number: int, following: str) 
 def _stream(item: ModelInput, grid_rate_hz: float, pool: Pool) -> tuple[_Stream, int]:
     """The C of a stream and the most rows that one sample can give out."""
     Chain.of(item, grid_rate_hz)  # refuses what the Python chain refuses
-    stream = _Stream(item.stream.name, len(item.stream.channels))
+    stream = _Stream(identifier(item.stream.name, "a stream of the contract"), len(item.stream.channels))
     mean = pool.array(f"{stream.name}_mean", np.asarray(item.normaliser.mean, np.float32))
     inverse = (1.0 / np.asarray(item.normaliser.std, np.float64)).astype(np.float32)
     deviation = pool.array(f"{stream.name}_inverse_deviation", inverse)

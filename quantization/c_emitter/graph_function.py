@@ -19,7 +19,7 @@ from quantization.c_emitter.memory import (
 from quantization.c_emitter.rings import Ring, StateLink, circular_rows
 from quantization.c_fragments.context import Context
 from quantization.c_fragments.op_source import Lowering
-from quantization.c_fragments.text import ctype
+from quantization.c_fragments.text import ctype, identifier
 from quantization.c_fragments.view import View, affine_axes, size
 from quantization.graph.ir import ABSENT, Graph, Op
 from quantization.ops import lstm_source as lstm
@@ -109,8 +109,12 @@ class GraphFunction:
         state_outputs = {link.after for link in links}
         inputs = [i for i in graph.inputs if i not in state_inputs]
         outputs = [i for i in graph.outputs if i not in state_outputs]
-        self.inputs = {quantized_input(graph, i): graph.tensors[i].name for i in inputs}
-        self.outputs = {quantized_output(graph, i): graph.tensors[i].name for i in outputs}
+        self.inputs = {
+            quantized_input(graph, i): identifier(graph.tensors[i].name, "an input") for i in inputs
+        }
+        # Nobody needs an output's own name, which is any text that a file holds.
+        names = ("moments", *(f"moments_{number}" for number in range(1, len(outputs))))
+        self.outputs = {quantized_output(graph, i): name for i, name in zip(outputs, names)}
         self.order = [
             place
             for place in live_ops(graph, (*self.outputs, *state_outputs))

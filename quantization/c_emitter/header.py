@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantization.c_emitter.graph_function import Arenas, Port, Program
-from quantization.c_fragments.text import decimal_literal, string_literal
+from quantization.c_fragments.text import decimal_literal, identifier, string_literal
 from toolkit import __version__
 from toolkit.contract import SensorContract
 
@@ -106,7 +106,7 @@ def header_text(
         "",
     ]
     for item, port in zip(contract.inputs, window.inputs):
-        upper = item.stream.name.upper()
+        upper = identifier(item.stream.name, "a stream of the contract").upper()
         lines += [
             f"#define EDGETOOL_{upper}_CHANNELS {len(item.stream.channels)}",
             _strings(f"EDGETOOL_{upper}_NAMES", list(item.stream.channel_names)),

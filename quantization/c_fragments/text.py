@@ -1,12 +1,20 @@
-"""Constants as C text: arrays and parameter structs, each written once however often it is used."""
+"""What becomes text of C: names, numbers, strings, and constants that are written once however often they are used.
+
+Nothing that comes from a file is written into C, a Makefile or CMake but through this module: a name through
+:func:`identifier`, text through :func:`string_literal`, a number through the function of its type.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from toolkit.errors import ModelFileError
 
 _CTYPES = {
     np.dtype(np.int8): "int8_t",
@@ -16,6 +24,21 @@ _CTYPES = {
     np.dtype(np.float32): "float",
 }
 _LINE = 110
+#: C99 and C++ say that a compiler tells 63 characters apart; a prefix and a suffix come to this.
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,30}")
+#: Words of C up to C23 and of C++ up to C++23, those of compilers, and what a generated function itself uses.
+_WORDS = """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class co_await co_return co_yield compl concept
+    const const_cast consteval constexpr constinit continue decltype default delete do double dynamic_cast else enum explicit
+    export extern false float for friend goto if inline int linux long mutable namespace new noexcept not not_eq nullptr
+    operator or or_eq private protected public register reinterpret_cast requires restrict return short signed sizeof static
+    static_assert static_cast struct switch template this thread_local throw true try typedef typeid typename typeof
+    typeof_unqual union unix unsigned using virtual void volatile wchar_t while xor xor_eq
+    i j k l m n memcpy memset moments place run_step run_window state to
+"""
+_TAKEN = frozenset(_WORDS.split())
+#: Beginnings of the names that are the kernels', the model's and the layers'.
+_TAKEN_BEGINNINGS = ("et_", "edgetool_", "int8_", "int16_", "int32_", "int64_", "uint", "lstm_", "quantized_")
 
 
 def ctype(dtype: Any) -> str:
@@ -23,23 +46,49 @@ def ctype(dtype: Any) -> str:
     return _CTYPES[np.dtype(dtype)]
 
 
+def identifier(text: str, what: str) -> str:
+    """``text`` as a name in C, unchanged; ModelFileError if it cannot be one, or is one already. ``what`` names it there."""
+    if not _IDENTIFIER.fullmatch(text):
+        raise ModelFileError(
+            f"{what} is called {text!r} and must be a name in C: a lower-case letter and up to 30 lower-case letters, "
+            "digits or underscores"
+        )
+    if text in _TAKEN or text.startswith(_TAKEN_BEGINNINGS):
+        raise ModelFileError(
+            f"{what} is called {text!r}, which C or the generated code uses: give another name"
+        )
+    return text
+
+
+def _finite(value: float) -> np.float32:
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    if not math.isfinite(single):
+        raise ModelFileError(f"{value!r} cannot become a constant in C: it must be finite as float32")
+    return single
+
+
 def float_literal(value: float) -> str:
-    """A float32 in hexadecimal floating point: exact, and C99 reads it back to the same bits."""
-    return float(np.float32(value)).hex() + "f"
+    """A float32 in hexadecimal floating point: exact, and C99 reads it back to the same bits; ModelFileError if not finite."""
+    return float(_finite(value)).hex() + "f"
 
 
 def decimal_literal(value: float) -> str:
-    """A float32 in the fewest decimal digits that read back to the same bits: for people, and for C++ before C++17."""
-    return str(np.float32(value)) + "f"
+    """A float32 in the fewest decimal digits that read back to the same bits: for people, and for C++ before C++17.
+
+    ModelFileError if it is not finite.
+    """
+    return str(_finite(value)) + "f"
 
 
 def string_literal(value: str) -> str:
-    """``value`` as a C string in UTF-8, whatever is in it: octal escapes have three digits, so that none runs into the next."""
+    """``value`` as a C string in UTF-8, whatever is in it, half a surrogate pair too: only letters, digits and harmless signs
+    stand for themselves; octal escapes have three digits, so that none runs into the next."""
 
     def escaped(byte: int) -> str:
         return chr(byte) if 32 <= byte < 127 and chr(byte) not in '\\"?' else f"\\{byte:03o}"
 
-    return '"' + "".join(map(escaped, value.encode())) + '"'
+    return '"' + "".join(map(escaped, value.encode("utf-8", "surrogatepass"))) + '"'
 
 
 def number(value: Any, dtype: np.dtype[Any]) -> str:
@@ -74,6 +123,11 @@ class Pool:
         self._names: dict[tuple[str, str], str] = {}
         self._texts: list[str] = []
         self.bytes = 0
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Of all constants so far."""
+        return frozenset(self._names.values())
 
     def array(self, name: str, values: NDArray[Any], *, aligned: int = 0) -> str:
         """Name of a constant array of ``values``, flattened; ``name`` is used if it is new."""
