@@ -45,10 +45,15 @@ def test_the_wheel_carries_what_runs_and_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {
         "benchmarks",
+        "edgetool",
         "firmware_bridge",
         "quantization",
+        "runtime",
         "toolkit",
     }
+    # What only measures the project itself stays in the checkout.
+    assert not [name for name in names if name.startswith("benchmarks/studies")]
+    assert "benchmarks/bench.py" in names
     for needed in (
         "toolkit/model/pretrained/cross_lstm_synthetic.safetensors",
         "quantization/kernels/lstm/et_lstm.h",

@@ -1,6 +1,6 @@
 """Converts a Cross-LSTM with litert-torch and ai-edge-quantizer. Run by a Python of its own, which has those two.
 
-    python peer_litert_torch.py INPUT.npz FOLDER
+    python litert_torch.py INPUT.npz FOLDER
 
 INPUT.npz holds the weights by their checkpoint names, ``config`` (JSON text) and calibration windows ``imu`` and ``emg``. The
 script writes FOLDER/float32.tflite and FOLDER/int8.tflite. It imports nothing of edgetool, which that Python need not have; the
@@ -15,6 +15,48 @@ from typing import Any
 import numpy as np
 
 
+def linear(weights: Any, name: str) -> Any:
+    """A linear layer with the checkpoint's weights."""
+    import torch
+    from torch import nn
+
+    weight = torch.tensor(weights[f"{name}.weight"])
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.weight.data, layer.bias.data = weight, torch.tensor(weights[f"{name}.bias"])
+    return layer
+
+
+def lstm(weights: Any, config: Any, stream: str) -> Any:
+    """The LSTM layers of a stream; the checkpoint has one bias where torch has two."""
+    import torch
+    from torch import nn
+
+    layers = nn.LSTM(config[f"{stream}_channels"], config["hidden"], config["layers"], batch_first=True)
+    for layer in range(config["layers"]):
+        prefix = f"{stream}.lstm.{layer}"
+        for ours, theirs in (
+            ("weight_ih", "weight_ih_l"),
+            ("weight_hh", "weight_hh_l"),
+            ("bias", "bias_ih_l"),
+        ):
+            getattr(layers, f"{theirs}{layer}").data = torch.tensor(weights[f"{prefix}.{ours}"])
+        getattr(layers, f"bias_hh_l{layer}").data.zero_()
+    return layers
+
+
+def norm(weights: Any, config: Any, stream: str) -> Any:
+    """The layer norm after a stream's attention, or nothing where the model has none."""
+    import torch
+    from torch import nn
+
+    if config["norm"] != "layer":
+        return nn.Identity()
+    layer = nn.LayerNorm(config["hidden"])
+    layer.weight.data = torch.tensor(weights[f"{stream}.norm.weight"])
+    layer.bias.data = torch.tensor(weights[f"{stream}.norm.bias"])
+    return layer
+
+
 def model_of(weights: Any, config: Any) -> Any:
     """The network in plain torch."""
     import torch
@@ -23,37 +65,15 @@ def model_of(weights: Any, config: Any) -> Any:
     class Network(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            hidden = config["hidden"]
             self.lstm = nn.ModuleDict()
             self.parts = nn.ModuleDict()
             for stream in ("imu", "emg"):
-                lstm = nn.LSTM(config[f"{stream}_channels"], hidden, config["layers"], batch_first=True)
-                for layer in range(config["layers"]):
-                    prefix = f"{stream}.lstm.{layer}"
-                    for ours, theirs in (
-                        ("weight_ih", "weight_ih_l"),
-                        ("weight_hh", "weight_hh_l"),
-                        ("bias", "bias_ih_l"),
-                    ):
-                        getattr(lstm, f"{theirs}{layer}").data = torch.tensor(weights[f"{prefix}.{ours}"])
-                    getattr(lstm, f"bias_hh_l{layer}").data.zero_()
-                self.lstm[stream] = lstm
+                self.lstm[stream] = lstm(weights, config, stream)
                 for kind in ("query", "key", "value"):
-                    self.parts[f"{stream}_{kind}"] = self.linear(f"{stream}.attention.{kind}")
-                if config["norm"] == "layer":
-                    norm = nn.LayerNorm(hidden)
-                    norm.weight.data = torch.tensor(weights[f"{stream}.norm.weight"])
-                    norm.bias.data = torch.tensor(weights[f"{stream}.norm.bias"])
-                    self.parts[f"{stream}_norm"] = norm
-            self.parts["hidden"] = self.linear("head.hidden")
-            self.parts["output"] = self.linear("head.output")
-
-        @staticmethod
-        def linear(name: str) -> Any:
-            weight = torch.tensor(weights[f"{name}.weight"])
-            layer = nn.Linear(weight.shape[1], weight.shape[0])
-            layer.weight.data, layer.bias.data = weight, torch.tensor(weights[f"{name}.bias"])
-            return layer
+                    self.parts[f"{stream}_{kind}"] = linear(weights, f"{stream}.attention.{kind}")
+                self.parts[f"{stream}_norm"] = norm(weights, config, stream)
+            self.parts["hidden"] = linear(weights, "head.hidden")
+            self.parts["output"] = linear(weights, "head.output")
 
         def attend(self, stream: str, query: Any, memory: Any) -> Any:
             heads = config["heads"]
@@ -74,8 +94,7 @@ def model_of(weights: Any, config: Any) -> Any:
             fused = []
             for stream, other in (("imu", "emg"), ("emg", "imu")):
                 query = states[stream][:, -1:]
-                added = query + self.attend(stream, query, states[other])
-                fused.append(self.parts[f"{stream}_norm"](added) if config["norm"] == "layer" else added)
+                fused.append(self.parts[f"{stream}_norm"](query + self.attend(stream, query, states[other])))
             hidden = torch.relu(self.parts["hidden"](torch.cat(fused, -1)))
             return self.parts["output"](hidden)[:, 0]
 

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.studies.bridge_load import Load, Nodes
+from benchmarks.studies.bridge_nodes import Load, Nodes
 from firmware_bridge.items import Chunk
 from firmware_bridge.simulator.pseudo_terminal import PseudoTerminal
 from firmware_bridge.sources import open_source

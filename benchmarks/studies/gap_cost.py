@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from json import loads
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import click
 import numpy as np
@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.studies.gap_cost_report import plot, table
+from benchmarks.studies.gap_cost_result import GapCost, Pattern
 from firmware_bridge.items import Item
 from firmware_bridge.protocol.framing import FrameWriter
 from firmware_bridge.protocol.packets import SyncRequest
@@ -41,7 +42,6 @@ from toolkit.errors import UsageError
 from toolkit.files import write_bytes, write_json
 from toolkit.records import Recording
 
-Pattern = Literal["random", "bursts"]
 PATTERNS: tuple[Pattern, ...] = ("random", "bursts")
 POLICIES: tuple[GapPolicy, ...] = ("hold", "interpolate", "invalidate")
 LOSSES = (0.001, 0.01, 0.05, 0.1)
@@ -53,29 +53,6 @@ _FRAME_BYTES = 244
 #: The data begins this long before the test part, so that filters and model have settled in it.
 _LEAD_S = 4.0
 _GAP = WORDS[Finding.GAP]
-
-
-@dataclass(frozen=True)
-class GapCost:
-    """One pattern, share and policy, over all recordings and seeds. RMSE in Nm/kg over all joints.
-
-    ``cost``: engine name -> RMSE against the same engine's run without loss. ``error``: RMSE against the reference moments, and
-    ``error_without_loss`` of the same rows. ``marked``: share of moments that rest on a gap (in the model's window). With
-    ``invalidate`` those are not given out, and the RMSEs are of the others (None if there are none). ``wait_ms``: from a
-    row's own time to its moment's last byte, 99th percentile. ``degraded``: share of moments that the daemon's rule, which lets
-    short gaps pass (docs/DAEMON.md), calls degraded.
-    """
-
-    pattern: Pattern
-    loss: float
-    policy: GapPolicy
-    lost_share: float
-    marked: float
-    cost: Mapping[str, float | None]
-    error: Mapping[str, float | None]
-    error_without_loss: Mapping[str, float | None]
-    wait_ms: float
-    degraded: float
 
 
 @dataclass(frozen=True, eq=False)

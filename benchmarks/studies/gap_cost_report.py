@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from html import escape
 
 import numpy as np
 
 from benchmarks.report.svg import Panel
-
-if TYPE_CHECKING:
-    from benchmarks.studies.gap_cost import GapCost
+from benchmarks.studies.gap_cost_result import GapCost
 
 _WIDTH, _HEIGHT, _TOP = 340, 220, 44
 _COLOURS = {"hold": "#1f6feb", "interpolate": "#2da44e", "invalidate": "#bf5700"}
@@ -60,7 +58,7 @@ def plot(data: Sequence[tuple[str, Sequence[GapCost]]]) -> str:
             inner = str(panel).replace(
                 "<svg ", f'<svg x="{x}" y="{y + 22}" width="{_WIDTH}" height="{_HEIGHT}" ', 1
             )
-            body.append(f'<text class="head" x="{x + 8}" y="{y + 15}">{head}</text>{inner}')
+            body.append(f'<text class="head" x="{x + 8}" y="{y + 15}">{escape(head)}</text>{inner}')
     words = {
         "hold": "hold",
         "interpolate": "interpolate",

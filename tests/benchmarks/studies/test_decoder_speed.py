@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.studies.bridge_live import _latencies_ms, measure_live
-from benchmarks.studies.bridge_load import Nodes, measure
+from benchmarks.studies.bridge_load import measure
+from benchmarks.studies.bridge_nodes import Nodes
 from benchmarks.studies.clock_error import SETTLED_S, clock_hour
 
 

@@ -12,7 +12,6 @@ import pytest
 from benchmarks.studies import gap_cost as module
 from benchmarks.studies.gap_cost import (
     SAFE_S,
-    GapCost,
     _judge,
     _play,
     _run,
@@ -20,6 +19,7 @@ from benchmarks.studies.gap_cost import (
     read,
 )
 from benchmarks.studies.gap_cost_report import plot, table
+from benchmarks.studies.gap_cost_result import GapCost
 from firmware_bridge.items import Chunk, Item
 from firmware_bridge.streams.alignment import GapPolicy
 from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, StreamSpec

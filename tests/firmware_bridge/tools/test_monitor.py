@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.studies.bridge_load import programme
+from benchmarks.studies.bridge_nodes import programme
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import VirtualNode
 from firmware_bridge.streams.session import Session
