@@ -30,7 +30,10 @@ def state_bytes(arenas: Arenas) -> int:
 
 
 def _strings(name: str, values: list[str]) -> str:
+    """A macro with strings, in which a prefix of the model's names changes nothing: their underscores are escapes."""
     quoted = ", ".join(map(string_literal, values))
+    for word in ("edgetool", "EDGETOOL"):
+        quoted = quoted.replace(f"{word}_", f"{word}\\137")
     return f"#define {name} {quoted}"
 
 
