@@ -11,13 +11,21 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quantization.graph.graph_file import GraphFile
+from quantization.tflite.run import has_tflm, run_litert, run_tflm
+from quantization.tflite.stderr import quiet
 from toolkit.errors import BundleError
+from toolkit.model import float_reference
+from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.config import STREAMS
+from toolkit.records import Windows
 
 Golden: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -38,3 +46,28 @@ def read(content: bytes, where: str) -> dict[str, NDArray[Any]]:
             return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise BundleError(f"{where} is not an NPZ of golden vectors ({error}); convert again") from None
+
+
+def golden_vectors(
+    checkpoint: Checkpoint, graphs: Sequence[GraphFile], windows: Windows
+) -> tuple[dict[str, NDArray[Any]], list[GraphFile]]:
+    """Arrays as this module lists them, and the graphs with a note where TFLM cannot run one."""
+    inputs = {stream: np.ascontiguousarray(windows.inputs[stream]) for stream in STREAMS}
+    vectors: dict[str, NDArray[Any]] = dict(inputs)
+    vectors["moments.reference"] = float_reference.window(checkpoint, inputs).astype(np.float32)
+    noted = []
+    for graph in graphs:
+        if (graph.graph, graph.scheme) == ("window", "int8"):
+            name = f"{graph.graph}.{graph.scheme}"
+            with quiet():
+                moments, given = run_litert(graph.content, inputs)
+                vectors[f"moments.{name}.litert"] = moments
+                vectors.update({f"{stream}.{name}": given[stream] for stream in STREAMS})
+                if has_tflm():
+                    try:
+                        vectors[f"moments.{name}.tflm"] = run_tflm(graph.content, inputs)
+                    except RuntimeError as error:
+                        note = f"does not run on TensorFlow Lite Micro: {str(error).splitlines()[0]}"
+                        graph = replace(graph, notes=(*graph.notes, note))
+        noted.append(graph)
+    return vectors, noted

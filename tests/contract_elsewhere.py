@@ -10,16 +10,27 @@ from pathlib import Path
 from tests.runtime.engines.models import MODELS, make_bundle
 
 HERE = Path(__file__).parent
-SUITE = "unit/test_runtime_engines.py"
+SUITE = "runtime/engines/test_engines.py"
+#: The suite and the modules of tests that it imports, with the packages that they are in.
+FILES = (
+    "__init__.py",
+    "quantization/__init__.py",
+    "quantization/small_models.py",
+    "runtime/__init__.py",
+    "runtime/engines/__init__.py",
+    "runtime/engines/models.py",
+    SUITE,
+)
 #: Options of the suite's run; what else it needs is in the environment that :func:`variables` gives.
 ARGUMENTS = ("-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider")
 
 
 def stage(folder: Path) -> Path:
     """Copy the suite into ``folder`` and make its bundles there; its path."""
-    (folder / "tests/unit").mkdir(parents=True)
-    for name in ("__init__.py", "native_models.py", "engine_models.py", SUITE):
-        shutil.copy(HERE / name, folder / "tests" / name)
+    for name in FILES:
+        copy = folder / "tests" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(HERE / name, copy)
     for name, config in MODELS.items():
         make_bundle(folder / "bundles" / name, config)
     return folder / "tests" / SUITE

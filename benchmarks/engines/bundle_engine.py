@@ -20,10 +20,11 @@ from benchmarks.records import Size
 from quantization.arithmetic.storage import TensorFormat, decode, encode
 from quantization.bundle import Bundle
 from quantization.graph.graph_file import GraphFile
-from quantization.tflite.stderr import native_stderr
+from quantization.tflite.run import open_interpreter, tensor_format
+from quantization.tflite.stderr import quiet
 from runtime.engines import open_engine
 from runtime.engines.native import NativeEngine
-from toolkit.errors import EdgetoolError, ModelFileError
+from toolkit.errors import EdgetoolError, MissingDependencyError, ModelFileError
 
 #: Features by stream; the shapes are those of the graph's inputs, (rows, channels) or (channels,).
 Inputs = Mapping[str, NDArray[Any]]
@@ -223,7 +224,7 @@ def load_litert(bundle: Bundle, graph: GraphFile | None, threads: int) -> HostEn
     interpreter = _interpreter(graph, threads)
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     form = WindowFormat.of(
-        bundle.checkpoint, graph.file, [_form(d) for d in inputs], [_form(d) for d in outputs]
+        bundle.checkpoint, graph.file, [tensor_format(d) for d in inputs], [tensor_format(d) for d in outputs]
     )
     places = {name: int(detail["index"]) for name, detail in zip(form.streams, inputs)}
     output = (int(outputs[0]["index"]), form.output)
@@ -244,9 +245,9 @@ def _litert_stream(bundle: Bundle, graph: GraphFile, threads: int) -> HostEngine
     inputs = {str(d["name"]): d for d in interpreter.get_input_details()}
     outputs = {str(d["name"]): d for d in interpreter.get_output_details()}
     try:
-        forms = {name: _form(inputs[name]) for name in streams}
+        forms = {name: tensor_format(inputs[name]) for name in streams}
         places = {name: int(inputs[name]["index"]) for name in streams}
-        output = (int(outputs[OUTPUT]["index"]), _form(outputs[OUTPUT]))
+        output = (int(outputs[OUTPUT]["index"]), tensor_format(outputs[OUTPUT]))
         carried = [
             (int(inputs[c.input]["index"]), int(outputs[c.output]["index"]), c.start())
             for c in graph.state.carried
@@ -265,21 +266,7 @@ def _litert_stream(bundle: Bundle, graph: GraphFile, threads: int) -> HostEngine
 def _interpreter(graph: GraphFile, threads: int) -> Any:
     """A LiteRT interpreter with its tensors allocated."""
     try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ModuleNotFoundError:
-        raise CannotRunError("ai-edge-litert is not installed: pip install ai-edge-litert") from None
-    with native_stderr():
-        try:
-            interpreter = Interpreter(model_content=graph.content, num_threads=threads)
-            interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().replace("\n", " ")
-            raise ModelFileError(f"{graph.file}: LiteRT cannot load it: {reason}") from None
-    return interpreter
-
-
-def _form(detail: dict[str, Any]) -> TensorFormat:
-    """The format of an input or output as LiteRT describes it."""
-    scale, zero_point = detail["quantization"]
-    shape = tuple(int(v) for v in detail["shape"])
-    return TensorFormat(str(detail["name"]), shape, np.dtype(detail["dtype"]), float(scale), int(zero_point))
+        with quiet():
+            return open_interpreter(graph.content, graph.file, threads=threads)
+    except MissingDependencyError as error:
+        raise CannotRunError(str(error)) from None

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from quantization.bundle import Bundle
-from quantization.convert import draw
+from quantization.calibration_windows import draw
 from quantization.converters import converter_named
 from quantization.graph.graph_file import GraphFile
-from quantization.tflite.quiet import quiet
+from quantization.tflite.stderr import quiet
 from toolkit.errors import EdgetoolError
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS

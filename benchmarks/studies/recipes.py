@@ -14,7 +14,7 @@ import numpy as np
 
 import toolkit.data
 from quantization import passes
-from quantization.convert import draw
+from quantization.calibration_windows import draw
 from quantization.lowering import lower_window
 from quantization.quantizer.calibration import calibrate
 from quantization.quantizer.quantize import quantize

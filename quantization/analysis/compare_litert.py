@@ -17,8 +17,8 @@ from quantization.bundle import Bundle
 from quantization.graph.ir import Graph
 from quantization.ops.call import Semantics
 from quantization.reference.integer_graph import Interpreter
-from quantization.tflite.every_tensor import litert_tensors
 from quantization.tflite.file import read
+from quantization.tflite.run import litert_tensors
 from toolkit.errors import EdgetoolError
 
 Stored = NDArray[Any]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import toolkit.data
 from quantization.bundle import Bundle
-from quantization.convert import (
+from quantization.calibration_windows import (
     VALIDATION,
     calibration_split,
     stratified,
@@ -29,9 +29,8 @@ from quantization.ops.elementwise import dequantize, quantize
 from quantization.reference import Interpreter
 from quantization.reference.fake_quantization import FloatReplica, Source
 from quantization.reference.integer_graph import affine
-from quantization.tflite.every_tensor import litert_tensors, tflm_tensors
 from quantization.tflite.file import read
-from quantization.tflite.run import has_tflm
+from quantization.tflite.run import has_tflm, litert_tensors, tflm_tensors
 from toolkit.data.splits import Part
 from toolkit.data.windows import cut
 from toolkit.errors import BundleError, RecordingError, UsageError

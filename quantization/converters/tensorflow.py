@@ -20,8 +20,8 @@ from quantization.graph.graph_file import GraphFile, Scheme
 from quantization.quantizer import outliers
 from quantization.tflite.contract import dump_model, load_model, remove_entry
 from quantization.tflite.operators import operator_name
-from quantization.tflite.quiet import quiet
 from quantization.tflite.run import run_litert
+from quantization.tflite.stderr import quiet
 from toolkit.errors import ConversionError, MissingDependencyError, UsageError
 from toolkit.model import float_reference
 from toolkit.model.checkpoint import Checkpoint

@@ -21,7 +21,7 @@ from quantization.quantizer.calibration import Calibration, calibrate
 from quantization.quantizer.quantize import quantize
 from quantization.quantizer.recipe import Method, Recipe, Spot
 from quantization.reference.integer_graph import Interpreter
-from quantization.tflite import run as execute
+from quantization.tflite.run import quantize as stored_input
 from toolkit.errors import BudgetError, RecordingError, UsageError
 from toolkit.model import float_reference
 from toolkit.model.checkpoint import Checkpoint
@@ -107,7 +107,7 @@ def reference_moments(integer: Graph, inputs: Mapping[str, NDArray[np.float32]])
         tensor = integer.tensors[index]
         assert tensor.quantization is not None
         scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zero_point[0])
-        stored[tensor.name] = execute.quantize(inputs[tensor.name], scale, zero_point)[:, None]
+        stored[tensor.name] = stored_input(inputs[tensor.name], scale, zero_point)[:, None]
     (raw,) = Interpreter(integer).run(stored)
     output = integer.tensors[integer.outputs[0]].quantization
     assert output is not None

@@ -84,7 +84,7 @@ class Engine(ABC):
     def _require_stream(self) -> None:
         if not self.has_stream:
             raise UsageError(
-                f"engine {self.name}: this bundle has no stream graph; call window(), or convert with --engine native"
+                f"engine {self.name}: this bundle has no stream graph; call window(), or convert with --converter builtin"
             )
 
     def _checked(self, inputs: Rows, shapes: Mapping[str, tuple[int, ...]]) -> list[NDArray[np.float32]]:

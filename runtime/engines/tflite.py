@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib.metadata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from quantization.arithmetic.storage import TensorFormat, decode, encode
 from quantization.bundle import Bundle
 from quantization.graph.graph_file import GraphFile, Scheme
+from quantization.tflite.run import open_interpreter, require_package
 from runtime.engines.interface import (
     Engine,
     Moments,
@@ -21,7 +23,6 @@ from runtime.engines.interface import (
 from toolkit.errors import ModelFileError
 
 OUTPUT = "moments"
-MakeInterpreter = Callable[[GraphFile], Any]
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,8 @@ class Form:
 class _Graph:
     """An interpreter with its inputs by stream and its output."""
 
-    def __init__(self, graph: GraphFile, make: MakeInterpreter, streams: Sequence[str]) -> None:
-        try:
-            self.interpreter = make(graph)
-            self.interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().replace("\n", " ")
-            raise ModelFileError(f"{graph.file}: the interpreter refuses it: {reason}") from None
+    def __init__(self, graph: GraphFile, package: str, streams: Sequence[str]) -> None:
+        self.interpreter = open_interpreter(graph.content, graph.file, package=package)
         self.inputs = {str(d["name"]): d for d in self.interpreter.get_input_details()}
         self.outputs = {str(d["name"]): d for d in self.interpreter.get_output_details()}
         try:
@@ -84,8 +80,8 @@ class _Graph:
 class _Stream(_Graph):
     """A stream graph: rings go out of one call and into the next, LSTM state lies in the op's variables."""
 
-    def __init__(self, graph: GraphFile, make: MakeInterpreter, streams: Sequence[str]) -> None:
-        super().__init__(graph, make, streams)
+    def __init__(self, graph: GraphFile, package: str, streams: Sequence[str]) -> None:
+        super().__init__(graph, package, streams)
         if graph.state is None:
             raise ModelFileError(
                 f"{graph.file}: the manifest does not describe the stream's state; convert again"
@@ -139,14 +135,13 @@ class _Stream(_Graph):
 class TFLiteEngine(Engine):
     """Window and stream graph, each in an interpreter of its own so that neither disturbs the other."""
 
-    def __init__(
-        self, name: str, version: str, bundle: Bundle, scheme: Scheme, make: MakeInterpreter
-    ) -> None:
+    def __init__(self, name: str, package: str, bundle: Bundle, scheme: Scheme) -> None:
         graphs = graphs_of(bundle, scheme)
-        super().__init__(name, version, bundle, graphs)
+        require_package(package)
+        super().__init__(name, importlib.metadata.version(package.replace("_", "-")), bundle, graphs)
         streams = list(self.channels)
-        self._window_graph = _Graph(graphs[0], make, streams)
-        self._stream_graph = _Stream(graphs[1], make, streams) if self.has_stream else None
+        self._window_graph = _Graph(graphs[0], package, streams)
+        self._stream_graph = _Stream(graphs[1], package, streams) if self.has_stream else None
         probe(self)
 
     @property

@@ -6,33 +6,18 @@ that says so, and the engine ``native`` runs them on the same boards.
 
 from __future__ import annotations
 
-import importlib.metadata
-from typing import Any
-
 from quantization.bundle import Bundle
-from quantization.graph.graph_file import GraphFile, Scheme
+from quantization.graph.graph_file import Scheme
+from quantization.tflite.run import TFLITE_RUNTIME
 from runtime.engines.interface import Engine
 from runtime.engines.tflite import TFLiteEngine
-from toolkit.errors import MissingDependencyError, ModelFileError
+from toolkit.errors import ModelFileError
 
 
 def load(bundle: Bundle, scheme: Scheme) -> Engine:
     """The engine ``tflite-runtime``; MissingDependencyError if tflite-runtime is not installed."""
     try:
-        from tflite_runtime.interpreter import Interpreter
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"engine tflite-runtime needs tflite-runtime, which cannot be imported ({error}): "
-            "pip install tflite-runtime 'numpy<2'"
-        ) from None
-
-    def make(graph: GraphFile) -> Any:
-        return Interpreter(model_content=graph.content, num_threads=1)
-
-    try:
-        return TFLiteEngine(
-            "tflite-runtime", importlib.metadata.version("tflite-runtime"), bundle, scheme, make
-        )
+        return TFLiteEngine("tflite-runtime", TFLITE_RUNTIME, bundle, scheme)
     except ModelFileError as error:
         if scheme != "int8":
             raise

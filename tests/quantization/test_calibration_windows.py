@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 
 from quantization.analysis.error_attribution import attribute_errors
-from quantization.convert import (
-    STAND_IN,
-    convert,
-    draw,
-    source_name,
-    stratified,
-)
+from quantization.calibration_windows import STAND_IN, draw, stratified
+from quantization.convert import convert, source_name
 from quantization.tflite.run import quantize
 from toolkit.contract import StreamSpec
 from toolkit.data.splits import Split

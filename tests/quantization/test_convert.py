@@ -65,7 +65,7 @@ def test_the_bundle_says_how_it_was_made(bundles: tuple[Path, Path]) -> None:
     assert graphs["window", "int8"].recipe["weight_rounding"] == "compensated"
     state = graphs["stream", "int8"].state
     assert state is not None
-    assert [link["input"] for link in state["carried"]] == ["imu/ring", "emg/ring", "present"]
+    assert [link.input for link in state.carried] == ["imu/ring", "emg/ring", "present"]
     assert bundle.manifest["converter"]["name"] == "builtin"
     # 75,395 weights, most of them one byte; float32 has four.
     assert len(graphs["window", "int8"].content) < 95_000

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from quantization import tflm_emitter
-from quantization.convert import golden_vectors
 from quantization.converters import builtin
+from quantization.golden import golden_vectors
 from quantization.graph.graph_file import GraphFile
 from quantization.tflite.contract import load_model
 from quantization.tflite.file import SUPPORTED_OPS

@@ -10,7 +10,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRt
 
 import toolkit.data
-from quantization.convert import draw
+from quantization.calibration_windows import draw
 from quantization.converters import converter_named
 from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import Graph
