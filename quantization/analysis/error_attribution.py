@@ -25,10 +25,9 @@ from quantization.calibration_windows import (
     validation_segments,
 )
 from quantization.graph.ir import Graph
-from quantization.ops.elementwise import dequantize, quantize
+from quantization.ops.quantize import dequantize, quantize
 from quantization.reference import Interpreter
 from quantization.reference.fake_quantization import FloatReplica, Source
-from quantization.reference.integer_graph import affine
 from quantization.tflite.file import read
 from quantization.tflite.run import has_tflm, litert_tensors, tflm_tensors
 from toolkit.data.splits import Part
@@ -263,7 +262,7 @@ class _Attributor:
         stored = []
         for index in self.integer.inputs:
             tensor = self.integer.tensors[index]
-            values, quantized = self.windows.inputs[tensor.name], affine(tensor)
+            values, quantized = self.windows.inputs[tensor.name], tensor.affine
             kept = values if quantized is None else quantize(values, quantized).astype(tensor.dtype)
             stored.append(np.ascontiguousarray(kept)[:, None])
         return stored
@@ -295,7 +294,7 @@ class _Attributor:
         real: dict[str, Values] = {}
         for index, values in stored.items():
             tensor = self.integer.tensors[index]
-            quantized = affine(tensor)
+            quantized = tensor.affine
             kept = values if quantized is None else dequantize(values.astype(np.int64), quantized)
             real[tensor.name] = kept.reshape(len(self.target), *tensor.shape[1:]).astype(np.float64)
         return real

@@ -10,25 +10,22 @@ import numpy as np
 
 from quantization.arithmetic.affine import Affine
 from quantization.c_emitter.memory import (
-    LSTM_STATES,
     Block,
     live_ops,
     place_blocks,
-    view_results,
 )
 from quantization.c_emitter.rings import Ring, StateLink, circular_rows
 from quantization.c_fragments.context import Context
-from quantization.c_fragments.op_source import Lowering
+from quantization.c_fragments.op_source import Lowering, affine
 from quantization.c_fragments.text import ctype, identifier
-from quantization.c_fragments.view import View, affine_axes, size
+from quantization.c_fragments.view import View, affine_axes, copy_view, size
 from quantization.graph.ir import ABSENT, Graph, Op
-from quantization.ops import lstm_source as lstm
-from quantization.ops.c_lowerings import LOWERINGS, copy_view, element_type
-from quantization.ops.fully_connected_source import read_narrow
+from quantization.graph.ring_form import only_widens
+from quantization.ops.fully_connected import read_narrow
+from quantization.ops.table import Trait, has, kinds_with, row_of
+from quantization.ops.views import view_results
 from toolkit.errors import ModelFileError
 
-#: Ops whose kernels read any strides, so that a transposed operand is not copied.
-_STRIDED = ("BATCH_MATMUL",)
 #: ET_DOT_WIDE_MOST of et_dot.h.
 MOST_WIDE_DEPTH = 508
 _ARENAS: dict[np.dtype[Any], str] = {np.dtype(np.int8): "bytes", np.dtype(np.int16): "shorts"}
@@ -103,7 +100,7 @@ class GraphFunction:
         self, context: Context, graph: Graph, links: tuple[StateLink, ...], *, carried: bool
     ) -> None:
         self.context, self.graph, self.links, self.carried = context, graph, links, carried
-        widenings = {op.outputs[0]: op.inputs[0] for op in graph.ops if self._only_widens(op)}
+        widenings = {op.outputs[0]: op.inputs[0] for op in graph.ops if only_widens(graph, op)}
         self.graph = graph = read_narrow(graph, context, widenings)
         state_inputs = {link.before for link in links}
         state_outputs = {link.after for link in links}
@@ -157,7 +154,7 @@ class GraphFunction:
         found = set()
         for place in self.order:
             op = self.graph.ops[place]
-            if not self._only_widens(op):
+            if not only_widens(self.graph, op):
                 continue
             readers = self._readers(op.outputs[0])
             if all(
@@ -172,16 +169,6 @@ class GraphFunction:
     def _depth(self, op: Op) -> int:
         shape = self.graph.tensors[op.inputs[0]].shape
         return int(shape[-2] if op.options.get("adj_x") else shape[-1])
-
-    def _only_widens(self, op: Op) -> bool:
-        """True for a QUANTIZE from int8 to int16 with one scale and zero points 0: the values stay."""
-        if op.kind != "QUANTIZE":
-            return False
-        source, target = (self.graph.tensors[index] for index in (op.inputs[0], op.outputs[0]))
-        if (source.dtype, target.dtype) != (np.dtype(np.int8), np.dtype(np.int16)):
-            return False
-        a, b = lstm.affine(self.graph, op.inputs[0]), lstm.affine(self.graph, op.outputs[0])
-        return a.single == b.single and a.zero_point == b.zero_point == 0
 
     # Views ---------------------------------------------------------------------------------------
 
@@ -236,7 +223,7 @@ class GraphFunction:
                     )
                 view = View(source.root, *found)
                 readers = self._readers(index)
-                strided = bool(readers) and all(reader.kind in _STRIDED for reader in readers)
+                strided = bool(readers) and all(has(reader, Trait.READS_STRIDES) for reader in readers)
                 if index in self.outputs or self._is_state(index) or not (view.contiguous or strided):
                     self.copies[index] = view
                 else:
@@ -278,7 +265,7 @@ class GraphFunction:
             free = index not in self.outputs and index not in self.kept
             if index in last and free and self.graph.tensors[index].data is None:
                 blocks.append(Block(index, time, last[index], size(self.graph, index)))
-        blocks += self._lstm_blocks()
+        blocks += self._state_blocks()
         self.blocks = {block.tensor: block for block in blocks}
         ends = {}
         for dtype, arena in _ARENAS.items():
@@ -301,7 +288,7 @@ class GraphFunction:
         ringed = {ring.link.before: ring.memory for ring in self.rings.values()}
         kept = [ringed.get(link.before, link.before) for link in self.links]
         if self.carried:
-            kept += [self.graph.ops[p].inputs[state] for p in self._lstm_places() for state in LSTM_STATES]
+            kept += [index for index, _ in self._op_states()]
         for index in dict.fromkeys(kept):
             if self.graph.tensors[index].dtype == dtype:
                 self.kept[index] = offset
@@ -309,19 +296,19 @@ class GraphFunction:
                 offset += -offset % 4
         return offset
 
-    def _lstm_places(self) -> list[int]:
-        return [p for p in self.order if self.graph.ops[p].kind == "UNIDIRECTIONAL_SEQUENCE_LSTM"]
+    def _op_states(self) -> list[tuple[int, int]]:
+        """Tensors that ops keep from call to call, and the time of the op."""
+        return [
+            (self.graph.ops[place].inputs[state], time)
+            for time, place in enumerate(self.order)
+            for state in row_of(self.graph.ops[place].kind).states
+        ]
 
-    def _lstm_blocks(self) -> list[Block]:
-        """A window's LSTM states live for the time of the op."""
+    def _state_blocks(self) -> list[Block]:
+        """A window's states live for the time of the op."""
         if self.carried:
             return []
-        states = [
-            (self.graph.ops[p].inputs[state], self.order.index(p))
-            for p in self._lstm_places()
-            for state in LSTM_STATES
-        ]
-        return [Block(index, time, time, size(self.graph, index)) for index, time in states]
+        return [Block(index, time, time, size(self.graph, index)) for index, time in self._op_states()]
 
     def pointer(self, index: int) -> str:
         """C expression of the first element of a tensor."""
@@ -345,24 +332,6 @@ class GraphFunction:
 
     # Ops -----------------------------------------------------------------------------------------
 
-    def _lower_lstm(self, op: Op) -> list[str]:
-        layer = lstm.read_layer(self.graph, op)
-        name = lstm.lower(self.context, layer)
-        steps = self.graph.tensors[op.inputs[0]].shape[1]
-        units = layer.weights.units
-        hidden_state, cell_state = (self.pointer(op.inputs[p]) for p in LSTM_STATES)
-        x, hidden = self.pointer(op.inputs[0]), self.pointer(op.outputs[0])
-        clear = [
-            f"memset({hidden_state}, {layer.weights.hidden_zero_point}, {units});",
-            f"memset({cell_state}, 0, {2 * units});",
-        ]
-        call = f"{name}({x}, {steps}, {hidden_state}, {cell_state}, {hidden});"
-        if not self.carried:
-            return [*clear, call]
-        self.reset += clear
-        last = f"{hidden} + {(steps - 1) * units}" if steps > 1 else hidden
-        return [call, f"memcpy({hidden_state}, {last}, {units});"]
-
     def _lower_op(self, op: Op) -> list[str]:
         moved = [index for index in op.outputs if index in self.copies]
         if moved:
@@ -373,25 +342,25 @@ class GraphFunction:
                     self.copies[index],
                     self._base(self.copies[index].root),
                     self.pointer(index),
-                    element_type(self.graph, index),
+                    ctype(self.graph.tensors[index].dtype),
                 )
             ]
         if view_results(self.graph, op) is not None or op.outputs[0] in self.narrow:
             return []
         if op.outputs[0] in self.rings:
             return self._join_ring(self.rings[op.outputs[0]])
-        if self._only_widens(op):
+        if only_widens(self.graph, op):
             self.context.use("et_widen.c", header="et_elementwise.h")
             count = size(self.graph, op.outputs[0])
             return [f"et_widen({count}, {self.pointer(op.inputs[0])}, {self.pointer(op.outputs[0])});"]
-        if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
-            return self._lower_lstm(op)
-        if op.kind not in LOWERINGS:
+        source = row_of(op.kind).source
+        if source is None:
             name = self.graph.tensors[op.outputs[0]].name
             raise ModelFileError(
-                f"{op.kind} {name!r} has no C kernel; supported: {', '.join(sorted(LOWERINGS))}"
+                f"{op.kind} {name!r} has no C kernel; supported: {', '.join(kinds_with('source'))}"
             )
-        return LOWERINGS[op.kind](Lowering(self.context, self.graph, op, self.pointer, self.view))
+        reset = self.reset if self.carried else None
+        return source(Lowering(self.context, self.graph, op, self.pointer, self.view, reset))
 
     def _join_ring(self, ring: Ring) -> list[str]:
         """Copies of the new rows that are not computed in their place."""
@@ -441,7 +410,7 @@ class GraphFunction:
                 index,
                 size(self.graph, index),
                 ctype(self.graph.tensors[index].dtype),
-                lstm.affine(self.graph, index),
+                affine(self.graph, index),
             )
             for index, name in tensors.items()
         )

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quantization.graph.ir import Graph, Op
-
-_ELEMENTWISE = ("ADD", "SUB", "MUL", "MINIMUM", "QUANTIZE")
+from quantization.ops.table import Trait, has
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def _axis_of_result(graph: Graph, op: Op, axes: dict[int, int]) -> int | None:
     result = graph.tensors[op.outputs[0]].shape
     if op.kind == "RESHAPE" and first in axes:
         return _reshaped(shapes[0], result, axes[first])
-    if op.kind in _ELEMENTWISE:
+    if has(op, Trait.ELEMENTWISE):
         known = {axes[index] for index in op.inputs if index in axes}
         axis = known.pop()
         same = all(shape == result for shape in shapes)

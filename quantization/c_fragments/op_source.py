@@ -13,25 +13,36 @@ from quantization.arithmetic.affine import Affine
 from quantization.c_fragments.context import Context
 from quantization.c_fragments.view import View
 from quantization.graph.ir import Graph, Op
-from quantization.ops import lstm_source as lstm
 from toolkit.errors import ModelFileError
 
 Axes = tuple[tuple[int, int], ...]
 
 
+def affine(graph: Graph, index: int) -> Affine:
+    """Quantization of a tensor; ModelFileError if it has none."""
+    tensor = graph.tensors[index]
+    if tensor.affine is None:
+        raise ModelFileError(f"tensor {tensor.name!r} has no quantization; only int8 graphs become C")
+    return tensor.affine
+
+
 @dataclass
 class Lowering:
-    """One op being turned into C. ``pointer`` gives the C expression of a tensor's first element, ``view`` its layout."""
+    """One op being turned into C. ``pointer`` gives the C expression of a tensor's first element, ``view`` its layout.
+
+    ``reset`` collects the lines that clear what the op keeps from call to call; None if every call begins anew.
+    """
 
     context: Context
     graph: Graph
     op: Op
     pointer: Callable[[int], str]
     view: Callable[[int], View]
+    reset: list[str] | None = None
 
     def affine(self, index: int) -> Affine:
         """Quantization of a tensor."""
-        return lstm.affine(self.graph, index)
+        return affine(self.graph, index)
 
     def bits(self, index: int) -> int:
         """8 or 16."""

@@ -47,3 +47,16 @@ def affine_axes(elements: NDArray[np.int64]) -> tuple[int, tuple[tuple[int, int]
         shape[axis] = count
         grid = grid + (np.arange(count, dtype=np.int64) * stride).reshape(shape)
     return (offset, tuple(axes)) if np.array_equal(grid, elements) else None
+
+
+def copy_view(view: View, source: str, target: str, element: str) -> list[str]:
+    """Loops that copy the elements of a view, in row-major order, to ``target``."""
+    lines = ["{", f"    {element} *to = {target};"]
+    names = "ijklmn"
+    terms = []
+    axes = [axis for axis in view.axes if axis[0] > 1]
+    for name, (count, stride) in zip(names, axes):
+        lines.append(f"    for (int32_t {name} = 0; {name} < {count}; ++{name})")
+        terms.append(f"{name} * {stride}")
+    index = " + ".join([str(view.offset), *terms])
+    return [*lines, f"        *to++ = {source}[{index}];", "}"]

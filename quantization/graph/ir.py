@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantization.arithmetic.affine import Affine
 from quantization.graph.state import CarriedTensor, StateVariable, StreamState
 from toolkit.errors import ModelFileError
 
@@ -50,6 +51,16 @@ class Tensor:
             raise ModelFileError(
                 f"tensor {self.name!r} is {self.dtype} {self.shape} and its data {self.data.dtype} {self.data.shape}"
             )
+
+    @property
+    def affine(self) -> Affine | None:
+        """Its quantization in the form that the arithmetic takes; None if it has none."""
+        quantization = self.quantization
+        if quantization is None or np.size(quantization.scale) == 0:
+            return None
+        zero_points = np.atleast_1d(np.asarray(quantization.zero_point, np.int64))
+        scales = np.atleast_1d(np.asarray(quantization.scale, np.float32))
+        return Affine(scales, int(zero_points[0]) if zero_points.size else 0, 8 * self.dtype.itemsize)
 
     @property
     def size_bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""LOGISTIC, TANH and RELU as ops of their own, and MAXIMUM and MINIMUM.
+"""LOGISTIC, TANH and RELU as ops of their own.
 
 The Cross-LSTM has its sigmoid and tanh inside the LSTM op; these are here for foreign graphs. They follow TFLM; desktop LiteRT
 computes LOGISTIC and TANH on int8 by a table from float32 instead, which is not in the reference.
@@ -20,6 +20,7 @@ from quantization.arithmetic.fixed_point import (
     quantize_multiplier,
     rounding_divide_by_power_of_two,
 )
+from quantization.ops.call import Call, Values
 
 #: Integer bits of the fixed-point input of the int8 kernels.
 INPUT_BITS = 4
@@ -81,3 +82,18 @@ def relu(values: Integers, quantization: Affine, output: Affine) -> Integers:
     low, high = output.range
     scaled = multiply_by_quantized_multiplier(values - quantization.zero_point, multiplier, shift)
     return np.clip(scaled + output.zero_point, max(low, output.zero_point), high)
+
+
+def run_logistic(call: Call) -> list[Values]:
+    """LOGISTIC."""
+    return [logistic(call.integers(0), call.operand(0).affine)]
+
+
+def run_tanh(call: Call) -> list[Values]:
+    """TANH."""
+    return [tanh(call.integers(0), call.operand(0).affine)]
+
+
+def run_relu(call: Call) -> list[Values]:
+    """RELU."""
+    return [relu(call.integers(0), call.operand(0).affine, call.output.affine)]

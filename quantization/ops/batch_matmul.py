@@ -8,16 +8,30 @@ fused activation.
 Source: tflite-micro ``tensorflow/lite/micro/kernels/batch_matmul.cc`` and
 ``tensorflow/lite/kernels/internal/reference/batch_matmul.h``. Desktop LiteRT's reference kernel is the
 same but for s_a * s_b, which it multiplies in single precision.
+
+As C: int8, int16, and int16 by int8 that was only widened, in assembly where the core has it.
 """
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from quantization.arithmetic.affine import Affine, matmul_multiplier, matmul_multiplier_from_single
 from quantization.arithmetic.fixed_point import Integers
 from quantization.arithmetic.matrix import exact_matmul
-from quantization.ops.fully_connected import requantize
+from quantization.c_fragments.context import Context
+from quantization.c_fragments.op_source import Axes, Lowering
+from quantization.c_fragments.text import scale
+from quantization.c_fragments.view import View
+from quantization.ops.call import Call, FloatCall, Shapes, Values, aligned
+from quantization.ops.fully_connected import requantize, upper_factor
+
+#: Most columns that et_mixed_rows of the DSP extension puts on the stack.
+_MOST_WORDS = 256
+Axis = tuple[int, int]
 
 
 def batch_matmul(
@@ -49,3 +63,148 @@ def batch_matmul(
     low, high = output.range
     scaled = requantize(total, multiplier, shift, wide=left_quantization.bits == 16) + output.zero_point
     return np.clip(scaled, low, high)
+
+
+def products(inputs: Shapes, outputs: Shapes) -> int:
+    """Multiply-accumulates: each element of the output is an inner product; 0 for shapes that do not fit."""
+    if len(inputs) != 2 or not outputs or len(inputs[0]) < 2 or len(outputs[0]) < 2:
+        return 0
+    return math.prod(outputs[0]) * (math.prod(inputs[0][-2:]) // max(1, outputs[0][-2]))
+
+
+def run_batch_matmul(call: Call) -> list[Values]:
+    """BATCH_MATMUL."""
+    left, right = aligned(call.operand(0), call.operand(1))
+    return [
+        batch_matmul(
+            left,
+            call.operand(0).affine,
+            right,
+            call.operand(1).affine,
+            call.output.affine,
+            transpose_left=bool(call.options.get("adj_x", False)),
+            transpose_right=bool(call.options.get("adj_y", False)),
+            semantics=call.semantics,
+        )
+    ]
+
+
+def real_batch_matmul(call: FloatCall) -> list[Values]:
+    """BATCH_MATMUL."""
+    left, right = call.read(0), call.read(1)
+    left = np.swapaxes(left, -1, -2) if call.options.get("adj_x") else left
+    right = np.swapaxes(right, -1, -2) if call.options.get("adj_y") else right
+    return [left @ right]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """(count, stride) of the axes of one product: a is rows by inner, b is depth by columns."""
+
+    rows: Axis
+    inner: Axis
+    depth: Axis
+    columns: Axis
+
+
+def _matrix_strides(view: View, transposed: bool) -> tuple[Axes, Axis, Axis]:
+    """Leading axes, then (count, stride) of the last two as the product reads them."""
+    axes = view.axes if len(view.axes) >= 2 else ((1, 0), *view.axes)
+    rows, columns = axes[-2], axes[-1]
+    return axes[:-2], *((columns, rows) if transposed else (rows, columns))
+
+
+def _batch_offset(axes: Axes, index: tuple[int, ...]) -> int:
+    own = index[len(index) - len(axes) :]
+    return sum(i * stride for i, (count, stride) in zip(own, axes) if count > 1)
+
+
+def _assembly(context: Context, layout: Layout) -> str | None:
+    """The kernel of et_mixed_arm.h for a layout, all of whose operands are aligned; None if there is none."""
+    (depth, step), (columns, column) = layout.depth, layout.columns
+    ordered = layout.inner[1] == 1 or depth == 1
+    if not ordered or not (context.dsp or context.helium):
+        return None
+    if column == 1 and (context.helium or step % 4 == depth % 4 == 0):
+        return "et_mixed_columns" if columns % (16 if context.helium else 4) == 0 else None
+    if step == 1 and context.helium:
+        return "et_mixed_rows" if columns % 4 == 0 else None
+    fits = column % 4 == 0 and depth % 8 == 0 and columns % 2 == 0 and depth <= _MOST_WORDS
+    return "et_mixed_rows" if step == 1 and fits else None
+
+
+def lower_batch_matmul(low: Lowering) -> list[str]:
+    """The calls of the kernel for a BATCH_MATMUL: one for each of its leading axes' elements."""
+    op = low.op
+    bits = low.same_bits(*op.inputs[:2], op.outputs[0])
+    a, b, output = (low.affine(i) for i in (*op.inputs[:2], op.outputs[0]))
+    left, rows, inner = _matrix_strides(low.view(op.inputs[0]), bool(op.options.get("adj_x")))
+    right, depth, columns = _matrix_strides(low.view(op.inputs[1]), bool(op.options.get("adj_y")))
+    layout = Layout(rows, inner, depth, columns)
+    multiplier, shift = (int(v) for v in matmul_multiplier(a, b, float(output.single)))
+    if bits == 16 and (a.zero_point or b.zero_point or output.zero_point):
+        raise low.refuse("int16 tensors must have zero point 0")
+    batch = np.broadcast_shapes(tuple(c for c, _ in left), tuple(c for c, _ in right))
+    offsets = [
+        (_batch_offset(left, index), _batch_offset(right, index), place * rows[0] * columns[0])
+        for place, index in enumerate(np.ndindex(batch))
+    ]
+    narrow = low.graph.tensors[low.view(op.inputs[1]).root].dtype == np.int8
+    if bits == 16 and narrow:
+        return _mixed(low, layout, (multiplier, shift), offsets)
+    counts = [str(axis[0]) for axis in (rows, inner, columns)]
+    strides = [str(axis[1]) for axis in (rows, inner, depth, columns)]
+    zeros = [str(item.zero_point) for item in (a, b)]
+    fields = [*counts, *strides, *zeros, scale((multiplier, shift)), str(output.zero_point)]
+    kernel = f"et_batch_matmul_s{bits}"
+    low.context.use(f"{kernel}.c", header="et_batch_matmul.h")
+    product = low.context.pool.struct("product", "et_batch_matmul", fields)
+    return [f"{kernel}(&{product}, {_pointers(low, places)});" for places in offsets]
+
+
+def _pointers(low: Lowering, offsets: tuple[int, ...]) -> str:
+    operands = (*low.op.inputs[:2], low.op.outputs[0])
+    return ", ".join(low.pointer(i) + (f" + {o}" if o else "") for i, o in zip(operands, offsets))
+
+
+def _mixed(
+    low: Lowering, layout: Layout, factor_of: tuple[int, int], offsets: list[tuple[int, int, int]]
+) -> list[str]:
+    """int16 by int8: a call for each row in assembly, which needs words aligned to 4 bytes, as tensors in the state are."""
+    rows, inner, depth, columns = layout.rows, layout.inner, layout.depth, layout.columns
+    factor = upper_factor(factor_of) or 0
+    kernel = _assembly(low.context, layout) if factor else None
+    pool = low.context.pool
+    if kernel is not None and _words_aligned(low, layout, offsets):
+        fields = [depth[0], columns[0], columns[1] if depth[1] == 1 and columns[1] != 1 else depth[1], factor]
+        low.context.use("et_mixed_mve.S" if low.context.helium else "et_mixed_dsp.S", header="et_mixed_arm.h")
+        product = pool.struct("product", "et_mixed_arm", [str(field) for field in fields])
+        every = [
+            (x + i * rows[1], b, y + i * columns[0]) for x, b, y in offsets for i in range(layout.rows[0])
+        ]
+        return [f"{kernel}(&{product}, {_pointers(low, places)});" for places in every]
+    if low.context.dsp or low.context.helium:
+        low.context.notes.append(
+            f"BATCH_MATMUL {low.graph.tensors[low.op.outputs[0]].name!r} is portable C: units and window, {depth[0]} and "
+            f"{columns[0]}, do not fit the assembly of the core (docs/KERNELS.md)"
+        )
+    counts = [str(axis[0]) for axis in (rows, inner, columns)]
+    strides = [str(axis[1]) for axis in (rows, inner, depth, columns)]
+    fields_c = [*counts, *strides, str(factor), scale(factor_of)]
+    low.context.use("et_mixed_matmul_s16.c", header="et_batch_matmul.h")
+    product = pool.struct("product", "et_mixed_matmul", fields_c)
+    return [f"et_mixed_matmul_s16(&{product}, {_pointers(low, places)});" for places in offsets]
+
+
+def _words_aligned(low: Lowering, layout: Layout, offsets: list[tuple[int, int, int]]) -> bool:
+    """True if every row of a and the matrix b begin at a word, or the core is Helium, which needs no words."""
+    if low.context.helium:
+        return True
+    a, b = low.op.inputs[:2]
+    pointers = [low.pointer(index) for index in (a, b)]
+    own = all(pointer.startswith("&state->") and "place" not in pointer for pointer in pointers)
+    places = [
+        low.view(a).offset + x + i * layout.rows[1] for x, _, _ in offsets for i in range(layout.rows[0])
+    ]
+    starts = [low.view(b).offset + offset for _, offset, _ in offsets]
+    return own and not any(place % 2 for place in places) and not any(start % 4 for start in starts)

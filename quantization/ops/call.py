@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ from toolkit.errors import ModelFileError
 
 Semantics = Literal["tflm", "litert"]
 Values = NDArray[Any]
+#: Shapes of an op's inputs or outputs, in its order; () for one that is left out.
+Shapes = Sequence[tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,60 @@ class Call:
         return self.outputs[0]
 
     @property
+    def activation(self) -> str:
+        """The fused activation, NONE if there is none."""
+        return str(self.options.get("fused_activation_function", "NONE"))
+
+    @property
     def is_real(self) -> bool:
         """True if the first input is float32."""
         return self.operand(0).dtype == np.float32
+
+
+def aligned(first: Operand, second: Operand) -> tuple[Integers, Integers]:
+    """Values of two operands with their ranks made equal behind the axis of windows, so that they broadcast."""
+    rank = max(len(first.shape), len(second.shape))
+
+    def padded(operand: Operand) -> Integers:
+        shape = (len(operand.data), *((1,) * (rank - len(operand.shape))), *operand.shape)
+        return operand.data.reshape(shape)
+
+    return padded(first), padded(second)
+
+
+@dataclass(frozen=True)
+class FloatCall:
+    """An op on real numbers. ``inputs`` have the windows in place of the tensor's own first axis, which is 1; None for a
+    missing one; integers (axes, shapes) as stored. ``shape`` is that of the output's tensor, ``count`` the windows.
+
+    ``seen`` is called with "" for the op's output, or the name of something inside it, and its values; what it returns is used
+    instead. ``traces`` collect what else the op shows.
+    """
+
+    kind: str
+    options: Mapping[str, Any]
+    inputs: tuple[Values | None, ...]
+    shape: tuple[int, ...]
+    count: int
+    seen: Callable[[str, Values], Values]
+    traces: dict[str, Values] = field(default_factory=dict)
+
+    def has(self, place: int) -> bool:
+        """True if the op has an input at ``place``."""
+        return place < len(self.inputs) and self.inputs[place] is not None
+
+    def read(self, place: int) -> Values:
+        """The input at ``place``, which the op must have."""
+        values = self.inputs[place] if place < len(self.inputs) else None
+        if values is None:
+            raise ModelFileError(f"{self.kind} has no input {place}")
+        return values
+
+    def activated(self, values: Values) -> Values:
+        """``values`` after the op's fused activation; ModelFileError for others than NONE and RELU."""
+        kind = self.options.get("fused_activation_function", "NONE")
+        if kind == "RELU":
+            return np.maximum(values, 0)
+        if kind != "NONE":
+            raise ModelFileError(f"op {self.kind} has activation {kind}; supported: NONE, RELU")
+        return values

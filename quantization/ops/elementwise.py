@@ -1,25 +1,34 @@
-"""ADD, SUB, MUL, SQUARED_DIFFERENCE, RSQRT and the conversions QUANTIZE and DEQUANTIZE.
+"""ADD, SUB, MUL, SQUARED_DIFFERENCE, MAXIMUM and MINIMUM.
 
 Sources, per function, in tflite-micro; desktop LiteRT's reference kernels are the same unless said.
 Arrays broadcast as in numpy, which is how the kernels broadcast.
+
+As C, int16 without broadcasting but of one element has kernels with fewer instructions and the same results. The general
+kernels of et_elementwise.h take any scales; these leave out what the scales of the op make needless. Where the conditions
+do not hold there is no such form and the general kernel is used.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import math
 
-from quantization.arithmetic.affine import Affine, activation_range, ratio_multiplier
+import numpy as np
+
+from quantization.arithmetic.affine import Affine, activation_range
 from quantization.arithmetic.fixed_point import (
-    INT32_MAX,
     Integers,
     multiply_by_quantized_multiplier,
     quantize_multiplier,
     wrap,
 )
-from quantization.arithmetic.gemmlowp import leading_zeros_32, multiply, multiply_by_power_of_two
-from quantization.arithmetic.interpolation import interpolation_table, look_up
-from toolkit.errors import InputError, ModelFileError
+from quantization.c_fragments.op_source import Lowering
+from quantization.c_fragments.text import scale
+from quantization.c_fragments.view import size
+from quantization.ops.call import Call, FloatCall, Shapes, Values, aligned
+from toolkit.errors import ModelFileError
+
+#: quantize_multiplier of 1/2: the operand with the larger scale.
+_HALF = (2**30, 0)
 
 
 def multiply_elementwise(
@@ -114,108 +123,239 @@ def squared_difference(
     )
 
 
-def inverse_square_root(values: Integers) -> tuple[Integers, Integers]:
-    """``GetInvSqrtQuantizedMultiplierExp``: multiplier and left shift of 1 / sqrt(x) for positive int32 x.
-
-    Newton-Raphson, five steps from 1, on x scaled by a power of four into [2**27, 2**29).
-    Source: ``tensorflow/lite/kernels/internal/common.h``.
-    """
-    x = np.maximum(values, 1)
-    right_shift = np.full_like(x, 11)
-    for _ in range(2):
-        large = x >= 1 << 29
-        x = np.where(large, x // 4, x)
-        right_shift = right_shift + large
-    pairs = (leading_zeros_32(x) - 1) // 2 - 1
-    right_shift = right_shift - pairs
-    x = x << (2 * pairs)
-    scaled = x >> 1
-    half = multiply_by_power_of_two(scaled, -1, 32)
-    estimate = np.full_like(x, 1 << 28)
-    for _ in range(5):
-        cube = multiply_by_power_of_two(multiply(multiply(estimate, estimate, 32), estimate, 32), 6, 32)
-        three_halves = multiply(estimate, (1 << 28) + (1 << 27), 32)
-        estimate = multiply_by_power_of_two(wrap(three_halves - multiply(half, cube, 32), 32), 3, 32)
-    root = multiply(estimate, 1518500250, 32)
-    root = np.where(right_shift < 0, wrap(root << np.maximum(-right_shift, 0), 32), root)
-    left_shift = -np.maximum(right_shift, 0)
-    return np.where(values <= 1, INT32_MAX, root), np.where(values <= 1, 0, left_shift)
+def products(inputs: Shapes, outputs: Shapes) -> int:
+    """Products of MUL: one an element."""
+    return math.prod(outputs[0]) if outputs else 0
 
 
-def reciprocal_square_root(values: Integers, quantization: Affine, output: Affine) -> Integers:
-    """RSQRT: y = clamp(zy + 1 / (sqrt(s_x * (x - zx)) * s_y)); x = zx gives the largest output.
-
-    1 / sqrt is computed in fixed point with 20 extra bits, then scaled by 1 / (sqrt(s_x) * s_y). x below zx raises
-    InputError, as the kernel fails there.
-    Source: ``tensorflow/lite/micro/kernels/elementwise.cc`` (``RsqrtEvalQuantized``).
-    """
-    low, high = output.range
-    difference = values - quantization.zero_point
-    if np.any(difference < 0):
-        raise InputError(
-            f"RSQRT got {int(values.min())}, which is below its zero point {quantization.zero_point}: a negative number has "
-            "no square root; quantize its input with the least integer as zero point"
+def run_add(call: Call) -> list[Values]:
+    """ADD and SUB."""
+    first, second = aligned(call.operand(0), call.operand(1))
+    return [
+        add(
+            first,
+            call.operand(0).affine,
+            second,
+            call.operand(1).affine,
+            call.output.affine,
+            call.activation,
+            subtract=call.kind == "SUB",
         )
-    root_multiplier, root_shift = inverse_square_root(difference)
-    one = np.ones_like(difference)
-    data = multiply_by_quantized_multiplier(one, root_multiplier, root_shift + 20)
-    multiplier, shift = quantize_multiplier(
-        1.0 / (float(np.sqrt(np.float64(quantization.single))) * float(output.single))
+    ]
+
+
+def run_multiply(call: Call) -> list[Values]:
+    """MUL."""
+    first, second = aligned(call.operand(0), call.operand(1))
+    return [
+        multiply_elementwise(
+            first,
+            call.operand(0).affine,
+            second,
+            call.operand(1).affine,
+            call.output.affine,
+            call.activation,
+            semantics=call.semantics,
+        )
+    ]
+
+
+def run_squared_difference(call: Call) -> list[Values]:
+    """SQUARED_DIFFERENCE."""
+    first, second = aligned(call.operand(0), call.operand(1))
+    return [
+        squared_difference(first, call.operand(0).affine, second, call.operand(1).affine, call.output.affine)
+    ]
+
+
+def run_maximum(call: Call) -> list[Values]:
+    """MAXIMUM and MINIMUM: of the integers, whatever their scales."""
+    first, second = aligned(call.operand(0), call.operand(1))
+    return [np.maximum(first, second) if call.kind == "MAXIMUM" else np.minimum(first, second)]
+
+
+def real_add(call: FloatCall) -> list[Values]:
+    """ADD."""
+    return [call.activated(np.add(call.read(0), call.read(1)))]
+
+
+def real_subtract(call: FloatCall) -> list[Values]:
+    """SUB."""
+    return [call.activated(np.subtract(call.read(0), call.read(1)))]
+
+
+def real_multiply(call: FloatCall) -> list[Values]:
+    """MUL."""
+    return [call.activated(np.multiply(call.read(0), call.read(1)))]
+
+
+def real_minimum(call: FloatCall) -> list[Values]:
+    """MINIMUM."""
+    return [call.activated(np.minimum(call.read(0), call.read(1)))]
+
+
+def _broadcast_axes(low: Lowering, first: int, second: int, result: tuple[int, ...]) -> str:
+    """``et_axes`` of two operands broadcast to ``result``: neighbouring axes merged down to three."""
+    rank = len(result)
+    padded = [((1, 0),) * (rank - len(low.view(i).axes)) + low.view(i).axes for i in (first, second)]
+    merged: list[list[int]] = []
+    for count, (a_count, a_stride), (b_count, b_stride) in reversed(list(zip(result, *padded))):
+        a = a_stride if a_count > 1 else 0
+        b = b_stride if b_count > 1 else 0
+        if count == 1:
+            continue
+        if merged and a == merged[-1][1] * merged[-1][0] and b == merged[-1][2] * merged[-1][0]:
+            merged[-1][0] *= count
+        else:
+            merged.append([count, a, b])
+    if len(merged) > 3:
+        raise low.refuse(f"it broadcasts over {len(merged)} separate axes; the kernel has 3")
+    axes = [[1, 0, 0]] * (3 - len(merged)) + merged[::-1]
+    columns = ["{" + ", ".join(str(axis[k]) for axis in axes) + "}" for k in range(3)]
+    return "{" + ", ".join(columns) + "}"
+
+
+def _additive(low: Lowering, kernel: str, left_shift: int, numerator: float, denominator: float) -> list[str]:
+    """ADD, SUB and SQUARED_DIFFERENCE, which bring both operands to a common scale first."""
+    op = low.op
+    bits = low.same_bits(*op.inputs[:2], op.outputs[0])
+    a, b, output = (low.affine(i) for i in (*op.inputs[:2], op.outputs[0]))
+    twice = 2.0 * float(max(a.single, b.single))
+    least, most = activation_range(str(op.options.get("fused_activation_function", "NONE")), output)
+    fields = [
+        _broadcast_axes(low, op.inputs[0], op.inputs[1], low.shape(op.outputs[0])),
+        *(str(item.zero_point) for item in (a, b, output)),
+        *(scale(quantize_multiplier(float(item.single) / twice)) for item in (a, b)),
+        scale(quantize_multiplier(numerator / denominator)),
+        str(left_shift),
+        "-1" if op.kind == "SUB" else "1",
+        str(least),
+        str(most),
+    ]
+    low.context.use(f"{kernel}_s{bits}.c", header="et_elementwise.h")
+    numbers = low.context.pool.struct("sum", "et_add", fields)
+    return [f"{kernel}_s{bits}(&{numbers}, {', '.join(map(low.pointer, (*op.inputs[:2], op.outputs[0])))});"]
+
+
+def lower_add(low: Lowering) -> list[str]:
+    a, b, output = (low.affine(i) for i in (*low.op.inputs[:2], low.op.outputs[0]))
+    if (fast := fast_sum(low)) is not None:
+        return fast
+    left_shift = 15 if output.bits == 16 else 20
+    twice = 2.0 * float(max(a.single, b.single))
+    return _additive(low, "et_add", left_shift, twice, (1 << left_shift) * float(output.single))
+
+
+def lower_squared_difference(low: Lowering) -> list[str]:
+    a, b, output = (low.affine(i) for i in (*low.op.inputs[:2], low.op.outputs[0]))
+    left_shift = 0 if output.bits == 16 else 7
+    twice = 2.0 * float(max(a.single, b.single))
+    denominator = float(np.float32(1 << (2 * left_shift)) * output.single)
+    return _additive(low, "et_squared_difference", left_shift, twice * twice, denominator)
+
+
+def lower_multiply(low: Lowering) -> list[str]:
+    op = low.op
+    bits = low.same_bits(*op.inputs[:2], op.outputs[0])
+    a, b, output = (low.affine(i) for i in (*op.inputs[:2], op.outputs[0]))
+    if (fast := fast_product(low)) is not None:
+        return fast
+    least, most = activation_range(str(op.options.get("fused_activation_function", "NONE")), output)
+    fields = [
+        _broadcast_axes(low, op.inputs[0], op.inputs[1], low.shape(op.outputs[0])),
+        *(str(item.zero_point) for item in (a, b, output)),
+        scale(quantize_multiplier(float(a.single) * float(b.single) / float(output.single))),
+        str(least),
+        str(most),
+    ]
+    low.context.use(f"et_multiply_s{bits}.c", header="et_elementwise.h")
+    numbers = low.context.pool.struct("factor", "et_multiply", fields)
+    return [
+        f"et_multiply_s{bits}(&{numbers}, {', '.join(map(low.pointer, (*op.inputs[:2], op.outputs[0])))});"
+    ]
+
+
+def lower_minimum(low: Lowering) -> list[str]:
+    op = low.op
+    bits = low.same_bits(*op.inputs[:2], op.outputs[0])
+    affines = [low.affine(index) for index in (*op.inputs[:2], op.outputs[0])]
+    if len({(float(item.single), item.zero_point) for item in affines}) != 1:
+        raise low.refuse("its tensors must share one quantization")
+    axes = _broadcast_axes(low, op.inputs[0], op.inputs[1], low.shape(op.outputs[0]))
+    low.context.use(f"et_minimum_s{bits}.c", header="et_elementwise.h")
+    name = low.context.pool.struct("axes", "et_axes", [axes[1:-1]])
+    return [f"et_minimum_s{bits}(&{name}, {', '.join(map(low.pointer, (*op.inputs[:2], op.outputs[0])))});"]
+
+
+def _plain(low: Lowering) -> bool:
+    """True for int16 on an Arm core, one shape for all but one-element operands, in order, limited only by int16."""
+    op = low.op
+    first, second, output = (*op.inputs[:2], op.outputs[0])
+    if not (low.context.dsp or low.context.helium) or {low.bits(i) for i in (first, second, output)} != {16}:
+        return False
+    limits = activation_range(str(op.options.get("fused_activation_function", "NONE")), low.affine(output))
+    shape = low.shape(output)
+    whole = [low.shape(i) == shape and low.view(i).contiguous for i in (first, second)]
+    alone = [size(low.graph, i) == 1 for i in (first, second)]
+    return limits == (-32768, 32767) and all(a or b for a, b in zip(whole, alone))
+
+
+def _rounding(scale: tuple[int, int]) -> list[str] | None:
+    """Multiplier, half and shift of a factor below one half; None for others."""
+    multiplier, shift = scale
+    return [str(multiplier), str(1 << (-shift - 1)), str(-shift)] if -30 <= shift <= -1 else None
+
+
+def fast_sum(low: Lowering) -> list[str] | None:
+    """The call of ``et_sum_s16``, or None."""
+    if not _plain(low):
+        return None
+    op = low.op
+    first, second, output = (*op.inputs[:2], op.outputs[0])
+    a, b, y = (float(low.affine(i).single) for i in (first, second, output))
+    twice = 2.0 * max(a, b)
+    scales = {index: quantize_multiplier(value / twice) for index, value in ((first, a), (second, b))}
+    subtract = op.kind == "SUB"
+    major, minor = (first, second) if scales[first] == _HALF else (second, first)
+    final = _rounding(quantize_multiplier(twice / ((1 << 15) * y)))
+    if size(low.graph, major) != size(low.graph, output) or (subtract and major != first) or final is None:
+        return None
+    sign = -1 if subtract else 1
+    if scales[minor] == _HALF:
+        part, sign = ["INT32_MIN", "1", "1"], -sign
+    else:
+        found = _rounding(scales[minor])
+        if found is None:
+            return None
+        part = found
+    step = int(size(low.graph, minor) > 1)
+    fields = [str(size(low.graph, output)), str(step), *part, str(2 * sign), *final]
+    low.context.use("et_sum_s16.c", header="et_elementwise.h")
+    numbers = low.context.pool.struct("sum", "et_sum", fields)
+    return [f"et_sum_s16(&{numbers}, {', '.join(map(low.pointer, (major, minor, output)))});"]
+
+
+def fast_product(low: Lowering) -> list[str] | None:
+    """The call of ``et_product_s16``, or None."""
+    if not _plain(low):
+        return None
+    op = low.op
+    first, second, output = (*op.inputs[:2], op.outputs[0])
+    a, b, y = (float(low.affine(i).single) for i in (first, second, output))
+    factor = quantize_multiplier(a * b / y)
+    final = _rounding(factor)
+    if size(low.graph, first) != size(low.graph, output):
+        first, second = second, first
+    if final is None or size(low.graph, first) != size(low.graph, output):
+        return None
+    # Twice -32768 * -32768 is limited to 2^31 - 1, which may round to another value.
+    multiplier, half, shift = map(int, final)
+    ends = [((full * multiplier + 2**31 >> 32) + half) >> shift for full in (2**31, 2**31 - 1)]
+    if min(ends[0], 32767) != min(ends[1], 32767):
+        return None
+    step = int(size(low.graph, second) > 1)
+    low.context.use("et_product_s16.c", header="et_elementwise.h")
+    numbers = low.context.pool.struct(
+        "factor", "et_product", [str(size(low.graph, output)), str(step), *final]
     )
-    scaled = multiply_by_quantized_multiplier(data, multiplier, shift - 20) + output.zero_point
-    return np.where(difference == 0, high, np.clip(scaled, low, high))
-
-
-def reciprocal_square_root_by_table(values: Integers, quantization: Affine, output: Affine) -> Integers:
-    """RSQRT of int16 in desktop LiteRT: a table of 513 entries over the whole int16 range, interpolated linearly.
-
-    Between entry 0 (the largest output, for x <= 0) and the first positive one, 128 steps further, the result is far from
-    1 / sqrt(x). Source: ``tensorflow/lite/kernels/elementwise.cc`` and ``internal/common.h`` (``LUTPopulate``).
-    """
-    scale, output_scale = quantization.single, output.single
-
-    def function(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            root: NDArray[np.float32] = np.where(
-                x > 0, np.float32(1) / np.sqrt(x), output_scale * np.float32(32767)
-            )
-        return root
-
-    ends = np.array([-32768, 32767], np.float32)
-    low, high = (float(v) for v in scale * ends)
-    least, largest = (float(v) for v in output_scale * ends)
-    return look_up(values, interpolation_table(function, (low, high), (least, largest)))
-
-
-def quantize(values: NDArray[np.float32], output: Affine) -> Integers:
-    """QUANTIZE of float32: clamp(round(x / scale) + zero point), divided in single precision, halves away from zero.
-
-    Source: ``tensorflow/lite/kernels/internal/reference/quantize.h`` (``AffineQuantize``).
-    """
-    scaled = (values.astype(np.float32) / output.single).astype(np.float64)
-    rounded = np.sign(scaled) * np.floor(np.abs(scaled) + 0.5)
-    low, high = output.range
-    clipped: Integers = np.clip(rounded + output.zero_point, low, high).astype(np.int64)
-    return clipped
-
-
-def dequantize(values: Integers, quantization: Affine) -> NDArray[np.float32]:
-    """DEQUANTIZE: scale * (q - zero point) in double precision, stored as float32.
-
-    Source: ``tensorflow/lite/kernels/internal/reference/dequantize.h``.
-    """
-    real: NDArray[np.float32] = (
-        float(quantization.single) * (values - quantization.zero_point).astype(np.float64)
-    ).astype(np.float32)
-    return real
-
-
-def rescale(values: Integers, quantization: Affine, output: Affine) -> Integers:
-    """QUANTIZE from one integer type to another: clamp(zy + M * (x - zx)), M = s_x / s_y in double, two roundings.
-
-    Source: ``tensorflow/lite/kernels/internal/reference/requantize.h`` (``Requantize``).
-    """
-    multiplier, shift = ratio_multiplier(float(quantization.single), float(output.single))
-    scaled = multiply_by_quantized_multiplier(values - quantization.zero_point, multiplier, shift)
-    low, high = output.range
-    return np.clip(scaled + output.zero_point, low, high)
+    return [f"et_product_s16(&{numbers}, {', '.join(map(low.pointer, (first, second, output)))});"]

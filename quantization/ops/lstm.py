@@ -25,6 +25,7 @@ Peephole, projection, input-gate coupling and internal layer norm are not in the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,11 +43,16 @@ from quantization.arithmetic.fixed_point import (
     wrap,
 )
 from quantization.arithmetic.matrix import exact_matmul
+from quantization.ops.call import Call, FloatCall, Shapes, Values
 from toolkit.errors import ModelFileError
 
 #: Scale of the gate sums, Q3.12, and of the activations' outputs, Q0.15.
 GATE_SCALE = 2.0**-12
 UNIT_SCALE = 2.0**-15
+
+#: Gates in the op's order, and the places of the two state tensors among its inputs.
+GATES = ("input", "forget", "cell", "output")
+HIDDEN_STATE, CELL_STATE = 18, 19
 
 #: Windows computed at once: keeps the working set inside the cache.
 CHUNK = 64
@@ -232,3 +238,101 @@ def lstm(
             if all_sums is not None:
                 all_sums[part, t] = sums.reshape(-1, 4, step.units)
     return LstmTrace(all_hidden, all_cell, all_sums)
+
+
+def products(inputs: Shapes, outputs: Shapes) -> int:
+    """Multiply-accumulates: eight weight matrices a time step; products by element are not counted; 0 for other shapes."""
+    if len(inputs) < 9 or len(inputs[0]) != 3:
+        return 0
+    return inputs[0][0] * inputs[0][1] * sum(math.prod(shape) for shape in inputs[1:9] if shape)
+
+
+def run_lstm(call: Call) -> list[Values]:
+    """UNIDIRECTIONAL_SEQUENCE_LSTM: outputs are the hidden states, then the new output state and cell state.
+
+    The two states are variable tensors; the interpreter stores them.
+    """
+    affine = call.operand(0).affine
+    gates = []
+    for k in range(4):
+        bias = call.inputs[12 + k]
+        weights, recurrent = call.operand(1 + k), call.operand(5 + k)
+        gates.append(
+            Gate(
+                weights.constant,
+                weights.affine,
+                recurrent.constant,
+                recurrent.affine,
+                None if bias is None else bias.constant,
+            )
+        )
+    state, cell = call.operand(HIDDEN_STATE), call.operand(CELL_STATE)
+    intermediate = call.intermediates[4].quantization if len(call.intermediates) > 4 else None
+    parameters = LstmParameters(
+        (gates[0], gates[1], gates[2], gates[3]),
+        affine,
+        state.affine,
+        cell.affine,
+        float(call.options.get("cell_clip", 0.0)),
+        intermediate,
+    )
+    values = call.integers(0)
+    time_major = bool(call.options.get("time_major", False))
+    if time_major:
+        values = values.swapaxes(1, 2)
+    count, batch = values.shape[:2]
+    units = parameters.gates[0].weights.shape[0]
+    start_hidden = np.broadcast_to(state.data.reshape(-1, batch, units), (count, batch, units))
+    start_cell = np.broadcast_to(cell.data.reshape(-1, batch, units), (count, batch, units))
+    trace = lstm(
+        values.reshape(count * batch, *values.shape[2:]),
+        start_hidden.reshape(-1, units),
+        start_cell.reshape(-1, units),
+        parameters,
+        call.semantics,
+        keep_gates=call.keep_gates,
+    )
+    if call.keep_gates:
+        call.traces["cell"] = trace.cell
+        call.traces["gates"] = trace.gates
+    hidden = trace.hidden.reshape(count, batch, *trace.hidden.shape[1:])
+    final_hidden, final_cell = trace.hidden[:, -1], trace.cell[:, -1]
+    return [
+        hidden.swapaxes(1, 2) if time_major else hidden,
+        final_hidden.reshape(count, *state.shape),
+        final_cell.reshape(count, *cell.shape),
+    ]
+
+
+def _real_sigmoid(x: Values) -> Values:
+    result: Values = 0.5 * (1.0 + np.tanh(0.5 * x))
+    return result
+
+
+def real_lstm(call: FloatCall) -> list[Values]:
+    """UNIDIRECTIONAL_SEQUENCE_LSTM row by row: hidden states (N, T, H), then the last hidden state and cell state (N, H).
+
+    Gates i, f, g, o come from weights 1 to 4 (input), 5 to 8 (recurrent) and biases 12 to 15 of the op. The cell state over
+    time and the gate sums before their activation are kept beside the output, as ``cell`` and ``gate/NAME``.
+    """
+    x = call.read(0)
+    weight, recurrent, bias = (
+        np.concatenate([call.read(first + gate) for gate in range(4)]) for first in (1, 5, 12)
+    )
+    h, c = call.read(HIDDEN_STATE), call.read(CELL_STATE)
+    driven = x @ weight.T + bias
+    clip = float(call.options.get("cell_clip", 0.0)) or np.inf
+    gates, cells, outputs = [], [], []
+    for row in range(x.shape[1]):
+        sums = driven[:, row] + h @ recurrent.T
+        i, f, g, o = np.split(sums, 4, axis=1)
+        c = np.clip(_real_sigmoid(f) * c + _real_sigmoid(i) * np.tanh(g), -clip, clip)
+        c = call.seen("/cell", c)
+        h = call.seen("", _real_sigmoid(o) * np.tanh(c))
+        gates.append(sums)
+        cells.append(c)
+        outputs.append(h)
+    call.traces["cell"] = np.stack(cells, axis=1)
+    for gate, part in zip(GATES, np.split(np.stack(gates, axis=1), 4, axis=2)):
+        call.traces[f"gate/{gate}"] = part
+    return [np.stack(outputs, axis=1), h, c]

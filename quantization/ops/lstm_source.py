@@ -10,6 +10,7 @@ import numpy as np
 from quantization.arithmetic.affine import Affine, matmul_multiplier
 from quantization.arithmetic.fixed_point import power_of_two_exponent, quantize_multiplier
 from quantization.c_fragments.context import Context
+from quantization.c_fragments.op_source import Lowering, affine
 from quantization.c_fragments.text import scale
 from quantization.c_fragments.weight_layout import (
     LstmWeights,
@@ -20,6 +21,7 @@ from quantization.c_fragments.weight_layout import (
     mve_stream,
 )
 from quantization.graph.ir import ABSENT, Graph, Op
+from quantization.ops.lstm import CELL_STATE, HIDDEN_STATE
 from toolkit.errors import ModelFileError
 
 _GATE_SCALE = 2.0**-12
@@ -39,16 +41,6 @@ class LstmLayer:
     hidden: Pair
     cell_shift: int
     cell_clip: int
-
-
-def affine(graph: Graph, index: int) -> Affine:
-    """Quantization of a tensor; ModelFileError if it has none."""
-    tensor = graph.tensors[index]
-    if tensor.quantization is None or np.size(tensor.quantization.scale) == 0:
-        raise ModelFileError(f"tensor {tensor.name!r} has no quantization; only int8 graphs become C")
-    zero_points = np.atleast_1d(np.asarray(tensor.quantization.zero_point, np.int64))
-    scales = np.atleast_1d(np.asarray(tensor.quantization.scale, np.float32))
-    return Affine(scales, int(zero_points[0]) if zero_points.size else 0, 8 * tensor.dtype.itemsize)
 
 
 def _refuse(graph: Graph, op: Op, reason: str) -> ModelFileError:
@@ -75,7 +67,7 @@ def _require_plain(graph: Graph, op: Op) -> None:
 def read_layer(graph: Graph, op: Op) -> LstmLayer:
     """The layer of an UNIDIRECTIONAL_SEQUENCE_LSTM; ModelFileError says what is not supported."""
     _require_plain(graph, op)
-    values, hidden, cell = (affine(graph, op.inputs[place]) for place in (0, 18, 19))
+    values, hidden, cell = (affine(graph, op.inputs[place]) for place in (0, HIDDEN_STATE, CELL_STATE))
 
     def data(index: int) -> Any:
         array = graph.tensors[index].data
@@ -127,7 +119,27 @@ def _int32(graph: Graph, index: int) -> Any:
     return array
 
 
-def lower(context: Context, layer: LstmLayer) -> str:
+def lower_lstm(low: Lowering) -> list[str]:
+    """The call of the layer's function, its states cleared before it or carried on behind it."""
+    op = low.op
+    layer = read_layer(low.graph, op)
+    name = layer_function(low.context, layer)
+    steps, units = low.shape(op.inputs[0])[1], layer.weights.units
+    before, cell = low.pointer(op.inputs[HIDDEN_STATE]), low.pointer(op.inputs[CELL_STATE])
+    x, hidden = low.pointer(op.inputs[0]), low.pointer(op.outputs[0])
+    clear = [
+        f"memset({before}, {layer.weights.hidden_zero_point}, {units});",
+        f"memset({cell}, 0, {2 * units});",
+    ]
+    call = f"{name}({x}, {steps}, {before}, {cell}, {hidden});"
+    if low.reset is None:
+        return [*clear, call]
+    low.reset += clear
+    last = f"{hidden} + {(steps - 1) * units}" if steps > 1 else hidden
+    return [call, f"memcpy({before}, {last}, {units});"]
+
+
+def layer_function(context: Context, layer: LstmLayer) -> str:
     """Name of a C function for ``layer``:
 
     void NAME(const int8_t *x, int32_t steps, const int8_t *before, int16_t *cell, int8_t *hidden)

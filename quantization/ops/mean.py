@@ -23,6 +23,9 @@ from quantization.arithmetic.fixed_point import (
     multiply_by_quantized_multiplier_64,
     wrap,
 )
+from quantization.c_fragments.op_source import Lowering
+from quantization.c_fragments.text import scale
+from quantization.ops.call import Call, FloatCall, Values
 
 
 def mean_multiplier(multiplier: int, shift: int, count: int) -> tuple[int, int]:
@@ -53,3 +56,46 @@ def mean(
         scaled = multiply_by_quantized_multiplier(wrap(centred, 32), multiplier, shift)
     low, high = output.range
     return np.clip(scaled + output.zero_point, low, high)
+
+
+def run_mean(call: Call) -> list[Values]:
+    """MEAN."""
+    rank = len(call.operand(0).shape)
+    axes = tuple(int(axis) % rank + 1 for axis in call.operand(1).constant.reshape(-1))
+    result = mean(
+        call.integers(0),
+        call.operand(0).affine,
+        call.output.affine,
+        axes,
+        keep_dimensions=bool(call.options.get("keep_dims", False)),
+    )
+    return [result]
+
+
+def real_mean(call: FloatCall) -> list[Values]:
+    """MEAN."""
+    axes = tuple(int(a) for a in call.read(1))
+    return [call.read(0).mean(axis=axes, keepdims=bool(call.options["keep_dims"]))]
+
+
+def lower_mean(low: Lowering) -> list[str]:
+    op = low.op
+    bits = low.same_bits(op.inputs[0], op.outputs[0])
+    values, output = low.affine(op.inputs[0]), low.affine(op.outputs[0])
+    shape = low.shape(op.inputs[0])
+    axes = sorted({int(a) % len(shape) for a in low.constant(op.inputs[1]).reshape(-1)})
+    if axes != list(range(axes[0], axes[-1] + 1)):
+        raise low.refuse("it averages over axes that are not neighbours")
+    count = int(np.prod(shape[axes[0] : axes[-1] + 1]))
+    pair = ratio_multiplier(float(values.single), float(output.single))
+    fields = [
+        str(int(np.prod(shape[: axes[0]]))),
+        str(count),
+        str(int(np.prod(shape[axes[-1] + 1 :]))),
+        str(values.zero_point * count),
+        scale(mean_multiplier(*pair, count)),
+        str(output.zero_point),
+    ]
+    low.context.use(f"et_mean_s{bits}.c", header="et_reduce.h")
+    numbers = low.context.pool.struct("mean", "et_mean", fields)
+    return [f"et_mean_s{bits}(&{numbers}, {low.pointer(op.inputs[0])}, {low.pointer(op.outputs[0])});"]

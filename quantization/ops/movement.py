@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[Any]
+from quantization.c_fragments.op_source import Lowering
+from quantization.ops.call import Call, FloatCall, Values
 
 
 def reshape(values: Values, shape: Sequence[int]) -> Values:
@@ -74,3 +75,120 @@ def gather(values: Values, indices: NDArray[Any], axis: int) -> Values:
 def split(values: Values, count: int, axis: int) -> list[Values]:
     """``count`` equal parts along ``axis``."""
     return np.split(values, count, axis=axis + 1 if axis >= 0 else axis)
+
+
+def run_reshape(call: Call) -> list[Values]:
+    """RESHAPE."""
+    return [reshape(call.operand(0).data, call.output.shape)]
+
+
+def run_transpose(call: Call) -> list[Values]:
+    """TRANSPOSE."""
+    return [transpose(call.operand(0).data, call.operand(1).constant.tolist())]
+
+
+def run_concatenation(call: Call) -> list[Values]:
+    """CONCATENATION: the parts' integers are joined as they are, whatever their scales."""
+    parts = [operand.data for operand in call.inputs if operand is not None]
+    return [concatenate(parts, int(call.options.get("axis", 0)))]
+
+
+def run_strided_slice(call: Call) -> list[Values]:
+    """STRIDED_SLICE."""
+    begin, end, strides = (call.operand(k).constant.tolist() for k in (1, 2, 3))
+    result = strided_slice(
+        call.operand(0).data,
+        begin,
+        end,
+        strides,
+        begin_mask=int(call.options.get("begin_mask", 0)),
+        end_mask=int(call.options.get("end_mask", 0)),
+        shrink_axis_mask=int(call.options.get("shrink_axis_mask", 0)),
+    )
+    return [result]
+
+
+def run_slice(call: Call) -> list[Values]:
+    """SLICE."""
+    begin, size = (call.operand(k).constant.tolist() for k in (1, 2))
+    return [slice_values(call.operand(0).data, begin, size)]
+
+
+def run_gather(call: Call) -> list[Values]:
+    """GATHER with constant indices."""
+    axis = int(call.options.get("axis", 0))
+    return [gather(call.operand(0).data, call.operand(1).constant, axis)]
+
+
+def run_split(call: Call) -> list[Values]:
+    """SPLIT: the axis is the first input."""
+    axis = int(call.operand(0).constant.reshape(-1)[0])
+    return split(call.operand(1).data, len(call.outputs), axis)
+
+
+def run_pack(call: Call) -> list[Values]:
+    """PACK: a new axis from equal parts."""
+    axis = int(call.options.get("axis", 0)) % len(call.output.shape)
+    shape = (*call.output.shape[:axis], 1, *call.output.shape[axis + 1 :])
+    parts = [reshape(operand.data, shape) for operand in call.inputs if operand is not None]
+    return [concatenate(parts, axis)]
+
+
+def run_unpack(call: Call) -> list[Values]:
+    """UNPACK: one output for each entry of an axis."""
+    values = call.operand(0).data
+    axis = int(call.options.get("axis", 0)) % (values.ndim - 1)
+    return [np.take(values, k, axis=axis + 1) for k in range(len(call.outputs))]
+
+
+def real_reshape(call: FloatCall) -> list[Values]:
+    """RESHAPE."""
+    x = call.read(0)
+    return [x.reshape(len(x), *call.shape[1:])]
+
+
+def real_strided_slice(call: FloatCall) -> list[Values]:
+    """STRIDED_SLICE along any axis but the first, which is that of windows."""
+    x = call.read(0)
+    begin, end, strides = (call.read(place) for place in (1, 2, 3))
+    masks = [int(call.options.get(name, 0)) for name in ("begin_mask", "end_mask", "shrink_axis_mask")]
+    index: list[slice | int] = [slice(None)]
+    for axis in range(1, x.ndim):
+        first, last, shrink = (bool(mask >> axis & 1) for mask in masks)
+        if shrink:
+            index.append(int(begin[axis]))
+        else:
+            start, stop = None if first else int(begin[axis]), None if last else int(end[axis])
+            index.append(slice(start, stop, int(strides[axis])))
+    return [x[tuple(index)]]
+
+
+def real_concatenation(call: FloatCall) -> list[Values]:
+    """CONCATENATION; constants are repeated for every window."""
+    parts = [call.read(place) for place in range(len(call.inputs))]
+    parts = [np.broadcast_to(part, (call.count, *part.shape[1:])) for part in parts]
+    return [np.concatenate(parts, axis=call.options["axis"])]
+
+
+def lower_concatenation(low: Lowering) -> list[str]:
+    """Parts into their places: one memcpy a part where the leading axes are 1, else a loop over them."""
+    op = low.op
+    result = low.shape(op.outputs[0])
+    axis = int(op.options.get("axis", 0)) % len(result)
+    outer = int(np.prod(result[:axis], dtype=np.int64))
+    inner = int(np.prod(result[axis + 1 :], dtype=np.int64))
+    width = result[axis] * inner
+    unit = low.bits(op.outputs[0]) // 8
+    lines, start = [], 0
+    for index in op.inputs:
+        part = low.shape(index)[axis] * inner
+        to, source = low.pointer(op.outputs[0]), low.pointer(index)
+        if outer == 1:
+            lines.append(f"memcpy({to} + {start}, {source}, {part * unit});")
+        else:
+            lines.append(
+                f"for (int32_t i = 0; i < {outer}; ++i) {{ memcpy({to} + {start} + i * {width}, "
+                f"{source} + i * {part}, {part * unit}); }}"
+            )
+        start += part
+    return lines

@@ -17,6 +17,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantization.arithmetic.affine import Affine
 from quantization.arithmetic.fixed_point import (
@@ -34,6 +35,10 @@ from quantization.arithmetic.gemmlowp import (
     reciprocal,
 )
 from quantization.arithmetic.interpolation import interpolation_table, look_up
+from quantization.c_fragments.op_source import Lowering
+from quantization.c_fragments.text import scale
+from quantization.c_fragments.view import size
+from quantization.ops.call import Call, FloatCall, Values
 from toolkit.errors import ModelFileError
 
 #: Integer bits of the scaled difference and of the sum of exponentials.
@@ -109,3 +114,57 @@ def softmax_16(values: Integers, quantization: Affine, beta: float, semantics: s
     result = (exponential * inverse + (np.int64(1) << (right_shift - 1))) >> right_shift
     clipped: Integers = np.clip(result, 0, 32767)
     return clipped
+
+
+def run_softmax(call: Call) -> list[Values]:
+    """SOFTMAX."""
+    quantization = call.operand(0).affine
+    beta = float(call.options.get("beta", 1.0))
+    require_output(quantization.bits, call.output.affine)
+    if quantization.bits == 16:
+        return [softmax_16(call.integers(0), quantization, beta, call.semantics)]
+    return [softmax_8(call.integers(0), quantization, call.output.affine, beta)]
+
+
+def real_softmax(call: FloatCall) -> list[Values]:
+    """SOFTMAX over the last axis."""
+    x = call.read(0) * call.options.get("beta", 1.0)
+    weights = np.exp(x - x.max(axis=-1, keepdims=True))
+    return [weights / weights.sum(axis=-1, keepdims=True)]
+
+
+def exponentials(values: Affine, beta: float) -> NDArray[np.int32]:
+    """exp of 0, -1, -2, ... input steps in Q0.31, up to the last one that TFLM's int8 SOFTMAX counts."""
+    real = min(float(np.float32(beta)) * float(values.single) * 2.0 ** (31 - DIFFERENCE_BITS), 2.0**31 - 1)
+    multiplier, left_shift = quantize_multiplier(real)
+    least = ((1 << DIFFERENCE_BITS) - 1) * 2.0 ** (31 - DIFFERENCE_BITS) / 2.0**left_shift
+    distance = np.arange(min(255, int(least)) + 1, dtype=np.int64)
+    scaled = saturating_rounding_doubling_high_multiply(wrap(-distance << left_shift, 32), multiplier)
+    return exp_on_negative_values(scaled, DIFFERENCE_BITS, 32).astype(np.int32)
+
+
+def lower_softmax(low: Lowering) -> list[str]:
+    op, pool = low.op, low.context.pool
+    values = low.affine(op.inputs[0])
+    beta = float(op.options.get("beta", 1.0))
+    depth = low.shape(op.inputs[0])[-1]
+    rows = str(size(low.graph, op.inputs[0]) // depth)
+    source, target = low.bits(op.inputs[0]), low.bits(op.outputs[0])
+    if source == 16:
+        real = float(values.single) * float(np.float32(beta)) / (10.0 / 65535.0)
+        fields = [
+            rows,
+            str(depth),
+            scale(quantize_multiplier(real)),
+            pool.array("exponential", exponential_table().astype(np.int16)),
+            pool.array("reciprocal", reciprocal_table().astype(np.int16)),
+        ]
+        kernel, type_name = "et_softmax_s16", "et_softmax_wide"
+        low.context.use("et_softmax_s16.c", header="et_softmax.h")
+    else:
+        table = exponentials(values, beta)
+        fields = [rows, str(depth), pool.array("exponentials", table), str(table.size)]
+        kernel, type_name = ("et_softmax_s8" if target == 8 else "et_softmax_s8_s16"), "et_softmax"
+        low.context.use(f"{kernel}.c", "et_reciprocal.c", header="et_softmax.h")
+    numbers = pool.struct("softmax", type_name, fields)
+    return [f"{kernel}(&{numbers}, {low.pointer(op.inputs[0])}, {low.pointer(op.outputs[0])});"]

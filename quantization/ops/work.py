@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 from quantization.graph.ir import Graph, Op
 from quantization.graph.ring_form import only_widens
+from quantization.ops.table import Trait, has, row_of
 
 
 def multiply_accumulates(graph: Graph) -> int:
@@ -33,14 +33,9 @@ def products_by_bits(graph: Graph) -> dict[int, int]:
 
 
 def _products(graph: Graph, op: Op) -> int:
-    shapes = [graph.tensors[i].shape if i >= 0 else () for i in op.inputs]
-    output = graph.tensors[op.outputs[0]].shape
-    if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
-        units, depth = output[-1], shapes[0][-1]
-        return math.prod(output[:-1]) * 4 * units * (depth + units)
-    if op.kind == "FULLY_CONNECTED":
-        return math.prod(output) * shapes[1][-1]
-    if op.kind == "BATCH_MATMUL":
-        # Of the second operand one axis is the output's and the other is summed over, whichever way it is turned.
-        return math.prod(output) * (math.prod(shapes[1][-2:]) // output[-1])
-    return 0
+    if not has(op, Trait.SUMS_PRODUCTS):
+        return 0
+    inputs, outputs = (
+        [graph.tensors[i].shape if i >= 0 else () for i in part] for part in (op.inputs, op.outputs)
+    )
+    return row_of(op.kind).macs(inputs, outputs)

@@ -26,6 +26,7 @@ from quantization.graph.ir import (
     Quantization,
     Tensor,
 )
+from quantization.ops.table import OpKind, Trait, has, row_of
 from quantization.quantizer.calibration import (
     Calibration,
     ObservedRange,
@@ -42,10 +43,6 @@ INT8, INT16, INT32, INT64 = (np.dtype(t) for t in (np.int8, np.int16, np.int32, 
 _MOST_CELL_BITS = 6
 #: The engines' int16 softmax tables end at exp(-10): an absent row's score must lie that far below every other.
 _ABSENT_BELOW = 10.5
-#: Ops whose outputs hold values of their inputs, so that all have one quantization.
-_SAME = ("CONCATENATION", "MINIMUM", "RESHAPE", "STRIDED_SLICE")
-#: Inputs of an op that are integers about shapes, by place.
-_PLAIN_INPUTS = {"MEAN": (1,), "RESHAPE": (1,), "STRIDED_SLICE": (1, 2, 3)}
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class _Quantizer:
         for index in self.graph.inputs:
             self._emit(index)
         for op in self.graph.ops:
-            if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+            if op.kind == OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM:
                 self._lstm(op)
             else:
                 self._op(op)
@@ -176,7 +173,7 @@ class _Quantizer:
                     self._cast_scale(index, wanted),
                 )
             )
-            self.ops.append(Op("QUANTIZE", (here,), (cast,)))
+            self.ops.append(Op(OpKind.QUANTIZE, (here,), (cast,)))
             self.casts[key] = cast
         return self.casts[key]
 
@@ -199,12 +196,12 @@ class _Quantizer:
 
     def _op(self, op: Op) -> None:
         dtype = self.type_of(op.outputs[0]).dtype
-        if op.kind == "FULLY_CONNECTED":
+        if op.kind == OpKind.FULLY_CONNECTED:
             self._dense(op, dtype)
             return
         inputs = []
         for place, index in enumerate(op.inputs):
-            if place in _PLAIN_INPUTS.get(op.kind, ()):
+            if place in row_of(op.kind).plain:
                 inputs.append(self._plain(index))
             elif self.graph.tensors[index].data is not None:
                 inputs.append(self._value(index, op, dtype))
@@ -217,7 +214,7 @@ class _Quantizer:
         data = self.graph.tensors[index].data
         assert data is not None
         limits = np.iinfo(dtype)
-        if op.kind in _SAME:
+        if has(op, Trait.MOVES):
             quantization = self.type_of(op.outputs[0]).quantization
             scale, zero_point = float(quantization.scale[0]), int(quantization.zero_point[0])
         else:
@@ -342,8 +339,8 @@ def _groups(graph: Graph) -> list[list[int]]:
 def _pairs(graph: Graph) -> Iterator[tuple[int, int]]:
     names = {tensor.name: index for index, tensor in enumerate(graph.tensors)}
     for op in graph.ops:
-        if op.kind in _SAME:
-            plain = _PLAIN_INPUTS.get(op.kind, ())
+        if has(op, Trait.MOVES):
+            plain = row_of(op.kind).plain
             for place, index in enumerate(op.inputs):
                 if place not in plain and graph.tensors[index].data is None:
                     yield index, op.outputs[0]

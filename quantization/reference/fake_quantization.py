@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 
 from quantization.arithmetic.affine import Affine
 from quantization.graph.ir import Graph, Op, Tensor
+from quantization.ops.lstm import CELL_STATE
+from quantization.ops.table import OpKind, Trait, has
 from quantization.reference import float_graph as float_interpreter
-from quantization.reference.integer_graph import LSTM_STATES, affine
 
 Values = NDArray[np.floating[Any]]
-LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
-#: Ops that copy: no rounding of their own as long as the quantization stays the same.
-COPIES = ("CONCATENATION", "RESHAPE", "SLICE", "STRIDED_SLICE", "TRANSPOSE", "QUANTIZE", "MINIMUM", "MAXIMUM")
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class FloatReplica:
         self._affine = {
             tensor.name: found
             for tensor in integer.tensors
-            if tensor.data is None and (found := affine(tensor)) is not None
+            if tensor.data is None and (found := tensor.affine) is not None
         }
         self._owner = self._owners()
         self._head, self._border = self._split()
@@ -128,7 +126,7 @@ class FloatReplica:
         """The LSTMs with all they depend on, and the tensors that the ops behind them read from there."""
         producer = {index: op for op in self.integer.ops for index in op.outputs}
         needed: list[Op] = []
-        waiting = [op for op in self.integer.ops if op.kind == LSTM]
+        waiting = [op for op in self.integer.ops if op.kind == OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM]
         while waiting:
             op = waiting.pop()
             if op not in needed:
@@ -161,8 +159,8 @@ class FloatReplica:
             if owned:
                 bits = min(8 * tensors[i].dtype.itemsize for i in owned)
                 found.append(Source(f"{out.name} weights", "weights", out.name, op.kind, bits, stage))
-            if op.kind == LSTM:
-                bits = 8 * tensors[op.inputs[LSTM_STATES[1]]].dtype.itemsize
+            if op.kind == OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM:
+                bits = 8 * tensors[op.inputs[CELL_STATE]].dtype.itemsize
                 found.append(Source(f"{out.name}/cell", "cell", out.name, op.kind, bits, stage))
             if out.name in self._affine and not self._copies(op):
                 bits = self._affine[out.name].bits
@@ -171,7 +169,7 @@ class FloatReplica:
 
     def _copies(self, op: Op) -> bool:
         """True if the op's output holds integers of its inputs."""
-        if op.kind not in COPIES:
+        if not has(op, Trait.MOVES, Trait.CONVERTS):
             return False
         out = self._affine[self.integer.tensors[op.outputs[0]].name]
         for index in op.inputs:
@@ -187,9 +185,10 @@ class FloatReplica:
         lstm = next(
             op
             for op in self.integer.ops
-            if op.kind == LSTM and f"{self.integer.tensors[op.outputs[0]].name}/cell" == name
+            if op.kind == OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM
+            and f"{self.integer.tensors[op.outputs[0]].name}/cell" == name
         )
-        return self._affine[self.integer.tensors[lstm.inputs[LSTM_STATES[1]]].name]
+        return self._affine[self.integer.tensors[lstm.inputs[CELL_STATE]].name]
 
     def _graph(self, active: Collection[str], wide: Collection[str]) -> Graph:
         """The replica with the constants of the ``active`` weights sources rounded."""
@@ -204,7 +203,7 @@ class FloatReplica:
             shape = tensor.shape if data is None else data.shape
             tensors.append(replace(tensor, shape=shape, dtype=dtype, data=data, quantization=None))
         ops = tuple(
-            replace(op, kind="RESHAPE", options={}) if op.kind in ("QUANTIZE", "DEQUANTIZE") else op
+            replace(op, kind=OpKind.RESHAPE, options={}) if has(op, Trait.CONVERTS) else op
             for op in self.integer.ops
         )
         return replace(self.integer, tensors=tuple(tensors), ops=ops)

@@ -16,29 +16,15 @@ from typing import get_args
 
 import numpy as np
 
-from quantization.arithmetic.affine import Affine
-from quantization.graph.ir import Graph, Op, Tensor
+from quantization.graph.ir import Graph, Op
 from quantization.ops.call import (
     Call,
     Operand,
     Semantics,
     Values,
 )
-from quantization.ops.handlers import HANDLERS, MOVES_VALUES
+from quantization.ops.table import Trait, has, kinds_with, row_of, state_inputs
 from toolkit.errors import InputError, ModelFileError, UsageError
-
-#: Places of the state tensors among the inputs of an LSTM.
-LSTM_STATES = (18, 19)
-
-
-def affine(tensor: Tensor) -> Affine | None:
-    """The quantization of a tensor of a graph in the form the op functions take; None if it has none."""
-    quantization = tensor.quantization
-    if quantization is None or np.size(quantization.scale) == 0:
-        return None
-    bits = 8 * np.dtype(tensor.dtype).itemsize
-    zero_points = np.atleast_1d(np.asarray(quantization.zero_point, np.int64))
-    return Affine(np.atleast_1d(np.asarray(quantization.scale, np.float32)), int(zero_points[0]), bits)
 
 
 class Interpreter:
@@ -57,7 +43,7 @@ class Interpreter:
         self.keep_gates = keep_gates
         #: Name of an LSTM's output tensor -> {"cell": (N, T, H), "gates": (N, T, 4, H) in Q3.12}.
         self.lstm_traces: dict[str, dict[str, Values]] = {}
-        self._affines = [affine(tensor) for tensor in graph.tensors]
+        self._affines = [tensor.affine for tensor in graph.tensors]
         self._constants = {
             index: self._stored(np.asarray(tensor.data))[None]
             for index, tensor in enumerate(graph.tensors)
@@ -76,14 +62,14 @@ class Interpreter:
 
     def _check(self) -> None:
         for place, op in enumerate(self.graph.ops):
-            if op.kind not in HANDLERS:
+            if row_of(op.kind).integer is None:
                 raise ModelFileError(
                     f"op {place} is {op.kind}, which the integer reference does not have; it has "
-                    f"{', '.join(sorted(HANDLERS))}"
+                    f"{', '.join(kinds_with('integer'))}"
                 )
             used = [i for i in (*op.inputs, *op.outputs) if i >= 0]
             real = any(self.graph.tensors[i].dtype == np.float32 for i in used)
-            if real and op.kind not in MOVES_VALUES:
+            if real and not has(op, Trait.MOVES, Trait.CONVERTS):
                 raise ModelFileError(
                     f"op {place} is {op.kind} on float32; the integer reference computes {op.kind} on int8 and int16 only"
                 )
@@ -115,10 +101,7 @@ class Interpreter:
 
     def _variables(self) -> list[int]:
         found = {i for i, tensor in enumerate(self.graph.tensors) if tensor.is_variable}
-        for op in self.graph.ops:
-            if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
-                found.update(op.inputs[place] for place in LSTM_STATES)
-        return sorted(found)
+        return sorted(found | set(state_inputs(self.graph)))
 
     def tensor(self, name: str) -> Values:
         """Values of a tensor after the last run, in its own type: its shape, or (N, *shape) after a run of N windows."""
@@ -218,11 +201,12 @@ class Interpreter:
             self.semantics,
             self.keep_gates,
         )
-        results = HANDLERS[op.kind](call)
+        row = row_of(op.kind)
+        assert row.integer is not None
+        results = row.integer(call)
         for index, values in zip(op.outputs, results):
             self._values[index] = values
-        if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
-            for place, values in zip(LSTM_STATES, results[1:]):
-                self._state[op.inputs[place]] = values
-            if call.traces:
-                self.lstm_traces[call.output.name] = call.traces
+        for place, values in zip(row.states, results[len(op.outputs) :]):
+            self._state[op.inputs[place]] = values
+        if call.traces:
+            self.lstm_traces[call.output.name] = call.traces

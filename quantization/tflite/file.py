@@ -19,6 +19,7 @@ from quantization.graph.ir import (
     Quantization,
     Tensor,
 )
+from quantization.ops.table import OpKind, row_of
 from quantization.tflite.limits import FILE_IDENTIFIER, MAX_BYTES, require_modest
 from toolkit.errors import ModelFileError
 
@@ -37,40 +38,6 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
 }
 
-#: Supported ops -> (name of the options table or None, version of the op by the smallest type of its first input).
-#: Versions are those of TensorFlow Lite's op_version.cc for these types.
-_OPS: dict[str, tuple[str | None, dict[str, int]]] = {
-    "ADD": ("AddOptions", {"INT8": 2, "INT16": 4}),
-    "BATCH_MATMUL": ("BatchMatMulOptions", {"INT8": 2, "INT16": 3}),
-    "CONCATENATION": ("ConcatenationOptions", {"INT8": 2, "INT16": 3}),
-    "DEQUANTIZE": ("DequantizeOptions", {"INT8": 2, "INT16": 3}),
-    "EXP": ("ExpOptions", {"INT8": 2, "INT16": 2}),
-    "FULLY_CONNECTED": ("FullyConnectedOptions", {"INT8": 4, "INT16": 7}),
-    "GATHER": ("GatherOptions", {"INT8": 2, "INT16": 4}),
-    "LOGISTIC": (None, {"INT8": 2, "INT16": 3}),
-    "MAXIMUM": ("MaximumMinimumOptions", {"INT8": 2, "INT16": 3}),
-    "MEAN": ("ReducerOptions", {"INT8": 2, "INT16": 3}),
-    "MINIMUM": ("MaximumMinimumOptions", {"INT8": 2, "INT16": 3}),
-    "MUL": ("MulOptions", {"INT8": 2, "INT16": 4}),
-    "PACK": ("PackOptions", {"INT8": 2}),
-    "QUANTIZE": ("QuantizeOptions", {"INT8": 2, "INT16": 2}),
-    "RELU": (None, {"INT8": 2}),
-    "RESHAPE": ("ReshapeOptions", {}),
-    "RSQRT": (None, {"INT8": 2, "INT16": 3}),
-    "SLICE": ("SliceOptions", {"INT8": 2, "INT16": 4}),
-    "SOFTMAX": ("SoftmaxOptions", {"INT8": 2, "INT16": 3}),
-    "SPLIT": ("SplitOptions", {"INT8": 2, "INT16": 4}),
-    "SQUARE": ("SquareOptions", {}),
-    "SQUARED_DIFFERENCE": ("SquaredDifferenceOptions", {"INT8": 2}),
-    "STRIDED_SLICE": ("StridedSliceOptions", {"INT8": 2, "INT16": 4}),
-    "SUB": ("SubOptions", {"INT8": 2, "INT16": 5}),
-    "SUM": ("ReducerOptions", {"INT8": 2}),
-    "TANH": (None, {"INT8": 2, "INT16": 3}),
-    "TRANSPOSE": ("TransposeOptions", {"INT8": 2, "INT16": 4}),
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": ("UnidirectionalSequenceLSTMOptions", {"INT8": 3}),
-    "UNPACK": ("UnpackOptions", {"INT8": 2}),
-}
-
 #: Option fields that are enumerations, and the enumeration.
 _ENUMERATIONS = {
     "fused_activation_function": "ActivationFunctionType",
@@ -79,7 +46,7 @@ _ENUMERATIONS = {
 #: Options that hold a tensor type.
 _TYPE_OPTIONS = ("quantized_bias_type",)
 
-SUPPORTED_OPS = tuple(sorted(_OPS))
+SUPPORTED_OPS = tuple(sorted(kind.value for kind in OpKind))
 
 
 def _schema() -> Any:
@@ -203,7 +170,7 @@ def _op(place: int, raw: Any, codes: Any, where: str) -> Op:
     kind = _names(schema.BuiltinOperator).get(number, str(number))
     if kind == "CUSTOM":
         kind = f"CUSTOM {_text(code.customCode or b'')}"
-    if kind not in _OPS:
+    if kind not in SUPPORTED_OPS:
         raise ModelFileError(
             f"{where}: op {place} is {kind}, which is not supported; supported: {', '.join(SUPPORTED_OPS)}"
         )
@@ -288,21 +255,21 @@ class _Writer:
         return raw
 
     def _op(self, op: Op) -> Any:
-        if op.kind not in _OPS:
+        if op.kind not in SUPPORTED_OPS:
             raise ModelFileError(f"op {op.kind} is not supported; supported: {', '.join(SUPPORTED_OPS)}")
-        table, versions = _OPS[op.kind]
+        row = row_of(op.kind)
         first = self._graph.tensors[op.inputs[0]]
         type_name = next(name for name, dtype in _DTYPES.items() if dtype == first.dtype)
-        code = (op.kind, versions.get(type_name, 1))
+        code = (op.kind, row.versions.get(type_name, 1))
         if code not in self._codes:
             self._codes.append(code)
         raw = self._schema.OperatorT()
         raw.opcodeIndex = self._codes.index(code)
         raw.inputs, raw.outputs = list(op.inputs), list(op.outputs)
         raw.intermediates = list(op.intermediates) or None
-        if table is not None:
-            raw.builtinOptions = self._options(table, op)
-            raw.builtinOptionsType = getattr(self._schema.BuiltinOptions, table)
+        if row.options is not None:
+            raw.builtinOptions = self._options(row.options, op)
+            raw.builtinOptionsType = getattr(self._schema.BuiltinOptions, row.options)
         return raw
 
     def _options(self, table: str, op: Op) -> Any:

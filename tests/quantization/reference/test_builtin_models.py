@@ -9,9 +9,8 @@ import pytest
 
 from quantization.converters.builtin import build
 from quantization.graph.graph_file import GraphFile
-from quantization.ops.elementwise import quantize
+from quantization.ops.quantize import quantize
 from quantization.reference import Interpreter
-from quantization.reference.integer_graph import affine
 from quantization.tflite.file import read
 from tests.quantization.reference.harness import Tflm, differing
 from toolkit.model.checkpoint import Checkpoint
@@ -61,7 +60,7 @@ def stored(windows: Windows, file: GraphFile, window: int, rows: slice) -> list[
     graph = read(file.content)
     values = []
     for index, stream in zip(graph.inputs, STREAMS):
-        quantized = affine(graph.tensors[index])
+        quantized = graph.tensors[index].affine
         assert quantized is not None
         loud = windows.inputs[stream][window : window + 1, rows] * np.float32(1.5)
         values.append(quantize(loud, quantized).astype(graph.tensors[index].dtype))

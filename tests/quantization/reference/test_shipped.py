@@ -14,9 +14,8 @@ from quantization.calibration_windows import draw
 from quantization.converters import converter_named
 from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import Graph
-from quantization.ops.elementwise import quantize
+from quantization.ops.quantize import quantize
 from quantization.reference import Interpreter
-from quantization.reference.integer_graph import affine
 from quantization.tflite.file import read
 from tests.quantization.reference.harness import Desktop, Tflm, differing
 from toolkit.model import pretrained
@@ -48,7 +47,7 @@ def shipped() -> Shipped:
     inputs = []
     for index in graph.inputs:
         tensor = graph.tensors[index]
-        quantized = affine(tensor)
+        quantized = tensor.affine
         assert quantized is not None
         inputs.append(quantize(windows.inputs[tensor.name], quantized).astype(np.int8)[:, None])
     return Shipped(graphs, inputs)

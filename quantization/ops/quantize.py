@@ -1,0 +1,81 @@
+"""QUANTIZE and DEQUANTIZE: between float32 and integers, and from one integer type or scale to another.
+
+Sources, per function, in TensorFlow, the same in tflite-micro.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantization.arithmetic.affine import Affine, ratio_multiplier
+from quantization.arithmetic.fixed_point import (
+    Integers,
+    multiply_by_quantized_multiplier,
+)
+from quantization.c_fragments.op_source import Lowering
+from quantization.c_fragments.text import scale
+from quantization.c_fragments.view import size
+from quantization.ops.call import Call, Values
+
+
+def quantize(values: NDArray[np.float32], output: Affine) -> Integers:
+    """QUANTIZE of float32: clamp(round(x / scale) + zero point), divided in single precision, halves away from zero.
+
+    Source: ``tensorflow/lite/kernels/internal/reference/quantize.h`` (``AffineQuantize``).
+    """
+    scaled = (values.astype(np.float32) / output.single).astype(np.float64)
+    rounded = np.sign(scaled) * np.floor(np.abs(scaled) + 0.5)
+    low, high = output.range
+    clipped: Integers = np.clip(rounded + output.zero_point, low, high).astype(np.int64)
+    return clipped
+
+
+def dequantize(values: Integers, quantization: Affine) -> NDArray[np.float32]:
+    """DEQUANTIZE: scale * (q - zero point) in double precision, stored as float32.
+
+    Source: ``tensorflow/lite/kernels/internal/reference/dequantize.h``.
+    """
+    real: NDArray[np.float32] = (
+        float(quantization.single) * (values - quantization.zero_point).astype(np.float64)
+    ).astype(np.float32)
+    return real
+
+
+def rescale(values: Integers, quantization: Affine, output: Affine) -> Integers:
+    """QUANTIZE from one integer type to another: clamp(zy + M * (x - zx)), M = s_x / s_y in double, two roundings.
+
+    Source: ``tensorflow/lite/kernels/internal/reference/requantize.h`` (``Requantize``).
+    """
+    multiplier, shift = ratio_multiplier(float(quantization.single), float(output.single))
+    scaled = multiply_by_quantized_multiplier(values - quantization.zero_point, multiplier, shift)
+    low, high = output.range
+    return np.clip(scaled + output.zero_point, low, high)
+
+
+def run_quantize(call: Call) -> list[Values]:
+    """QUANTIZE from float32 or between integer types."""
+    if call.is_real:
+        return [quantize(call.operand(0).data, call.output.affine)]
+    return [rescale(call.integers(0), call.operand(0).affine, call.output.affine)]
+
+
+def run_dequantize(call: Call) -> list[Values]:
+    """DEQUANTIZE to float32."""
+    return [dequantize(call.integers(0), call.operand(0).affine)]
+
+
+def lower_quantize(low: Lowering) -> list[str]:
+    op = low.op
+    source, target = low.bits(op.inputs[0]), low.bits(op.outputs[0])
+    values, output = low.affine(op.inputs[0]), low.affine(op.outputs[0])
+    fields = [
+        str(size(low.graph, op.inputs[0])),
+        str(values.zero_point),
+        scale(ratio_multiplier(float(values.single), float(output.single))),
+        str(output.zero_point),
+    ]
+    kernel = f"et_rescale_s{source}_s{target}"
+    low.context.use(f"{kernel}.c", header="et_reduce.h")
+    numbers = low.context.pool.struct("rescale", "et_rescale", fields)
+    return [f"{kernel}(&{numbers}, {low.pointer(op.inputs[0])}, {low.pointer(op.outputs[0])});"]
