@@ -152,7 +152,7 @@ static void set_bias(int unit, int gate, int32_t value, int32_t low, int32_t hig
 def swept_image(target: Target, layer: lstm.LstmLayer, spread: int, folder: Path) -> Path:
     """An image that sweeps biases and cell states of ``layer`` (zero weights) through both kernels."""
     context = Context(target, "speed")
-    assert lstm.lower(context, layer) == "lstm_0"
+    assert lstm.layer_function(context, layer) == "lstm_0"
     fast = context.pool.text().replace("static const int32_t lstm_stream", "static int32_t lstm_stream")
     fast = fast.replace("static const int8_t lstm_stream", "static int8_t lstm_stream")
     fast = fast.replace("ET_ALIGNED4 ", "__attribute__((aligned(4))) ")
