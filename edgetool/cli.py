@@ -95,8 +95,9 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     epilog="Example: edgetool convert pretrained --out bundle && edgetool bench bundle",
 )
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.version_option(__version__, prog_name="edgetool")
-def edgetool() -> None:
+def edgetool(quiet: bool) -> None:
     """Put a Cross-LSTM that estimates joint moments on a small device, in int8, and prove that it works."""
 
 

@@ -40,7 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "toolkit": (
         ("errors",),
-        ("files", "contract", "printable"),
+        ("files", "reading", "contract", "printable"),
         ("terminal",),
         ("progress",),
         ("records", "toml_lines"),
@@ -59,7 +59,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("bench",),
         ("validation", "studies"),
     ),
-    "edgetool": (("commands",), ("cli", "api"), ("__main__",)),
+    "edgetool": (("api",), ("commands",), ("cli",), ("__main__",)),
 }
 
 #: Packages whose rooms still import one another; empty when all have floors.

@@ -71,9 +71,9 @@ def shown(*, quiet: bool = False) -> Iterator[Shown]:
             yield Shown(stream, bar)
 
 
-def status_line(every_s: float = 0.25) -> Callable[[str], None] | None:
-    """What writes one line on standard error anew, at most once in ``every_s`` seconds; None where there is no terminal."""
-    if not sys.stderr.isatty():
+def status_line(*, quiet: bool = False, every_s: float = 0.25) -> Callable[[str], None] | None:
+    """What rewrites one line on standard error, at most once in ``every_s`` seconds; None with ``quiet`` or no terminal."""
+    if quiet or not sys.stderr.isatty():
         return None
     shown_at = float("-inf")
 

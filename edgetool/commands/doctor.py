@@ -1,4 +1,4 @@
-"""``edgetool doctor``: whether a link is good enough, and what to do; a face of ``firmware_bridge.tools.doctor.diagnose``."""
+"""``edgetool doctor``: whether a link is good enough, and what to do; a thin face of :func:`edgetool.doctor`."""
 
 from __future__ import annotations
 
@@ -6,36 +6,40 @@ from pathlib import Path
 
 import click
 
+from edgetool.commands.shared import SETTINGS, json_option
+
 
 @click.command(
     name="doctor",
     epilog="Example: edgetool doctor 'sim://synthetic?drop=0.02'",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True},
+    context_settings=SETTINGS,
 )
 @click.argument("source", metavar="URL")
-@click.option("--seconds", default=5.0, type=click.FloatRange(0.5, 3600), help="How long to listen.")
-@click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write findings and state.")
+@click.option(
+    "--seconds", default=5.0, type=click.FloatRange(0.5, 3600), metavar="N", help="Listen for N seconds."
+)
+@json_option("Write findings and state.")
 def command(source: str, seconds: float, json: Path | None) -> None:
     """Listen to a source and say what is good, what is not, and what to do. Exit code 1 if anything is bad."""
-    from dataclasses import asdict
+    from edgetool.api.sensors import doctor
+    from toolkit.terminal import say
 
-    from firmware_bridge.tools.doctor import diagnose
-    from toolkit.files import write_json
-
-    diagnosis = diagnose(source, seconds)
+    diagnosis = doctor(source, seconds=seconds, json=json)
     for finding in diagnosis.findings:
-        click.echo(_wrapped(f"{finding.verdict:<8} ", finding.what))
+        say(*_wrapped(f"{finding.verdict:<8} ", finding.what))
         if finding.advice:
-            click.echo(_wrapped(" " * 9 + "-> ", finding.advice))
-    if json is not None:
-        write_json(json, {"findings": [asdict(f) for f in diagnosis.findings], "state": diagnosis.state})
+            say(*_wrapped(" " * 9 + "-> ", finding.advice))
     if diagnosis.worst == "bad":
         raise SystemExit(1)
 
 
-def _wrapped(head: str, text: str) -> str:
-    """``head`` and ``text`` in lines of at most 80 columns, the further ones indented by as much as ``head`` is long."""
+def _wrapped(head: str, text: str) -> list[str]:
+    """``head`` and ``text`` in lines of at most 80 columns, continuation lines indented to the end of ``head``."""
     import textwrap
 
+    from toolkit.printable import terminal_text
+
     indent = " " * len(head)
-    return textwrap.fill(text, 80, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
+    return textwrap.wrap(
+        terminal_text(text), 80, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from toolkit.printable import terminal_text
+
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
@@ -24,7 +26,7 @@ def tables(state: dict[str, Any], height: int | None = None) -> Group:
     nodes = [name for name, terms in state["ledger"].items() if "sent" in terms]
     notes = [_escaped(note) for note in _notes(state)]
     if not nodes:
-        return Group("Nothing intact has been heard yet.", *notes)
+        return Group("No intact frame has been received yet.", *notes)
     lines = len(state["streams"]) + len(nodes) + len(notes) + _AROUND
     if height is None or lines < height:
         streams = _streams(state) if state["streams"] else "No samples yet."
@@ -32,7 +34,7 @@ def tables(state: dict[str, Any], height: int | None = None) -> Group:
     # A row a node; those that lose most first, and as many as there is room for.
     nodes.sort(key=lambda name: -_lost(state["ledger"][name]))
     room = max(1, height - len(notes) - 4)
-    more = [f"... and {len(nodes) - room} more nodes that lose less"] if len(nodes) > room else []
+    more = [f"... and {len(nodes) - room} more nodes that lost less"] if len(nodes) > room else []
     return Group(_compact(state, nodes[:room]), *more, *notes)
 
 
@@ -78,7 +80,7 @@ def _ledger(state: dict[str, Any], nodes: list[str]) -> Table:
 
 def _compact(state: dict[str, Any], nodes: list[str]) -> Table:
     heads = ("node", "streams", "samples", "in gaps", "sent", "lost", "clock, ms", "ppm")
-    table = _table("Nodes (a higher window shows all)", *heads)
+    table = _table("Nodes (a taller window shows all)", *heads)
     for name in nodes:
         label = _name(state, name)
         own = [each for each in state["streams"] if each["node"] == label]
@@ -133,10 +135,10 @@ def _loss(part: int, whole: int) -> str:
 
 
 def _escaped(text: str) -> str:
-    """What a node calls itself, or an error says, as it is: brackets in it are no markup."""
+    """What a node calls itself, or an error says, on one line; brackets in it are no markup."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(terminal_text(text))
 
 
 def _marked(text: str, style: str) -> str:

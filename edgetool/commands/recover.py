@@ -1,4 +1,4 @@
-"""``edgetool recover``: what is whole in a damaged recording; a thin face of ``firmware_bridge.recording.recover.recover``."""
+"""``edgetool recover``: what is whole in a damaged recording; a thin face of :func:`edgetool.recover`."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from pathlib import Path
 
 import click
 
+from edgetool.commands.shared import PATH, SETTINGS, json_option
+
 
 @click.command(
     name="recover",
     epilog="Example: edgetool recover damaged.etl --out mended.etl",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    context_settings=SETTINGS,
 )
-@click.argument("recording", type=click.Path(path_type=Path))
+@click.argument("recording", type=PATH)
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The mended recording."
+    "--out", required=True, type=PATH, metavar="FILE", help="The mended recording; never overwritten."
 )
-@click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the report.")
+@json_option("Write the report.")
 def command(recording: Path, out: Path, json: Path | None) -> None:
-    """Copy all whole blocks of a recording that was cut or changed anywhere."""
-    from firmware_bridge.recording.recover import recover
-    from toolkit.files import write_json
+    """Copy all whole blocks of a recording that was cut or damaged anywhere."""
+    from edgetool.api.sensors import recover
+    from toolkit.terminal import say
 
-    report = recover(recording, out)
-    click.echo(f"Wrote {out}: {report.blocks} whole blocks with {report.chunks} chunks")
-    click.echo(f"Damaged places: {report.damages}, with {report.lost_bytes} bytes that are no whole block")
+    report = recover(recording, out=out, json=json)
+    say(f"Wrote {out}: {report.blocks} whole blocks with {report.chunks} chunks")
+    say(f"Damaged places: {report.damages}, with {report.lost_bytes} bytes that belong to no whole block")
     if not report.closed:
-        click.echo("The recording was not closed: what came after its last whole block is missing")
+        say("The recording was not closed: whatever came after its last whole block is missing")
     if report.snapshot_replaced:
-        click.echo("Its first snapshot was damaged: a later one, or the nodes' own descriptors, stand in")
-    if json is not None:
-        write_json(json, vars(report))
+        say("Its first snapshot was damaged: a later one, or the nodes' own descriptors, were used instead")

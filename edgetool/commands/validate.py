@@ -1,4 +1,4 @@
-"""``edgetool validate``: pass or fail for CI; a thin face of ``benchmarks.validation.validate.validate``."""
+"""``edgetool validate``: pass or fail for CI; a thin face of :func:`edgetool.validate`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgetool.commands.shared import (
+    PATH,
+    SETTINGS,
+    SOURCE,
+    count,
+    json_option,
+    on_option,
+    progress,
+    wrote,
+)
+
 if TYPE_CHECKING:
     from benchmarks.validation.verdict import Verdict
 
@@ -14,33 +25,22 @@ if TYPE_CHECKING:
 @click.command(
     name="validate",
     epilog="Example: edgetool validate bundle --on qemu:cortex-m4 --budgets budgets.toml",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80, "show_default": True},
+    context_settings=SETTINGS,
 )
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "--on", multiple=True, default=("host",), metavar="TARGET", help="Where to run; may be repeated."
-)
+@click.argument("bundle", type=PATH)
+@on_option
 @click.option(
     "--budgets",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
-    help="TOML of upper bounds (docs/TARGETS.md). Not given: bit-exactness and golden vectors only.",
+    help="TOML of upper bounds (docs/TARGETS.md). Default: bit-exactness and golden vectors only.",
 )
-@click.option(
-    "--data",
-    metavar="SOURCE",
-    help="synthetic[:OPTIONS], a dataset TOML, an NPZ or a folder. Not given: the data that calibrated the bundle.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Write the evidence: hashes, build, report.",
-)
-@click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write the verdict alone.")
+@click.option("--data", metavar="SOURCE", help=f"{SOURCE}. Default: the data that calibrated the bundle.")
+@click.option("--out", type=PATH, metavar="FOLDER", help="Write the evidence: hashes, build, report.")
+@json_option("Write the verdict alone.")
 @click.option("--windows", default=2000, metavar="N", help="Judge about N windows, in whole gait cycles.")
-@click.option("--seed", default=0, metavar="N", help="Of the bootstrap.")
-def command(**options: Any) -> None:
+@click.option("--seed", default=0, metavar="N", help="Seed of the bootstrap.")
+def command(bundle: Path, json: Path | None, out: Path | None, **options: Any) -> None:
     """Validate BUNDLE on targets: exit code 0 if all holds, 1 if not, 2 if it could not be judged.
 
     A device must give the integer reference's outputs bit for bit and pass its golden vectors, whatever the budgets. The
@@ -48,25 +48,25 @@ def command(**options: Any) -> None:
 
     TARGET is host, qemu:CORE (as qemu:cortex-m4), serial:PORT, pi-emulated or ssh://USER@HOST.
     """
-    from benchmarks.validation.validate import validate
-    from edgetool.commands.bench import progress_bar
+    from edgetool.api.deploy import validate
 
-    with progress_bar() as (progress, stop):
+    with progress() as shown:
 
         def stop_and_show(verdict: Verdict) -> None:
-            stop()
+            shown.stop()
             _show(verdict)
 
-        validate(**options, progress=progress, show=stop_and_show)
-    for name in ("json", "out"):
-        if options[name] is not None:
-            click.echo(f"Wrote {options[name]}")
+        validate(bundle, json=json, out=out, **options, progress=shown, show=stop_and_show)
+    wrote(json, out)
 
 
 def _show(verdict: Verdict) -> None:
     """One line a check, within 80 columns."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from toolkit.printable import terminal_text
+    from toolkit.terminal import console
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("", "target", "row", "check"):
@@ -75,16 +75,15 @@ def _show(verdict: Verdict) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for check in verdict.checks:
-        word = "[green]pass[/]" if check.passed else "[bold red]FAIL[/]"
+        word = Text("pass", "green") if check.passed else Text("FAIL", "bold red")
         figures = [_number(value) for value in (check.value, check.bound)]
         table.add_row(word, check.target, check.row, check.name, *figures, check.label)
-    console = Console(width=80, highlight=False)
-    console.print(table)
+    out = console()
+    out.print(table)
     for one in verdict.not_judged:
-        console.print(f"not judged: {one.name} on {one.target}: {one.reason}", markup=False)
+        out.print(terminal_text(f"not judged: {one.name} on {one.target}: {one.reason}"))
     if not verdict.failed:
-        count = len(verdict.checks)
-        console.print(f"Passed: {count} check{'s' if count > 1 else ''}.")
+        out.print(f"Passed: {count(len(verdict.checks), 'check', 'checks')}.")
 
 
 def _number(value: float) -> str:

@@ -41,10 +41,10 @@ def resolve_checkpoint(text: str | Path) -> Path:
 
 
 def load_checkpoint(text: str | Path, key_map: str | Path | None = None) -> Checkpoint:
-    """The checkpoint that a CHECKPOINT argument and an optional ``--key-map FILE`` mean.
+    """The checkpoint that ``text`` means: a file, or the word ``pretrained``.
 
-    With a key map the file is foreign: a PyTorch state_dict or plain safetensors (``toolkit.model.foreign``).
-    Raises CheckpointError or ContractError.
+    With the TOML file ``key_map`` it is a foreign one: a PyTorch state_dict or plain safetensors (docs/MODEL.md). Raises
+    CheckpointError or ContractError.
     """
     from toolkit.model.checkpoint import Checkpoint
     from toolkit.model.foreign import import_checkpoint

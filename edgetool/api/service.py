@@ -1,0 +1,58 @@
+"""The daemon as a systemd service (docs/SERVICE.md): install, status, uninstall."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolkit.files import write_json
+
+if TYPE_CHECKING:
+    from runtime.service.manage import Installation, Place, ServiceStatus
+
+
+def install(
+    config: str | Path,
+    *,
+    watchdog: int = 60,
+    dry_run: bool = False,
+    user: bool = False,
+    prefix: str | Path | None = None,
+) -> Installation:
+    """Check ``config``, write a unit that runs it, and start it now and at every start of the computer.
+
+    ``watchdog``: start anew when samples or estimates stand still for so many seconds; 0: never. ``dry_run`` writes
+    nothing; ``user`` is your own service, without root; ``prefix`` writes below that folder and starts nothing. ``lines`` of
+    the result say what was done.
+
+    Raises the errors of the config, UsageError if the service's user cannot read what it needs or this is not root,
+    MissingDependencyError without systemd.
+    """
+    from runtime.service.manage import install as work
+
+    return work(Path(config), _place(user, prefix), watchdog_s=watchdog, dry_run=dry_run)
+
+
+def status(
+    *, json: str | Path | None = None, user: bool = False, prefix: str | Path | None = None
+) -> ServiceStatus:
+    """Whether the service runs and its daemon is well (``well``). ``json`` also writes it. UsageError if there is none."""
+    from runtime.service.manage import status as work
+
+    found = work(_place(user, prefix))
+    if json is not None:
+        write_json(Path(json), found.to_json())
+    return found
+
+
+def uninstall(*, user: bool = False, prefix: str | Path | None = None) -> tuple[str, ...]:
+    """Stop the service and remove its unit; recordings and config stay. Returns what was done, line by line."""
+    from runtime.service.manage import uninstall as work
+
+    return work(_place(user, prefix))
+
+
+def _place(user: bool, prefix: str | Path | None) -> Place:
+    from runtime.service.manage import Place
+
+    return Place(user, None if prefix is None else Path(prefix).absolute())

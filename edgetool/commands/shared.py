@@ -1,0 +1,83 @@
+"""What commands share: settings of click, options that mean the same everywhere, progress, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from toolkit.progress import Shown
+
+SETTINGS: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 80,
+    "show_default": True,
+}
+PATH = click.Path(path_type=Path)
+SOURCE = "synthetic[:OPTIONS], a dataset TOML, an NPZ or a folder"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(help: str) -> Callable[[F], F]:
+    """``--json FILE``: the result for machines."""
+    return click.option("--json", type=PATH, metavar="FILE", help=help)
+
+
+def seconds_option(function: F) -> F:
+    """``--seconds N``: how long to run; without it until Ctrl-C."""
+    positive = click.FloatRange(min=0, min_open=True)
+    return click.option("--seconds", type=positive, metavar="N", help="Stop after N seconds.")(function)
+
+
+def on_option(function: F) -> F:
+    """``--on TARGET``, several times: where a bundle runs."""
+    return click.option(
+        "--on", multiple=True, default=("host",), metavar="TARGET", help="Where to run; may be repeated."
+    )(function)
+
+
+def progress() -> AbstractContextManager[Shown]:
+    """Progress on standard error, unless ``edgetool --quiet`` was asked for."""
+    from toolkit.progress import shown
+
+    return shown(quiet=bool(click.get_current_context().find_root().params.get("quiet")))
+
+
+def wrote(*paths: Path | None) -> None:
+    """Say which files were written."""
+    from toolkit.terminal import say
+
+    say(*(f"Wrote {path}" for path in paths if path is not None))
+
+
+def count(number: int, one: str, several: str) -> str:
+    """``number`` with its noun."""
+    return f"{number} {one if number == 1 else several}"
+
+
+def show_table(
+    console: Console, title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    """A table; columns whose name begins with ``>`` are numbers and stand on the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    whole = (
+        None if title is None else Text(title, overflow="ignore")
+    )  # a str would be broken at the table's width
+    table = Table(title=whole, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for name in columns:
+        right = name.startswith(">")
+        table.add_column(
+            name.removeprefix(">"), justify="right" if right else "left", no_wrap=right, overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
