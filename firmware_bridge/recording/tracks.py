@@ -15,6 +15,7 @@ from firmware_bridge.protocol.packets import Data, StreamDescriptor, SyncReply
 from firmware_bridge.protocol.table import LEDGER_DAMAGE_FRAMES
 from firmware_bridge.recording.file import RecordingReader
 from firmware_bridge.streams.clock import ClockMap, TickEvent, TickUnwrapper
+from firmware_bridge.streams.node_clock import SyncFilter
 from firmware_bridge.streams.receiver import NodeKey, Receiver
 
 Float = NDArray[np.float64]
@@ -71,6 +72,7 @@ class _StampClock:
     def __init__(self) -> None:
         self._ticks = TickUnwrapper()
         self._map = ClockMap()
+        self._replies = SyncFilter()
 
     def observe(self, received: Received, origin_ns: int) -> float:
         """Take a packet as an observation; return the host time of its stamp, s since ``origin_ns``.
@@ -78,16 +80,16 @@ class _StampClock:
         A clock that is not set maps to the arrival, which is the best that is known.
         """
         arrival_s = (received.arrival_ns - origin_ns) * 1e-9
-        event, count = self._ticks.unwrap(received.device_us, arrival_s)
+        event, count = self._ticks.unwrap(received.device_us, arrival_s, received.late)
         if event is TickEvent.ZERO or received.device_us == 0:
             return arrival_s
         if event is TickEvent.REBOOT:
-            self._map = ClockMap()
+            self._map, self._replies = ClockMap(), SyncFilter()
         if isinstance(received.packet, SyncReply):
             reply = received.packet
             sent_s = (reply.token - origin_ns) * 1e-9
             taken = count - (received.device_us - reply.received_us) % _TURN
-            if 0 <= arrival_s - sent_s < 10:
+            if self._replies.accept(sent_s, arrival_s):
                 self._map.sync(sent_s, taken, count, arrival_s)
                 return self._map.map(count).time_s
         self._map.arrival(count, arrival_s)

@@ -35,6 +35,8 @@ _GAP_PERIODS = 1.75
 #: At most this many rows of a stream are given out at once, so that memory is bounded after a night without a link, or
 #: when a node claims an absurd rate; the next calls give the others.
 _MOST_ROWS = 100_000
+#: And at most this many values, for streams of many channels: 16 MB.
+_MOST_VALUES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class StreamAligner:
         self._times = np.empty(0, np.float64)
         self._values = np.empty((0, len(spec.channels)), np.float32)
         self._next = 0
+        self._most_rows = min(_MOST_ROWS, _MOST_VALUES // len(spec.channels))
         #: Samples that came after their row had been given out, and were dropped.
         self.late = 0
 
@@ -127,7 +130,7 @@ class StreamAligner:
             return self._times
         silent_until = now_s - self._settings.reorder_s - self._gap_s - self._patience_s
         limit, rate_hz = max(float(self._times[-1]), silent_until), self.spec.rate_hz
-        stop = min(math.floor((limit - self.epoch_s) * rate_hz) + 2, self._next + _MOST_ROWS)
+        stop = min(math.floor((limit - self.epoch_s) * rate_hz) + 2, self._next + self._most_rows)
         # A product and a quotient round differently: what counts is the time that the row is given.
         while stop > self._next and self.epoch_s + (stop - 1) / rate_hz > limit:
             stop -= 1
@@ -194,7 +197,8 @@ class Aligner:
     """All streams of a session on one epoch: the first time at which every stream has a sample.
 
     ``append`` samples in arrival order; ``rows`` gives, per stream, what is settled. Until all streams have spoken
-    nothing is given out; at most ``start_patience_s`` of samples is kept meanwhile.
+    nothing is given out; at most ``start_patience_s`` of samples is kept meanwhile, and of a node whose clock stands still
+    twice as many samples as fit into that time.
     """
 
     specs: Mapping[str, StreamSpec]
@@ -214,8 +218,10 @@ class Aligner:
             return
         kept = self._waiting.setdefault(stream, [])
         kept.append((times_s, values))
-        while kept[0][0][-1] < times_s[-1] - self.start_patience_s:
-            del kept[0]
+        most = 1_000 + 2 * self.start_patience_s * self.specs[stream].rate_hz
+        count = sum(len(times) for times, _ in kept) if len(kept) > most / 255 else 0
+        while kept[0][0][-1] < times_s[-1] - self.start_patience_s or count > most:
+            count -= len(kept.pop(0)[0])
         if len(self._waiting) == len(self.specs):
             self._start()
 

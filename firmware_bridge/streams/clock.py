@@ -38,6 +38,10 @@ WANDER = 0.3e-6
 #: Observations that are older than the window are forgotten this much at a time (s): the line must be fitted anew after it.
 _SURPLUS_S = 10.0
 
+#: Corners of an envelope that a fit looks at. Jitter leaves about 10; a node that makes its times up can make every
+#: observation one, and a fit tries each pair. Fewer corners bound the time less tightly, never wrongly.
+_MOST_CORNERS = 32
+
 Points = NDArray[np.float64]
 
 
@@ -55,8 +59,8 @@ class TickEvent(Enum):
 class TickUnwrapper:
     """Turns a counter of ``bits`` bits into ever-growing microseconds, and says what happened.
 
-    ``reorder_us`` is how far back a late frame may lie; further back without a wrap is a reboot. A stamp of exactly 0
-    that is no plausible wrap means that the node's clock is not set (ZERO): it maps to nothing.
+    ``reorder_us`` is how far back a frame may lie that is not known to be late; further back without a wrap is a reboot. A
+    stamp of exactly 0 that is no plausible wrap means that the node's clock is not set (ZERO): it maps to nothing.
     """
 
     bits: int = 32
@@ -65,8 +69,11 @@ class TickUnwrapper:
     _last_host_s: float = 0.0
     _newest: int = 0
 
-    def unwrap(self, raw: int, host_s: float) -> tuple[TickEvent, int]:
+    def unwrap(self, raw: int, host_s: float, late: bool = False) -> tuple[TickEvent, int]:
         """Classify one stamp that arrived at ``host_s``; return the event and the unwrapped microseconds.
+
+        ``late``: the frame's number says that it was sent before the newest one. Then it says nothing about a reboot,
+        however long a link had held it back.
 
         After REBOOT the count continues past the newest value of before, so that two boot sessions never overlap; the
         caller must start a new :class:`ClockMap`. For ZERO the returned count is the newest one, for want of a better.
@@ -79,7 +86,7 @@ class TickUnwrapper:
         if self._last_raw is None:
             self._remember(raw, host_s, raw)
             return TickEvent.NORMAL, raw
-        if host_s - self._last_host_s > 0.5 * span * 1e-6 and self.bits < 48:
+        if host_s - self._last_host_s > 0.5 * span * 1e-6 and self.bits < 48 and not late:
             # Silent for over half a turn: the turns are counted by the host's clock.
             expected = self._last_raw + (host_s - self._last_host_s) * 1e6
             turns = round((expected - raw) / span)
@@ -101,7 +108,7 @@ class TickUnwrapper:
         back = span - forward
         if raw == 0:
             return TickEvent.ZERO, self._newest
-        if back <= self.reorder_us and back <= self._newest:
+        if late or (back <= self.reorder_us and back <= self._newest):
             return TickEvent.REORDERED, self._newest - back
         return self._reboot(raw, host_s)
 
@@ -272,6 +279,8 @@ def _hull(observations: Iterable[tuple[int, float, float]], origin_s: float, *, 
             hull.pop()
         hull.append((x, y))
     points: Points = np.array(hull) - np.array([origin_s, 0.0])
+    if len(points) > _MOST_CORNERS:
+        points = points[np.linspace(0, len(points) - 1, _MOST_CORNERS).round().astype(np.intp)]
     return points
 
 

@@ -16,6 +16,27 @@ from firmware_bridge.streams.clock import ClockMap, HostTime, TickEvent, TickUnw
 _TURN = 1 << 32
 #: A clock's line is drawn anew this often (s of arrival): the fit costs more than decoding a packet does.
 _REFIT_S = 0.25
+#: Samples cannot have been taken later than they arrived, or so long before (s). A node that says so has a clock that
+#: means nothing; rows that far away would be rows without end.
+_AHEAD_S, _BEHIND_S = 0.1, 600.0
+
+
+class SyncFilter:
+    """Which sync replies count: answers to a request of at most 10 s before, each at least 0.25 s younger than the last.
+
+    Hosts ask every 0.375 s or more seldom (``sources/host.py``). What a node says unasked, twice, or of a request that it
+    makes up is no observation of its clock; a flood of it costs no more than what was asked for.
+    """
+
+    def __init__(self) -> None:
+        self._asked_s = -np.inf
+
+    def accept(self, sent_s: float, arrival_s: float) -> bool:
+        """Whether the reply to a request of ``sent_s`` that came at ``arrival_s`` counts."""
+        accepted = 0 <= arrival_s - sent_s < 10.0 and sent_s - self._asked_s >= 0.25
+        if accepted:
+            self._asked_s = sent_s
+        return accepted
 
 
 class BootClock:
@@ -33,6 +54,7 @@ class BootClock:
         self.error_s = float("inf")
         #: Whether a sync reply has come. Until then the bar rests on the assumption that the fastest frame took at most 30 ms.
         self.synced = False
+        self._replies = SyncFilter()
         #: Stream -> next sample number and time of the newest sample.
         self._newest: dict[int, tuple[int, HostTime]] = {}
         self._anchors: dict[
@@ -52,7 +74,7 @@ class BootClock:
     def observe(self, received: Received) -> int | None:
         """Take a packet's times; its unwrapped count, or None if its stamp is not set."""
         arrival_s = received.arrival_ns * 1e-9
-        event, count = self._ticks.unwrap(received.device_us, arrival_s)
+        event, count = self._ticks.unwrap(received.device_us, arrival_s, received.late)
         if event is TickEvent.ZERO or received.device_us == 0:
             return None
         if event is TickEvent.REBOOT:
@@ -60,12 +82,12 @@ class BootClock:
             self._map, self._drawn_s = ClockMap(), -np.inf
             self._anchors.clear()
             self._newest.clear()
-            self.synced = False
+            self.synced, self._replies = False, SyncFilter()
         if isinstance(received.packet, SyncReply):
             reply = received.packet
             sent_s = reply.token * 1e-9
             taken = count - (received.device_us - reply.received_us) % _TURN
-            if 0 <= arrival_s - sent_s < 10:
+            if self._replies.accept(sent_s, arrival_s):
                 self._map.sync(sent_s, taken, count, arrival_s)
                 self._drawn_s, self.synced = -np.inf, True
                 return count
@@ -75,7 +97,10 @@ class BootClock:
         return count
 
     def newest(self, received: Received, count: int | None, rate_hz: float) -> HostTime | None:
-        """When the newest sample of a data packet was taken. A packet without a stamp is placed by its sample numbers."""
+        """When the newest sample of a data packet was taken, or None if that is not known, or cannot be.
+
+        A packet without a stamp is placed by its sample numbers.
+        """
         data = received.packet
         assert isinstance(data, Data)
         after = data.first + data.samples
@@ -87,9 +112,13 @@ class BootClock:
             count = anchor[1] + round(ahead / rate_hz * 1e6)
         elif not received.late:
             self._anchors[data.stream] = (after, count)
+        arrival_s = received.arrival_ns * 1e-9
         if self._drawn_s == -np.inf:
-            self._draw(count, received.arrival_ns * 1e-9)
-        return HostTime(self._base.time_s + (count - self._count) * self._slope, self.error_s)
+            self._draw(count, arrival_s)
+        time_s = self._base.time_s + (count - self._count) * self._slope
+        if not -_BEHIND_S < time_s - arrival_s < _AHEAD_S + self.error_s:
+            return None
+        return HostTime(time_s, self.error_s)
 
     def spread(self, data: Data, newest: HostTime, rate_hz: float) -> tuple[NDArray[np.float64], float]:
         """Times of a packet's samples and their error bar; evenly from the packet before, if it continues that one.

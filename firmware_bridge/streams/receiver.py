@@ -11,6 +11,9 @@ from firmware_bridge.protocol.ledger import Balance
 from firmware_bridge.protocol.packets import Descriptor
 from toolkit.errors import LinkError
 
+#: A node that has said nothing for so long is off, or out of reach: one that streams sends a status every second.
+SILENT_NS = 5_000_000_000
+
 
 class NodeKey(NamedTuple):
     """A node: numbers are unique on a link only."""
@@ -20,19 +23,30 @@ class NodeKey(NamedTuple):
 
 
 class Receiver:
-    """Feeds items to the decoder of their link and remembers the newest descriptor of each node."""
+    """Feeds items to the decoder of their link and remembers the newest descriptor of each node.
+
+    A node that is silent yields to one that takes its place: one of the same name, or one that came to the same link after
+    it and has a stream of the same name (a spare with another number). Its descriptor is forgotten until it speaks again.
+    """
 
     def __init__(self) -> None:
         self.links: dict[int, LinkDecoder] = {}
         self.descriptors: dict[NodeKey, Descriptor] = {}
+        #: Arrival of the first and of the newest packet of each node.
+        self._first_ns: dict[NodeKey, int] = {}
+        self._newest_ns: dict[NodeKey, int] = {}
+        self._replaced: set[NodeKey] = set()
 
     def decode(self, item: Item | Snapshot | Lost) -> list[Received]:
         """The packets that ``item`` completes; a link that goes down, or lost bytes, complete nothing."""
         if isinstance(item, Chunk):
             received = self._decoder(item.link).feed(item.data, item.arrival_ns)
             for packet in received:
+                key = NodeKey(item.link, packet.node)
+                self._first_ns.setdefault(key, packet.arrival_ns)
+                self._newest_ns[key] = packet.arrival_ns
                 if isinstance(packet.packet, Descriptor):
-                    self.descriptors[NodeKey(item.link, packet.node)] = packet.packet
+                    self._describe(key, packet.packet, packet.arrival_ns)
             return received
         if isinstance(item, Snapshot):
             self._learn(item.descriptors)
@@ -70,6 +84,22 @@ class Receiver:
         descriptor = self.descriptors.get(key)
         return descriptor.name if descriptor else f"link {key.link} node {key.node}"
 
+    def _describe(self, key: NodeKey, descriptor: Descriptor, now_ns: int) -> None:
+        self._replaced.discard(key)
+        self.descriptors[key] = descriptor
+        names = {stream.name for stream in descriptor.streams}
+        for other, known in list(self.descriptors.items()):
+            heard_ns = self._newest_ns.get(other, -SILENT_NS)  # a snapshot alone knows of it
+            if other == key or now_ns - heard_ns < SILENT_NS:
+                continue
+            came_after = other.link == key.link and self._first_ns[key] > heard_ns
+            if known.name == descriptor.name or (
+                came_after and names & {each.name for each in known.streams}
+            ):
+                del self.descriptors[other]
+                self._first_ns.pop(other, None)
+                self._replaced.add(other)
+
     def _decoder(self, link: int) -> LinkDecoder:
         decoder = self.links.get(link)
         if decoder is None:
@@ -80,7 +110,7 @@ class Receiver:
         """Descriptors of a snapshot, for nodes whose own has not come (or was lost)."""
         for each in descriptors:
             key = NodeKey(each.link, each.node)
-            if key not in self.descriptors:
+            if key not in self.descriptors and key not in self._replaced:
                 try:
                     self.descriptors[key] = Descriptor.from_bytes(each.payload)
                 except LinkError:

@@ -7,6 +7,7 @@ bit for bit. Nothing here reads a clock.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from firmware_bridge.items import Chunk, Item, Lost, Snapshot
 from firmware_bridge.protocol.decoder import Received
 from firmware_bridge.protocol.packets import (
     Data,
+    Descriptor,
     Status,
     StreamDescriptor,
 )
@@ -26,6 +28,10 @@ from firmware_bridge.streams.node_clock import BootClock, BootClocks
 from firmware_bridge.streams.receiver import NodeKey, Receiver
 from toolkit.contract import StreamSpec
 
+#: Nominal rates that are put on an axis, in Hz: beyond them the rows of a second, or of a packet, are without end.
+PLAUSIBLE_HZ = (0.01, 20_000.0)
+#: Silence of all streams is counted from at most this long (s) behind now, however long one node's packets claim to be.
+_MOST_SLACK_S = 1.0
 #: Streams without new samples are looked at this often (of arrival).
 _ALL_NS = 50_000_000
 #: Streams that speak within this time (s of arrival) of the first descriptor are aligned together.
@@ -56,8 +62,11 @@ class SessionStep(NamedTuple):
 class Session:
     """``wanted``: the streams to align, by name (the inputs of a contract); None: all that speak in the first half second.
 
-    A stream's name is its own if it is unique in the session, else ``NODE/STREAM``. With ``by_hand`` nothing is aligned
-    until :meth:`align` says what.
+    A stream's name is its own if it is unique in the session, else ``NODE/STREAM``, and with the numbers of link and node if
+    two nodes have the same name. With ``by_hand`` nothing is aligned until :meth:`align` says what. Otherwise another
+    descriptor of an aligned stream begins the rows anew.
+
+    Nothing that a node can send raises here, and what is kept of it is bounded.
     """
 
     settings: AlignmentSettings = field(default_factory=AlignmentSettings)
@@ -72,7 +81,11 @@ class Session:
     names: dict[tuple[NodeKey, int], str] = field(default_factory=dict)
     _clocks: dict[NodeKey, BootClocks] = field(default_factory=dict)
     _settled_ns: int | None = None
-    _packet_s: float = 0.0
+    #: Nodes as the packets so far described them: data that came in one read with a new descriptor may be older than it.
+    _described: dict[NodeKey, Descriptor] = field(default_factory=dict)
+    _aligned: dict[tuple[NodeKey, int], StreamSpec] = field(default_factory=dict)
+    #: The longest packet of each stream, in s.
+    _packet_s: dict[tuple[NodeKey, int], float] = field(default_factory=dict)
     _all_ns: int = -(1 << 62)
 
     def process(self, item: Item | Snapshot | Lost) -> SessionStep:
@@ -80,19 +93,13 @@ class Session:
         received = self.receiver.decode(item)
         if not isinstance(item, Chunk):
             return SessionStep((), (), self.aligner.rows() if self.aligner is not None else {})
-        samples = [each for packet in received if (each := self._time_samples(item.link, packet)) is not None]
-        if self.aligner is None and not self.by_hand:
-            self._choose(item.arrival_ns)
-        pushed: set[str] = set()
-        if self.aligner is not None:
-            now_s = item.arrival_ns * 1e-9 - self._slack_s()
-            self.aligner.tick(now_s)
-            for each in samples:
-                name = self.names.get((each.key, each.stream.stream))
-                if name is not None:
-                    pushed.add(name)
-                    self.aligner.append(name, each.times_s, each.values, now_s)
-        return SessionStep(tuple(received), tuple(samples), self._rows(pushed, item.arrival_ns))
+        with np.errstate(over="ignore", invalid="ignore"):  # a scale may make values beyond float32
+            samples = [
+                each for packet in received if (each := self._time_samples(item.link, packet)) is not None
+            ]
+            if not self.by_hand:
+                self._choose(item.arrival_ns, any(isinstance(each.packet, Descriptor) for each in received))
+            return SessionStep(tuple(received), tuple(samples), self._align(samples, item.arrival_ns))
 
     def align(self, names: Mapping[tuple[NodeKey, int], str], specs: Mapping[str, StreamSpec]) -> None:
         """Align these streams (node and stream number -> name -> form) from the next item on, from a new row 0.
@@ -100,6 +107,7 @@ class Session:
         What an earlier call aligned is forgotten, so that nobody has to fill the rows of a long silence.
         """
         self.names = dict(names)
+        self._aligned = {place: specs[name] for place, name in names.items()}
         self.aligner = Aligner(dict(specs), self.settings) if names else None
 
     def clock(self, key: NodeKey) -> BootClock | None:
@@ -112,21 +120,40 @@ class Session:
 
         That is the longest packet, and what the clocks may be wrong by. Silence is counted from behind that.
         """
-        worst_s = 0.0
-        for clocks in self._clocks.values():
-            error_s = clocks.newest.error_s
+        packet_s = worst_s = 0.0
+        for place in self.names:
+            packet_s = max(packet_s, self._packet_s.get(place, 0.0))
+            clocks = self._clocks.get(place[0])
+            error_s = clocks.newest.error_s if clocks is not None else 0.0
             if worst_s < error_s < math.inf:
                 worst_s = error_s
-        return self._packet_s + worst_s
+        return min(packet_s + worst_s, _MOST_SLACK_S)
 
-    def _rows(self, pushed: Collection[str], arrival_ns: int) -> Mapping[str, Rows]:
+    def _align(self, samples: list[TimedSamples], arrival_ns: int) -> Mapping[str, Rows]:
+        """Append what belongs to aligned streams; the rows that are settled since."""
+        if self.aligner is None:
+            return {}
+        appended: set[str] = set()
+        now_s = arrival_ns * 1e-9 - self._slack_s()
+        self.aligner.tick(now_s)
+        for each in samples:
+            place = (each.key, each.stream.stream)
+            spec = self._aligned.get(place)
+            # A descriptor may have changed the stream; whoever chose the streams chooses anew, and drops these rows.
+            if spec is not None and len(spec.channels) == each.values.shape[1]:
+                name = self.names[place]
+                appended.add(name)
+                self.aligner.append(name, each.times_s, each.values, now_s)
+        return self._rows(appended, arrival_ns)
+
+    def _rows(self, appended: Collection[str], arrival_ns: int) -> Mapping[str, Rows]:
         """Rows of the streams that have new samples; now and then of all, so that silence becomes a gap."""
         if self.aligner is None:
             return {}
         if arrival_ns - self._all_ns >= _ALL_NS:
             self._all_ns = arrival_ns
             return self.aligner.rows()
-        return self.aligner.rows(sorted(pushed)) if pushed else {}
+        return self.aligner.rows(sorted(appended)) if appended else {}
 
     def _time_samples(self, link: int, received: Received) -> TimedSamples | None:
         key = NodeKey(link, received.node)
@@ -138,9 +165,11 @@ class Session:
         data = received.packet
         if isinstance(data, Status):
             self.status[key] = data
+        elif isinstance(data, Descriptor):
+            self._described[key] = data
         if not isinstance(data, Data):
             return None
-        descriptor = self.receiver.descriptors.get(key)
+        descriptor = self._described.get(key) or self.receiver.descriptors.get(key)
         stream = descriptor.stream(data.stream) if descriptor is not None else None
         if stream is None or not stream.fits(data):
             self.undescribed += 1
@@ -149,39 +178,69 @@ class Session:
         if newest is None:
             self.untimed += 1
             return None
-        self._packet_s = max(self._packet_s, data.samples / stream.rate_hz)
+        place = (key, data.stream)
+        self._packet_s[place] = max(self._packet_s.get(place, 0.0), data.samples / stream.rate_hz)
         times_s, error_s = clock.spread(data, newest, stream.rate_hz)
         return TimedSamples(
             key, received.boot, stream, data, times_s, error_s, stream.physical(data.values())
         )
 
-    def _choose(self, arrival_ns: int) -> None:
-        """Fix which streams are aligned, once: all wanted ones are described, or the time to settle is over."""
+    def _choose(self, arrival_ns: int, described: bool) -> None:
+        """Fix which streams are aligned: all wanted ones are described, or the time to settle is over."""
+        if self.aligner is not None:
+            if not described or self._still_aligned():
+                return
+            self.align({}, {})
+            self._settled_ns = None
         found = self._found()
         if self.wanted is not None:
-            if set(self.wanted) <= set(found.values()):
-                self.names = {place: name for place, name in found.items() if name in self.wanted}
-                self.aligner = Aligner(dict(self.wanted), self.settings)
+            fitting = {place: name for place, (name, stream) in found.items() if self._fits(name, stream)}
+            if set(self.wanted) <= set(fitting.values()):
+                self.align(fitting, self.wanted)
             return
         if found and self._settled_ns is None:
             self._settled_ns = arrival_ns + round(SETTLE_S * 1e9)
         if self._settled_ns is None or arrival_ns < self._settled_ns:
             return
-        self.names = found
-        specs: dict[str, StreamSpec] = {}
-        for (key, number), name in found.items():
-            stream = self.receiver.descriptors[key].stream(number)
-            assert stream is not None
-            specs[name] = stream.spec
-        self.aligner = Aligner(specs, self.settings)
+        self.align(
+            {place: name for place, (name, _) in found.items()},
+            {name: stream.spec for name, stream in found.values()},
+        )
 
-    def _found(self) -> dict[tuple[NodeKey, int], str]:
-        descriptors = sorted(self.receiver.descriptors.items())
-        plain = [stream.name for _, descriptor in descriptors for stream in descriptor.streams]
-        return {
-            (key, stream.stream): stream.name
-            if plain.count(stream.name) == 1
-            else f"{descriptor.name}/{stream.name}"
-            for key, descriptor in descriptors
+    def _fits(self, name: str, stream: StreamDescriptor) -> bool:
+        """Whether a stream is the wanted one of that name, as far as rows can be made of it."""
+        assert self.wanted is not None
+        return name in self.wanted and len(self.wanted[name].channels) == len(stream.channels)
+
+    def _still_aligned(self) -> bool:
+        """Whether all aligned streams are described as they were when they were chosen."""
+        for (key, number), spec in self._aligned.items():
+            descriptor = self.receiver.descriptors.get(key)
+            stream = descriptor.stream(number) if descriptor is not None else None
+            if stream is None or (
+                stream.spec != spec if self.wanted is None else len(stream.channels) != len(spec.channels)
+            ):
+                return False
+        return True
+
+    def _found(self) -> dict[tuple[NodeKey, int], tuple[str, StreamDescriptor]]:
+        """All streams that can be put on an axis, each under a name of its own."""
+        streams = [
+            (key, descriptor.name, stream)
+            for key, descriptor in sorted(self.receiver.descriptors.items())
             for stream in descriptor.streams
-        }
+            if PLAUSIBLE_HZ[0] <= stream.rate_hz <= PLAUSIBLE_HZ[1]
+        ]
+        claims = Counter(stream.name for _, _, stream in streams)
+        claims.update(f"{node}/{stream.name}" for _, node, stream in streams)
+        found: dict[tuple[NodeKey, int], tuple[str, StreamDescriptor]] = {}
+        for key, node, stream in streams:
+            names = (stream.name, f"{node}/{stream.name}")
+            numbered = f"{node} (link {key.link}, node {key.node})/{stream.name}"
+            name = next((each for each in names if claims[each] == 1), numbered)
+            claims[numbered] += name == numbered
+            while claims[name] > 1:  # a node may call itself so
+                name += "'"
+                claims[name] += 1
+            found[key, stream.stream] = (name, stream)
+        return found
