@@ -50,6 +50,16 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("calibration",),
         ("learning",),
     ),
+    "runtime": (
+        ("engines",),
+        ("pipeline",),
+        ("log", "status", "sinks"),
+        ("settings",),
+        ("server",),
+        ("config",),
+        ("daemon",),
+        ("service",),
+    ),
     "benchmarks": (
         ("evaluation", "peers"),
         ("records",),
@@ -67,8 +77,6 @@ UNFINISHED: tuple[str, ...] = (
     "firmware_bridge",
     "quantization",
     "quantization.c_emitter",
-    "runtime",
-    "runtime.daemon",
     "toolkit.model",
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quantization.bundle import MANIFEST, Bundle
 from runtime.engines import open_engine
@@ -56,6 +56,12 @@ class LoadedModel:
                 f"bundle {self.bundle.path} gives {[c.name for c in mine.outputs]} at {mine.grid_rate_hz:g} Hz and the running "
                 f"model {[c.name for c in theirs.outputs]} at {theirs.grid_rate_hz:g} Hz; restart to change outputs"
             )
+
+
+def opened_again(model: LoadedModel) -> LoadedModel:
+    """The same graphs on a fresh engine, for when the old one is beyond its own reset."""
+    engine = open_engine(model.bundle, model.settings.engine, model.settings.scheme)
+    return replace(model, engine=engine)
 
 
 def load_model(settings: ModelSettings) -> LoadedModel:

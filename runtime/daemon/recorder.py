@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,16 +18,17 @@ from firmware_bridge.streams.session import SessionStep
 from runtime.status.status import RecordingStatus
 from toolkit.errors import OutputError
 
-#: After a disk error it is tried again, with a new file, after this long.
-_AGAIN_S = 10.0
-
 
 class Recorder:
-    """Writes files ``PREFIX-YYYYMMDD-HHMMSS-N.etl`` in ``folder``: a new one at each start, and when links are added."""
+    """Writes files ``PREFIX-YYYYMMDD-HHMMSS-N.etl`` in ``folder``: a new one at each start, and when links are added.
 
-    def __init__(self, folder: Path, prefix: str = "session") -> None:
-        self._folder, self._prefix = folder, prefix
+    After an error of the disk it is tried again, with a new file, after ``again_s``.
+    """
+
+    def __init__(self, folder: Path, prefix: str = "session", again_s: float = 10.0) -> None:
+        self._folder, self._prefix, self._retry_s = folder, prefix, again_s
         self._writer: RecordingWriter | None = None
+        self._lost: RecordingWriter | None = None
         self._links: tuple[str, ...] = ()
         self._descriptors: dict[NodeKey, NodeDescriptor] = {}
         self._number = 0
@@ -54,6 +56,11 @@ class Recorder:
 
     def tick(self, now_ns: int) -> None:
         """Write what has waited; call it at least every 50 ms."""
+        lost, self._lost = self._lost, None
+        if lost is not None and lost is self._writer:  # said by sync() on its thread
+            self._writer, self._again_s = None, time.monotonic() + self._retry_s
+            with contextlib.suppress(Exception):
+                lost.close({})
         if self._writer is None and self._links and time.monotonic() >= self._again_s:
             self._origin_ns = now_ns
             self._open()
@@ -65,8 +72,13 @@ class Recorder:
         if writer is not None:
             try:
                 writer.sync()
-            except OSError:
-                return  # closed meanwhile, or the next write says what is wrong
+            except OSError as error:
+                # Closed meanwhile, or the system has told once, and only here, that what it had taken is lost.
+                if error.errno != errno.EBADF:
+                    self.trouble = f"the disk has lost what was written: {error.strerror or error}"
+                    self._lost = writer
+            except ValueError:
+                return  # closed meanwhile
 
     def close(self, ledger: Mapping[str, Any]) -> None:
         """End the file in order."""
@@ -82,7 +94,7 @@ class Recorder:
         return RecordingStatus(self.file, self._bytes, self.trouble)
 
     def _open(self) -> None:
-        self._again_s = time.monotonic() + _AGAIN_S
+        self._again_s = time.monotonic() + self._retry_s
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         while True:
             name = f"{self._prefix}-{stamp}{f'-{self._number}' if self._number else ''}.etl"
@@ -105,9 +117,12 @@ class Recorder:
             return
         try:
             write(writer)
-        except OutputError as error:
-            self.trouble, self._writer = str(error), None
-            self._again_s = time.monotonic() + _AGAIN_S
-            with contextlib.suppress(OutputError, OSError):
+        except Exception as error:
+            self.trouble, self._writer = str(error) or type(error).__name__, None
+            self._again_s = time.monotonic() + self._retry_s
+            with contextlib.suppress(Exception):
                 writer.close({})
-        self._bytes = writer.bytes
+            if not isinstance(error, OutputError | OSError):
+                raise
+        finally:
+            self._bytes = writer.bytes

@@ -6,12 +6,21 @@ import math
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
 
 from firmware_bridge.streams.receiver import NodeKey
+from runtime.daemon.clock import SourceClock
+from runtime.daemon.outlet import Outlet
+from runtime.daemon.reader import Reader
+from runtime.daemon.recorder import Recorder
+from runtime.daemon.reload import Reloader
+from runtime.daemon.source_keeper import SourceKeeper
+from runtime.daemon.supervisor import Supervisor
+from runtime.daemon.worker import ModelWorker
 from runtime.pipeline.estimate import State
 from runtime.pipeline.histogram import Tally
 from runtime.pipeline.intake import Intake
+from runtime.pipeline.publisher import Publisher
+from runtime.settings import Settings
 from runtime.status.status import (
     DaemonStatus,
     LinkStatus,
@@ -22,67 +31,87 @@ from runtime.status.status import (
 )
 from toolkit import __version__
 
-if TYPE_CHECKING:
-    from runtime.daemon.daemon import Daemon
+#: Samples and estimates must both be newer than this for the daemon to be at work.
+ADVANCING_S = 1.0
 
 
 @dataclass
 class Counters:
-    """What the daemon itself counts. Times are of the machine's monotonic clock."""
+    """What the daemon itself counts. Times are of the machine's monotonic clock, 0 or None before the first."""
 
     started_ns: int
-    sample_ns: int = 0
     estimate_ns: int = 0
-    reloads: int = 0
-    reloads_refused: int = 0
-    reload_trouble: str | None = None
     first_usable_ns: int | None = None
     engine_time: Tally = field(default_factory=Tally)
 
 
-def snapshot(daemon: Daemon) -> DaemonStatus:
+@dataclass(frozen=True)
+class Parts:
+    """What a daemon is made of, once it runs."""
+
+    settings: Settings
+    counters: Counters
+    clock: SourceClock
+    keeper: SourceKeeper
+    reader: Reader
+    worker: ModelWorker
+    reloader: Reloader
+    publisher: Publisher
+    outlet: Outlet
+    recorder: Recorder | None
+    supervisor: Supervisor
+
+    @property
+    def advancing(self) -> bool:
+        """Whether samples and estimates both have come within the last second."""
+        limit_ns = time.monotonic_ns() - round(ADVANCING_S * 1e9)
+        return min(self.reader.sample_ns, self.counters.estimate_ns) >= limit_ns
+
+
+def snapshot(parts: Parts) -> DaemonStatus:
     """Everything, now."""
-    publisher, intake, counters = daemon.publisher, daemon.intake, daemon.counters
-    now_ns = daemon.now_ns()
+    publisher, intake, worker = parts.publisher, parts.reader.intake, parts.worker
+    now_ns = parts.clock.now_ns()
     newest = publisher.newest
     error_s = intake.error_s
     return DaemonStatus(
         version=__version__,
-        uptime_s=(time.monotonic_ns() - counters.started_ns) * 1e-9,
+        uptime_s=(time.monotonic_ns() - parts.counters.started_ns) * 1e-9,
         state=newest.state if newest is not None else State.STALE,
         reasons=newest.reasons if newest is not None else (),
         in_state_s=publisher.in_state_s(now_ns),
         state_seconds=publisher.seconds(now_ns),
         state_moments=dict(publisher.counts),
         newest=newest,
-        advancing=daemon.advancing,
-        first_moment_s=_first_moment_s(counters),
+        advancing=parts.advancing,
+        first_moment_s=_first_moment_s(parts),
         age=publisher.age.snapshot(),
         source_age=publisher.source_age.snapshot(),
-        engine_time=counters.engine_time.snapshot(),
+        engine_time=parts.counters.engine_time.snapshot(),
         deadlines_missed=publisher.deadlines_missed,
-        rows_decimated=daemon.worker.estimator.decimated,
-        queue_length=daemon.worker.waiting,
-        queue_dropped=daemon.worker.dropped,
+        rows_decimated=worker.estimator.decimated,
+        queue_length=worker.waiting,
+        queue_dropped=worker.dropped,
         clock_error_ms=error_s * 1e3 if math.isfinite(error_s) else None,
         undescribed=intake.session.undescribed,
         untimed=intake.session.untimed,
-        dropped_bytes=daemon.keeper.dropped_bytes,
+        dropped_bytes=parts.keeper.dropped_bytes,
         contract_trouble=intake.trouble,
-        links=_links(daemon),
+        links=_links(parts),
         nodes=_nodes(intake),
         streams=_streams(intake, now_ns),
-        sinks=tuple(SinkStatus(s.name, s.published, s.dropped, s.trouble) for s in daemon.sinks),
-        model=_model(daemon),
-        recording=daemon.recorder.status() if daemon.recorder is not None else None,
-        labels=dict(daemon.settings.labels),
+        sinks=tuple(SinkStatus(s.name, s.published, s.dropped, s.trouble) for s in parts.outlet.sinks),
+        model=_model(parts),
+        recording=parts.recorder.status() if parts.recorder is not None else None,
+        labels=dict(parts.settings.labels),
         rejected=_rejected(intake),
+        tasks=parts.supervisor.tasks(),
     )
 
 
-def _first_moment_s(counters: Counters) -> float | None:
-    first_ns = counters.first_usable_ns
-    return (first_ns - counters.started_ns) * 1e-9 if first_ns is not None else None
+def _first_moment_s(parts: Parts) -> float | None:
+    first_ns = parts.counters.first_usable_ns
+    return (first_ns - parts.counters.started_ns) * 1e-9 if first_ns is not None else None
 
 
 def _rejected(intake: Intake) -> dict[str, int]:
@@ -90,10 +119,10 @@ def _rejected(intake: Intake) -> dict[str, int]:
     return dict(sum((decoder.rejected for decoder in decoders), Counter()))
 
 
-def _links(daemon: Daemon) -> tuple[LinkStatus, ...]:
+def _links(parts: Parts) -> tuple[LinkStatus, ...]:
     result = []
-    for link, name in enumerate(daemon.keeper.links):
-        change = daemon.intake.links.get(link)
+    for link, name in enumerate(parts.keeper.links):
+        change = parts.reader.intake.links.get(link)
         result.append(LinkStatus(link, name, change.up if change else True, change.reason if change else ""))
     return tuple(result)
 
@@ -151,8 +180,9 @@ def _streams(intake: Intake, now_ns: int) -> tuple[StreamStatus, ...]:
     return tuple(result)
 
 
-def _model(daemon: Daemon) -> ModelStatus:
-    model, estimator, counters = daemon.model, daemon.worker.estimator, daemon.counters
+def _model(parts: Parts) -> ModelStatus:
+    reloader, estimator = parts.reloader, parts.worker.estimator
+    model = reloader.model
     contract = model.bundle.contract
     return ModelStatus(
         bundle=str(model.settings.bundle),
@@ -166,7 +196,7 @@ def _model(daemon: Daemon) -> ModelStatus:
         grid_rate_hz=contract.grid_rate_hz,
         window=contract.window,
         horizon_ms=contract.horizon_ms,
-        reloads=counters.reloads,
-        reloads_refused=counters.reloads_refused,
-        reload_trouble=counters.reload_trouble,
+        reloads=reloader.reloads,
+        reloads_refused=reloader.refused,
+        reload_trouble=reloader.trouble,
     )

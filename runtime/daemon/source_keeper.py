@@ -1,7 +1,7 @@
 """All sources of a daemon as one stream of items, each kept alive: what cannot be opened or dies is tried again.
 
-A sensor that is not plugged in when the daemon starts is no reason to end; a recording that is damaged, or a URL that
-no source understands, is.
+A sensor that is not plugged in when the daemon starts is no reason to end, and neither is anything that a sensor, its cable or
+its driver makes a source raise. A recording that is damaged, or a source that cannot be had here, is.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from firmware_bridge.items import Chunk, Item, LinkChange
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Source
 from firmware_bridge.sources.host import Host
+from runtime.daemon.supervisor import Pauses, Supervisor, describe
 from runtime.log.journal import Journal
-from toolkit.errors import LinkError
+from toolkit.errors import EdgetoolError, LinkError
 
 #: Items between the sources and the daemon; when it is full the sources wait, and count what they must drop.
 _QUEUE = 4_096
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
-#: A source that ran for this long is begun again with the shortest pause.
-_RAN_S = 10.0
+#: A sensor that is back is not to be waited for long; a source that ran for 10 s is begun again with the shortest pause.
+PAUSES = Pauses(0.25, 5.0, 10.0)
 
 
 @dataclass(eq=False)
@@ -35,12 +35,21 @@ class _Kept:
     first_link: int | None = None
     count: int = 0
     done: bool = False
+    #: Whether it has given anything, and whether it plays what was recorded.
+    heard: bool = False
+    replay: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the supervisor calls it."""
+        return f"source {self.url}"
 
 
 class SourceKeeper:
     """``async for item in keeper``; ends when every source is at its end (recordings), or after :meth:`stop`.
 
-    ``changed`` is called when links were added. ``opener`` makes a source of a URL.
+    ``changed`` is called when links were added. ``opener`` makes a source of a URL. What is not a :class:`LinkError` is the
+    ``supervisor``'s to count.
     """
 
     def __init__(
@@ -49,9 +58,12 @@ class SourceKeeper:
         journal: Journal,
         changed: Callable[[], None],
         opener: Callable[[str], Source] = open_source,
+        supervisor: Supervisor | None = None,
+        pauses: Pauses = PAUSES,
     ) -> None:
         self._kept = [_Kept(url) for url in urls]
         self._journal, self._changed, self._opener = journal, changed, opener
+        self._supervisor, self._pauses = supervisor or Supervisor(journal), pauses
         self._queue: asyncio.Queue[Item | None] = asyncio.Queue(_QUEUE)
         self._tasks: list[asyncio.Task[None]] = []
         self._dropped = 0
@@ -105,39 +117,50 @@ class SourceKeeper:
         self._queue.put_nowait(None)
 
     async def _keep(self, kept: _Kept) -> None:
-        pause_s = _FIRST_PAUSE_S
-        try:
-            while True:
-                began_s = time.monotonic()
-                try:
-                    await self._run(kept)
-                    break
-                except LinkError as error:
-                    await self._lost(kept, str(error))
-                pause_s = _FIRST_PAUSE_S if time.monotonic() - began_s > _RAN_S else pause_s
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-        except asyncio.CancelledError:
-            raise
-        except BaseException:
-            self._end()  # the consumer wakes and gets the error from this task
-            raise
+        pause_s = None
+        while True:
+            began_s, resting = time.monotonic(), False
+            try:
+                await self._run(kept)
+                break
+            except LinkError as error:
+                pause_s = self._pauses.after(pause_s, time.monotonic() - began_s)
+                reason = str(error)
+            except Exception as error:
+                if self._can_never_work(kept, error):
+                    self._end()  # the consumer wakes and gets the error from this task
+                    raise
+                pause_s = self._pauses.after(pause_s, time.monotonic() - began_s)
+                reason, resting = describe(error), True
+                self._supervisor.failed(kept.name, error, pause_s)
+            await self._lost(kept, reason)
+            await asyncio.sleep(pause_s)
+            if resting:
+                self._supervisor.begun(kept.name)
         kept.done = True
         if all(each.done for each in self._kept):
             await self._queue.put(None)
 
+    @staticmethod
+    def _can_never_work(kept: _Kept, error: Exception) -> bool:
+        """A wrong URL, a package that is missing, a damaged file: said at once. What once gave something is tried again."""
+        return isinstance(error, EdgetoolError) and (kept.replay or not kept.heard)
+
     async def _run(self, kept: _Kept) -> None:
         source = self._opener(kept.url)
         async with source:
-            kept.source = source
+            kept.source, kept.replay = source, source.origin_ns is not None
             self._number(kept, source)
             host = Host(source) if source.writable else None
-            asking = asyncio.create_task(host.ask()) if host is not None else None
+            talk = f"talk to {kept.url}"
+            asking = self._supervisor.start(talk, host.ask) if host is not None else None
             try:
                 async for item in source:
+                    kept.heard = True
                     await self._queue.put(self._numbered(kept, item))
                     if host is not None:
-                        await host.heard(item)
+                        with self._supervisor.cover(talk):
+                            await host.heard(item)
             finally:
                 if asking is not None:
                     asking.cancel()

@@ -125,6 +125,10 @@ class Estimator:
         self._remember(features)
         return result
 
+    def wait_for_restart(self) -> None:
+        """Give nothing until a batch begins the rows anew: some have been lost."""
+        self._begun = False
+
     def continue_from(self, other: Estimator) -> bool:
         """Take over another estimator's filters and window, so that nothing is lost; False if the contracts differ.
 
@@ -194,18 +198,22 @@ class Estimator:
                 begin = stop - self.engine.rows
                 moments = self.engine.window({name: rows[begin:stop] for name, rows in windows.items()})
         except EdgetoolError:
-            self.refused += 1
-            if self.stream:
-                self.engine.reset()
-            self._window.reset()
-            return (), verdict.and_also(State.INVALID, ENGINE)
+            return self._begin_anew(verdict)
         cost_s = self._clock() - began
         self.costs_s.append(cost_s)
         self.decimation.took(cost_s)
         values = tuple(moments.tolist())
-        if not all(map(math.isfinite, values)):
-            return (), verdict.and_also(State.INVALID, ENGINE)
+        if not all(map(math.isfinite, values)):  # and what a stream carries on is not finite either
+            return self._begin_anew(verdict)
         return values, verdict
+
+    def _begin_anew(self, verdict: Verdict) -> tuple[tuple[float, ...], Verdict]:
+        """The engine gave nothing of use for this row: none is published, and its stream begins with the next."""
+        self.refused += 1
+        if self.stream:
+            self.engine.reset()
+        self._window.reset()
+        return (), verdict.and_also(State.INVALID, ENGINE)
 
     def _remember(self, features: Mapping[str, Features]) -> None:
         for name, rows in features.items():

@@ -7,6 +7,7 @@ import json
 import socket
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from aiohttp.typedefs import Middleware
 
 from runtime.log.journal import Journal
 from runtime.server.access import Access
-from runtime.server.connections import BACKLOG, Connections, quiet_logger
-from runtime.server.feed import Feed, full_status
+from runtime.server.connections import BACKLOG, FIRST_REQUEST_S, Connections, quiet_logger
+from runtime.server.feed import RATE_HZ, Feed, full_status
 from runtime.server.guard import HEADERS, Guard, Handler
 from runtime.server.health import health
 from runtime.server.machine import Machine
+from runtime.server.tasks import StartTask, start_task
 from runtime.settings import ServerSettings
 from runtime.status.metrics import CONTENT_TYPE, Metrics
 from runtime.status.status import Observed
@@ -27,10 +29,6 @@ from toolkit.errors import LinkError
 
 #: Bytes of a request's body: the form with the token is the only one there is.
 _MOST_BODY = 4096
-#: A form that has not come by then is not waited for.
-_FORM_S = 10.0
-#: A viewer that takes nothing for so long is let go.
-_STALLED_S = 10.0
 #: Bytes that wait for a viewer in this process, and as many in the system, before it counts as slow.
 _WRITE_BUFFER = 65_536
 #: The page's files: name in the package to type. What is not listed is not served.
@@ -44,11 +42,22 @@ PAGE = {
 }
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What visitors may cost. In s: ``form_s`` until a form must be whole, ``first_request_s`` a connection's first request,
+    ``stalled_s`` after which a viewer that takes nothing is let go. ``rate_hz``: messages a second to each viewer."""
+
+    form_s: float = 10.0
+    first_request_s: float = FIRST_REQUEST_S
+    stalled_s: float = 10.0
+    rate_hz: float = RATE_HZ
+
+
 class DashboardServer:
-    """Serves one daemon on its event loop. ``start`` raises LinkError if the address cannot be had.
+    """Serves one daemon on its event loop. :meth:`start` raises LinkError if the address cannot be had.
 
     ``environment`` may hold the token (:meth:`Access.of`); ``root`` is where the files of the system lie. ``journal`` is told
-    of our own mistakes, without what the visitor sent.
+    of our own mistakes, without what the visitor sent. ``start`` runs the server's own tasks, and again if they raise.
     """
 
     def __init__(
@@ -58,12 +67,15 @@ class DashboardServer:
         environment: Mapping[str, str] | None = None,
         root: Path = Path("/"),
         journal: Journal | None = None,
+        start: StartTask = start_task,
+        limits: Limits | None = None,
     ) -> None:
         self._observed = observed
+        self._limits = limits or Limits()
         self._journal = journal
         self.access = Access.of(settings, environment)
-        self._machine = Machine(root)
-        self.feed = Feed(observed, self._machine.figures)
+        self._machine = Machine(root, start)
+        self.feed = Feed(observed, self._machine.figures, start=start, rate_hz=self._limits.rate_hz)
         self._metrics = Metrics(observed.status, lambda: self._machine.health)
         self._guard = Guard(self.access)
         self._runner: web.AppRunner | None = None
@@ -89,7 +101,7 @@ class DashboardServer:
         )
         await runner.setup()
         assert runner.server is not None
-        self._connections = Connections(runner.server)
+        self._connections = Connections(runner.server, self._limits.first_request_s)
         try:
             self._listening = await asyncio.get_running_loop().create_server(
                 self._connections.accept, self.access.host, self.access.port, backlog=BACKLOG
@@ -172,7 +184,7 @@ class DashboardServer:
             # A browser tries again a second after the stream was cut.
             await response.write(b"retry: 1000\n\n")
             while (block := await viewer.next()) is not None:
-                await asyncio.wait_for(response.write(block), _STALLED_S)
+                await asyncio.wait_for(response.write(block), self._limits.stalled_s)
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
@@ -196,7 +208,7 @@ class DashboardServer:
         if request.content_type != "application/x-www-form-urlencoded":
             raise web.HTTPUnsupportedMediaType(text="edgetool: the token is sent as a form\n")
         try:
-            async with asyncio.timeout(_FORM_S):
+            async with asyncio.timeout(self._limits.form_s):
                 given = (await request.post()).get("token")
         except TimeoutError:
             raise web.HTTPRequestTimeout(text="edgetool: the form did not come\n") from None

@@ -27,8 +27,8 @@ def quiet_logger() -> logging.Logger:
 class Connections:
     """``accept`` makes the protocol of each new connection; ``asked`` is told of every request."""
 
-    def __init__(self, server: web.Server) -> None:
-        self._server = server
+    def __init__(self, server: web.Server, first_request_s: float = FIRST_REQUEST_S) -> None:
+        self._server, self._first_request_s = server, first_request_s
         self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
 
     def accept(self) -> asyncio.Protocol:
@@ -37,7 +37,7 @@ class Connections:
             return _Refuse()
         protocol = self._server()
         loop = asyncio.get_running_loop()
-        self._silent[protocol] = loop.call_later(FIRST_REQUEST_S, self._give_up, protocol)
+        self._silent[protocol] = loop.call_later(self._first_request_s, self._give_up, protocol)
         return protocol
 
     def asked(self, request: web.BaseRequest) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from runtime.pipeline.estimate import Estimate
+from runtime.server.tasks import StartTask, start_task
 from runtime.status.status import Observed
 
 #: Messages a second while somebody looks, and how often the whole status is among them.
@@ -76,7 +77,10 @@ class Feed:
         machine: Callable[[], dict[str, Any]],
         most_viewers: int = 8,
         clock_ns: Callable[[], int] = time.monotonic_ns,
+        start: StartTask = start_task,
+        rate_hz: float = RATE_HZ,
     ) -> None:
+        self._start, self._period_s = start, 1 / rate_hz
         self._observed = observed
         self._machine = machine
         self._most_viewers = most_viewers
@@ -101,7 +105,7 @@ class Feed:
     async def start(self) -> None:
         """Read the daemon from now on."""
         self._observed.subscribe(self._queue)
-        self._task = asyncio.create_task(self._run(), name="dashboard feed")
+        self._task = self._start("dashboard feed", self._run)
 
     async def stop(self) -> None:
         """End all streams."""
@@ -139,7 +143,7 @@ class Feed:
                 if count % STATUS_EVERY == 0:
                     self._send(_event("status", self._status()))
                 count += 1
-                await asyncio.sleep(1 / RATE_HZ)
+                await asyncio.sleep(self._period_s)
             else:
                 self._arrived.clear()
                 with contextlib.suppress(TimeoutError):

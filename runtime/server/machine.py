@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from runtime.server.tasks import StartTask, start_task
 from runtime.status.pi_health import PiHealth, read_pi_health
 
 _EVERY_S = 5.0
@@ -17,8 +18,8 @@ _EVERY_S = 5.0
 class Machine:
     """``start``, then ``health`` and ``figures`` give what was read last."""
 
-    def __init__(self, root: Path = Path("/")) -> None:
-        self._root = root
+    def __init__(self, root: Path = Path("/"), start: StartTask = start_task) -> None:
+        self._root, self._start = root, start
         self.health = PiHealth({}, None)
         self._cpu = (time.monotonic(), time.process_time())
         self._cpu_share: float | None = None
@@ -27,7 +28,7 @@ class Machine:
     async def start(self) -> None:
         """Read once, and every 5 s from now on."""
         self.health = await asyncio.to_thread(read_pi_health, self._root)
-        self._task = asyncio.create_task(self._run(), name="dashboard machine")
+        self._task = self._start("dashboard machine", self._run)
 
     async def stop(self) -> None:
         """No more."""

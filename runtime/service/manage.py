@@ -41,18 +41,21 @@ from toolkit.files import write_bytes
 
 NAME = "edgetool.service"
 _SYSTEM = Path("etc/systemd/system")
-#: The manager answers when the service has started, and compiling its engine may take three minutes (TimeoutStartSec).
-_MANAGER_S = 240
 #: Where the service may write; systemd makes it for the service's user.
 STATE_FOLDER = Path("/var/lib/edgetool")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a unit goes and which service manager is told. ``prefix`` stands for ``/``; with one no manager is told."""
+    """Where a unit goes and which service manager is told. ``prefix`` stands for ``/``; with one no manager is told.
+
+    The manager has ``patience_s`` to answer: it does when the service has started, and compiling its engine may take three
+    minutes (TimeoutStartSec).
+    """
 
     user: bool = False
     prefix: Path | None = None
+    patience_s: float = 240
 
     @property
     def unit(self) -> Path:
@@ -81,10 +84,10 @@ class Place:
         """Ask or tell the manager."""
         command = ["systemctl", *(["--user"] if self.user else []), "--no-pager", *words]
         try:
-            return subprocess.run(command, capture_output=True, text=True, timeout=_MANAGER_S)
+            return subprocess.run(command, capture_output=True, text=True, timeout=self.patience_s)
         except (OSError, subprocess.TimeoutExpired):
             raise OutputError(
-                f"{' '.join(command)} gave no answer within {_MANAGER_S} s; see how it is by hand: systemctl status {NAME}"
+                f"{' '.join(command)} gave no answer within {self.patience_s} s; see how it is by hand: systemctl status {NAME}"
             ) from None
 
 

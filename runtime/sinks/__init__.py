@@ -73,12 +73,12 @@ SCHEMES: dict[str, Scheme] = {
 }
 
 
-def open_sink(where: str | Mapping[str, Any], outputs: Sequence[Channel]) -> Sink:
+def open_sink(where: str | Mapping[str, Any], outputs: Sequence[Channel], **timing: Any) -> Sink:
     """The sink of ``where``, not yet open (``await sink.open()`` opens it).
 
-    ``where`` is a URL, or a table with the key ``url`` and the sink's options as further keys. Raises UsageError for an
-    unknown scheme or option or a bad value, ContractError if two outputs have one name, MissingDependencyError if
-    the sink's package is not installed.
+    ``where`` is a URL, or a table with the key ``url`` and the sink's options as further keys; ``timing`` are keyword arguments
+    of the sink's class, for who knows which it is. Raises UsageError for an unknown scheme or option or a bad value,
+    ContractError if two outputs have one name, MissingDependencyError if the sink's package is not installed.
     """
     settings = SinkSettings.of(where)
     scheme = SCHEMES.get(settings.scheme)
@@ -89,6 +89,6 @@ def open_sink(where: str | Mapping[str, Any], outputs: Sequence[Channel]) -> Sin
     if not names or len(set(names)) != len(names):
         raise ContractError(f"sink {settings.text!r}: outputs {names} must have names, each another")
     kind = getattr(importlib.import_module(scheme.module), scheme.sink)
-    sink = kind(settings, tuple(outputs))
+    sink = kind(settings, tuple(outputs), **timing)
     assert isinstance(sink, Sink)
     return sink

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from runtime.pipeline.estimate import Estimate
 
@@ -19,6 +20,8 @@ class Sink(ABC):
     dropped: int = 0
     #: One line about what is wrong now; None when all is well.
     trouble: str | None = None
+    #: Told of every exception that is a mistake of ours and not a peer's; may be called from any thread.
+    report: Callable[[Exception], None] = staticmethod(lambda error: None)
 
     def check(self) -> None:
         """Whether what :meth:`open` needs of this machine is there (packages, passwords, certificates); raises as it does."""

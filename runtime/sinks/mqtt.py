@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessageInfo
 
 PASSWORD_VARIABLE = "EDGETOOL_MQTT_PASSWORD"
-#: First and longest wait before connecting again, doubled in between.
-_BACKOFF_S = (1.0, 30.0)
-_CONNECT_S = 5.0
 #: Messages that paho holds because the connection takes no more; what comes after waits in the sink's queue.
 _IN_FLIGHT = 64
 _FORM = "mqtt://[USER@]HOST[:PORT]/TOPIC"
@@ -39,9 +36,20 @@ _OPTIONS = ("ca", "cert", "key", "client_id", "keepalive_s", "password_env", "pa
 
 
 class MqttSink(QueuedSink):
-    """Options: ``password_file`` or ``password_env``; for mqtts ``ca``, ``cert``, ``key``; ``client_id``, ``keepalive_s``."""
+    """Options: ``password_file`` or ``password_env``; for mqtts ``ca``, ``cert``, ``key``; ``client_id``, ``keepalive_s``.
 
-    def __init__(self, settings: SinkSettings, outputs: tuple[Channel, ...]) -> None:
+    ``backoff_s``: first and longest wait before connecting again, doubled in between. ``connect_s``: how long the broker has to
+    answer.
+    """
+
+    def __init__(
+        self,
+        settings: SinkSettings,
+        outputs: tuple[Channel, ...],
+        backoff_s: tuple[float, float] = (1.0, 30.0),
+        connect_s: float = 5.0,
+    ) -> None:
+        self._backoff_s, self._connect_s = backoff_s, connect_s
         settings.allow(*_OPTIONS)
         super().__init__(settings.text)
         self._settings, self._outputs = settings, outputs
@@ -79,7 +87,7 @@ class MqttSink(QueuedSink):
                 f"sink {self.name!r} needs paho-mqtt, which is not installed; run: pip install 'edgetool[mqtt]'"
             ) from None
         client = Client(CallbackAPIVersion.VERSION2, client_id=self._client_id)
-        client.connect_timeout = _CONNECT_S
+        client.connect_timeout = self._connect_s
         client.on_connect = self._connected
         client.will_set(f"{self._topic}/status", self._status("offline"), qos=1, retain=True)
         password = _password(self._settings, self._user is not None)
@@ -105,17 +113,17 @@ class MqttSink(QueuedSink):
     def work(self) -> None:
         """Connect, send, and connect again, until the end."""
         assert self._client is not None
-        delay = _BACKOFF_S[0]
+        delay = self._backoff_s[0]
         try:
             while True:
                 if self._connect(self._client):
-                    delay = _BACKOFF_S[0]
+                    delay = self._backoff_s[0]
                     self._converse(self._client)
                 self._lose_sent()
                 if self.closing:
                     return
                 self.pause(delay)
-                delay = min(2 * delay, _BACKOFF_S[1])
+                delay = min(2 * delay, self._backoff_s[1])
         finally:
             self._lose_sent()
             with suppress(Exception):  # whatever state it is in, its socket must not stay open
@@ -130,9 +138,9 @@ class MqttSink(QueuedSink):
         except (OSError, ValueError) as error:
             self.trouble = f"cannot reach the broker: {_tls_words(error) or one_line(error)}; trying again"
             return False
-        deadline = time.monotonic() + _CONNECT_S
+        deadline = time.monotonic() + self._connect_s
         while self._answer is None and self._turn(client, 0.1) and time.monotonic() < deadline:
-            if self.closing and time.monotonic() > deadline - _CONNECT_S + 0.5:
+            if self.closing and time.monotonic() > deadline - self._connect_s + 0.5:
                 return False
         if self._answer is None or self._answer.is_failure:
             said = (

@@ -23,25 +23,27 @@ from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 from toolkit.errors import UsageError
 
-#: After an error, and to look whether the file is still in its place.
-_RETRY_S = 1.0
 #: One write at most, so that a full disk is noticed at a line near the edge.
 _BATCH = 64
+RETRY_S = 1.0
 #: Ends the line that a killed process left torn.
 _END = b"\n"
 
 
 class NdjsonSink(QueuedSink):
-    """Options: ``flush_s`` (0 to 10; 0.05), and for a file ``fsync_s`` (0, never, to 60; 0)."""
+    """Options: ``flush_s`` (0 to 10; 0.05), and for a file ``fsync_s`` (0, never, to 60; 0). ``retry_s``: see
+    :class:`LineWriter`."""
 
-    def __init__(self, settings: SinkSettings, outputs: tuple[Channel, ...]) -> None:
+    def __init__(
+        self, settings: SinkSettings, outputs: tuple[Channel, ...], retry_s: float = RETRY_S
+    ) -> None:
         settings.allow("flush_s", "fsync_s")
         super().__init__(settings.text)
         path = None if settings.rest == "-" else Path(settings.rest)
         flush_s = settings.number("flush_s", 0.05, 0.0, 10.0)
         fsync_s = settings.number("fsync_s", 0.0, 0.0, 60.0)
         self._writer = LineWriter(
-            self, path, flush_s, fsync_s, lambda m: estimate_line(m, outputs, time.time())
+            self, path, flush_s, fsync_s, lambda m: estimate_line(m, outputs, time.time()), retry_s
         )
 
     def prepare(self) -> None:
@@ -54,7 +56,10 @@ class NdjsonSink(QueuedSink):
 
 
 class LineWriter:
-    """Appends a queued sink's estimates to a file (``path``) or to standard output (None), a line each."""
+    """Appends a queued sink's estimates to a file (``path``) or to standard output (None), a line each.
+
+    After an error it is tried again ``retry_s`` later; as often it is looked whether the file is still in its place.
+    """
 
     def __init__(
         self,
@@ -63,7 +68,9 @@ class LineWriter:
         flush_s: float,
         fsync_s: float,
         line: Callable[[Estimate], bytes],
+        retry_s: float = RETRY_S,
     ) -> None:
+        self._retry_s = retry_s
         self._sink, self._path, self._line = sink, path, line
         self._flush_s, self._fsync_s = flush_s, fsync_s
         self._file = -1
@@ -90,7 +97,7 @@ class LineWriter:
                 if self._rest and not self._write():
                     if self._sink.closing:
                         return
-                    self._sink.pause(_RETRY_S)
+                    self._sink.pause(self._retry_s)
                 elif not self._rest and self._sink.closing and not self._sink.queued:
                     return
                 elif len(estimates) < _BATCH and self._flush_s:
@@ -141,7 +148,7 @@ class LineWriter:
     def _follow(self) -> None:
         """If another file (or none) is at the path now, let go of the old one; not within a line."""
         now_s = time.monotonic()
-        if self._path is None or self._begun or self._file < 0 or now_s - self._looked_s < _RETRY_S:
+        if self._path is None or self._begun or self._file < 0 or now_s - self._looked_s < self._retry_s:
             return
         self._looked_s = now_s
         ours = os.fstat(self._file)

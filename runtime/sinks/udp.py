@@ -14,18 +14,23 @@ from runtime.sinks.frame import EstimateFrame, check_size, layout_of
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 
-#: A host's name that is not known yet (the network comes up after the daemon) is asked for again.
-_LOOK_UP_S = 5.0
-#: How long the start waits for a name; later it is found in the background.
-_OPEN_S = 1.0
-#: A new socket is made this long after one has failed.
-_AGAIN_S = 1.0
-
 
 class UdpSink(DirectSink):
-    """Option: ``hops`` (1 to 255; 1), how many routers a multicast datagram may cross."""
+    """Option: ``hops`` (1 to 255; 1), how many routers a multicast datagram may cross.
 
-    def __init__(self, settings: SinkSettings, outputs: tuple[Channel, ...]) -> None:
+    A host's name that is not known yet (the network comes up after the daemon) is asked for every ``look_up_s``; the start
+    waits ``open_s`` for it. A new socket is made ``again_s`` after one has failed.
+    """
+
+    def __init__(
+        self,
+        settings: SinkSettings,
+        outputs: tuple[Channel, ...],
+        look_up_s: float = 5.0,
+        open_s: float = 1.0,
+        again_s: float = 1.0,
+    ) -> None:
+        self._look_up_s, self._open_s, self._again_s = look_up_s, open_s, again_s
         settings.allow("hops")
         super().__init__(settings.text)
         self._address = settings.host_and_port(settings.rest, None)
@@ -39,7 +44,7 @@ class UdpSink(DirectSink):
         """See Sink. An unknown host is trouble, not an error."""
         self.trouble = f"looking for {self._address[0]}"
         self._looking = asyncio.create_task(self._look(0.0))
-        await asyncio.wait({self._looking}, timeout=_OPEN_S)
+        await asyncio.wait({self._looking}, timeout=self._open_s)
 
     def send(self, estimate: Estimate) -> bool:
         """One datagram. The refusal of an earlier one ("nobody listens") is reported here and costs this one."""
@@ -57,7 +62,7 @@ class UdpSink(DirectSink):
             # The address we send from may be gone (another network, another lease), and a connected socket keeps it for ever.
             self._socket.close()
             self._socket = None
-            self._looking = asyncio.create_task(self._look(_AGAIN_S))
+            self._looking = asyncio.create_task(self._look(self._again_s))
             self.trouble = f"cannot send: {one_line(error)}; trying again"
             return False
         self.trouble = None
@@ -76,7 +81,7 @@ class UdpSink(DirectSink):
     async def _look(self, first_s: float) -> None:
         await asyncio.sleep(first_s)
         while not await self._connect():
-            await asyncio.sleep(_LOOK_UP_S)
+            await asyncio.sleep(self._look_up_s)
 
     async def _connect(self) -> bool:
         host, port = self._address

@@ -49,10 +49,15 @@ class PiHealth:
         return {name: bool(word >> (bit + shift) & 1) for name, bit in THROTTLE_BITS.items()}
 
 
-def read_pi_health(root: Path = Path("/")) -> PiHealth:
-    """Read both, below ``root``. It may start a program for some milliseconds: not for an event loop. Never raises."""
+def read_pi_health(root: Path = Path("/"), vcgencmd: str | None = None) -> PiHealth:
+    """Read both, below ``root``; ``vcgencmd``: the program that is asked where the kernel does not tell.
+
+    It may start a program for some milliseconds: not for an event loop. Never raises.
+    """
     temperatures = dict(filter(None, map(_zone, sorted(root.glob("sys/class/thermal/thermal_zone*")))))
-    return PiHealth(MappingProxyType(temperatures), _throttled(root))
+    if vcgencmd is None and root == Path("/"):
+        vcgencmd = shutil.which("vcgencmd")
+    return PiHealth(MappingProxyType(temperatures), _throttled(root, vcgencmd))
 
 
 def _zone(folder: Path) -> tuple[str, float] | None:
@@ -63,12 +68,11 @@ def _zone(folder: Path) -> tuple[str, float] | None:
         return None
 
 
-def _throttled(root: Path) -> int | None:
+def _throttled(root: Path, program: str | None) -> int | None:
     try:
         return int((root / _THROTTLED).read_text(), 16)
     except (OSError, ValueError):
         pass
-    program = shutil.which("vcgencmd") if root == Path("/") else None
     if program is None:
         return None
     try:

@@ -74,6 +74,15 @@ class SinkStatus:
 
 
 @dataclass(frozen=True)
+class TaskStatus:
+    """One part of the daemon that runs by itself; ``failures`` since the start, ``trouble`` None when it is at work."""
+
+    name: str
+    failures: int
+    trouble: str | None
+
+
+@dataclass(frozen=True)
 class ModelStatus:
     """What runs."""
 
@@ -152,6 +161,8 @@ class DaemonStatus:
     labels: Mapping[str, str] = field(default_factory=dict)
     #: Why frames and packets of all links were not handed on: reason -> count.
     rejected: Mapping[str, int] = field(default_factory=dict)
+    #: Parts that run by themselves: what one of them raises is its own trouble, and it is begun again.
+    tasks: tuple[TaskStatus, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; states by their word."""

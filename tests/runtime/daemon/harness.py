@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,16 +50,21 @@ class Running:
     """A daemon under test: its collected estimates and its log as a list of events."""
 
     def __init__(
-        self, settings: Settings, opener: Callable[[str], Source] | None = None, environment: Any = None
+        self,
+        settings: Settings,
+        opener: Callable[[str], Source] | None = None,
+        environment: Any = None,
+        extra_sinks: Sequence[Sink] = (),
+        **more: Any,
     ) -> None:
         self.text = io.StringIO()
         self.sink = Collect()
-        more = {} if opener is None else {"opener": opener}
+        more |= {} if opener is None else {"opener": opener}
         self.daemon = Daemon(
             settings,
             Journal("debug", "json", self.text),
             Notifier(environment or {}),
-            extra_sinks=(self.sink,),
+            extra_sinks=(self.sink, *extra_sinks),
             **more,
         )
 

@@ -27,7 +27,7 @@ from firmware_bridge.simulator.source import programmes
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import VirtualNode
 from quantization.bundle import MANIFEST, Bundle
-from runtime.daemon import daemon as daemon_module
+from runtime.daemon.daemon import Timing
 from runtime.daemon.model import LoadedModel, load_model
 from runtime.pipeline.estimate import State
 from runtime.pipeline.states import Rules
@@ -45,9 +45,9 @@ PATIENT = Rules(stale_ms=600.0, silence_ms=1500.0)
 GOOD = "sim://synthetic"
 
 
-def _run(given: Settings, work: Any, environment: Any = None) -> Running:
+def _run(given: Settings, work: Any, environment: Any = None, **more: Any) -> Running:
     async def all_of_it() -> Running:
-        running = Running(replace(given, rules=PATIENT), environment=environment)
+        running = Running(replace(given, rules=PATIENT), environment=environment, **more)
         await during(running, work)
         return running
 
@@ -115,7 +115,7 @@ def test_one_of_two_sources_is_missing(tmp_path: Path) -> None:
     async def work(running: Running) -> None:
         await running.until(_is(running, State.INVALID, "waiting"))
         await running.until(lambda: running.daemon.status().nodes)
-        assert running.daemon.intake.missing == ("elsewhere/emg",)
+        assert running.daemon.reader.intake.missing == ("elsewhere/emg",)
 
     running = _run(given, work)
     assert "elsewhere/emg" in str(running.event("state")[-1])
@@ -145,39 +145,43 @@ def test_model_reloaded_in_place_and_corrupt(tmp_path: Path) -> None:
         assert "was changed after its manifest" in str(status.model.reload_trouble)
         graph.write_bytes(content)
         (path / MANIFEST).write_bytes((path / MANIFEST).read_bytes() + b"\n")
-        assert await daemon.reload()
+        assert await daemon.reloader.reload()
         await running.until(lambda: len(running.estimates) > first + 100)
         status = daemon.status()
         assert (status.model.reloads, status.model.reload_trouble) == (1, None)
         assert status.model.hash != before
         # Nothing was lost: the new engine was led through the window's rows and went on with the next.
         assert {m.state for m in running.estimates[first:]} == {State.OK}
-        assert daemon.intake.restarts == 1
+        assert daemon.reader.intake.restarts == 1
 
     running = _run(replace(settings(GOOD), model=ModelSettings(path)), work)
     assert running.event("reloaded")[0]["continued"] is True
 
 
-def test_a_bundle_that_vanishes_while_it_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_that_vanishes_while_it_is_watched(tmp_path: Path) -> None:
     """Whatever loading it raises: the running model goes on, and the watch with it."""
     path = _copy(tmp_path)
-    monkeypatch.setattr("runtime.daemon.daemon._WATCH_S", 0.1)
+    vanished = False
 
-    def fails(_: ModelSettings) -> LoadedModel:
-        raise FileNotFoundError(2, "No such file or directory", str(path / MANIFEST))
+    def load(given: ModelSettings) -> LoadedModel:
+        if vanished:
+            raise FileNotFoundError(2, "No such file or directory", str(path / MANIFEST))
+        return load_model(given)
 
     async def work(running: Running) -> None:
+        nonlocal vanished
         await running.until(_is(running, State.OK))
-        with monkeypatch.context() as while_written:
-            while_written.setattr("runtime.daemon.daemon.load_model", fails)
-            (path / MANIFEST).write_bytes((path / MANIFEST).read_bytes() + b"\n")
-            await running.until(lambda: running.event("reload refused"))
+        vanished = True
+        (path / MANIFEST).write_bytes((path / MANIFEST).read_bytes() + b"\n")
+        await running.until(lambda: running.event("reload refused"))
+        vanished = False
         assert "FileNotFoundError" in str(running.daemon.status().model.reload_trouble)
         (path / MANIFEST).write_bytes((path / MANIFEST).read_bytes() + b"\n")
         await running.until(lambda: running.event("reloaded"))
         assert running.daemon.status().model.reload_trouble is None
 
-    running = _run(replace(settings(GOOD), model=ModelSettings(path, watch=True)), work)
+    given = replace(settings(GOOD), model=ModelSettings(path, watch=True))
+    running = _run(given, work, load=load, timing=Timing(watch_s=0.1))
     assert running.event("stopped")
 
 
@@ -198,17 +202,17 @@ def test_model_of_another_contract_is_warmed_up_and_one_of_other_sensors_refused
         await running.until(_is(running, State.OK))
         await asyncio.to_thread(other, horizon_ms=20.0)
         first = len(running.estimates)
-        assert await daemon.reload()
+        assert await daemon.reloader.reload()
         await running.until(lambda: any("warm-up" in m.reasons for m in running.estimates[first:]))
         await running.until(_is(running, State.OK))
         warm = [m for m in running.estimates[first:] if "warm-up" in m.reasons]
         assert len(warm) >= 63 and daemon.status().model.horizon_ms == 20.0
         outputs = tuple(replace(c, name=f"other_{c.name}") for c in checkpoint.contract.outputs)
-        renamed = replace(daemon.model, bundle=_Renamed(daemon.model.bundle, outputs))
+        renamed = replace(daemon.reloader.model, bundle=_Renamed(daemon.reloader.model.bundle, outputs))
         with pytest.raises(
             ContractError, match=r"gives .*other_.* and the running model .*restart to change outputs"
         ):
-            renamed.require_same_sensors(daemon.model)
+            renamed.require_same_sensors(daemon.reloader.model)
 
     running = _run(replace(settings(GOOD), model=ModelSettings(path)), work)
     assert running.event("reloaded")[0]["continued"] is False
@@ -270,7 +274,6 @@ def test_disk_full_stops_the_recording_not_the_moments(
             return limited if name == "write" else getattr(os, name)
 
     monkeypatch.setattr(recording, "os", Disk())
-    monkeypatch.setattr("runtime.daemon.recorder._AGAIN_S", 0.5)
 
     async def work(running: Running) -> None:
         await running.until(lambda: (r := running.daemon.status().recording) is not None and r.trouble)
@@ -282,7 +285,8 @@ def test_disk_full_stops_the_recording_not_the_moments(
         await running.until(lambda: running.daemon.status().recording.trouble is None)  # type: ignore[union-attr]
         await asyncio.sleep(0.5)
 
-    running = _run(settings(GOOD, recording=RecordingSettings(tmp_path)), work)
+    given = settings(GOOD, recording=RecordingSettings(tmp_path))
+    running = _run(given, work, timing=Timing(record_again_s=0.5))
     (said,) = running.event("trouble")
     assert said["who"] == "recording" and "No space left" in said["reason"]
     files = sorted(tmp_path.glob("*.etl"), key=lambda path: path.stat().st_mtime_ns)
@@ -302,7 +306,7 @@ def test_the_wall_clock_is_set(step_s: float, tmp_path: Path, monkeypatch: pytes
         monkeypatch.setattr(time, "time", lambda: wall_s() + step_s)
         monkeypatch.setattr(time, "time_ns", lambda: wall_ns() + round(step_s * 1e9))
         await running.until(lambda: len(running.estimates) > first + 100)
-        assert running.daemon.intake.restarts == 1
+        assert running.daemon.reader.intake.restarts == 1
         assert not [
             m for m in running.estimates[first:] if "clock-uncertain" in m.reasons or "silent" in m.reasons
         ]
@@ -320,7 +324,7 @@ def test_the_wall_clock_is_set(step_s: float, tmp_path: Path, monkeypatch: pytes
     assert list(whole.items()) and whole.closed
 
 
-def test_engine_slower_than_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_slower_than_the_rate() -> None:
     """A step takes 25 ms where 10 are asked for, a window 15 ms: every n-th row, said, and the queue does not grow."""
 
     def slow(given: ModelSettings) -> LoadedModel:
@@ -338,8 +342,6 @@ def test_engine_slower_than_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
         model.engine.window = late(window, 0.015)  # type: ignore[method-assign]
         return model
 
-    monkeypatch.setattr(daemon_module, "load_model", slow)
-
     async def work(running: Running) -> None:
         await running.until(_is(running, State.DEGRADED, "decimated"))
         lengths = []
@@ -351,7 +353,7 @@ def test_engine_slower_than_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
         assert status.rows_decimated > 50 and status.queue_dropped == 0
         assert np.mean(lengths[10:]) < 20
 
-    _run(settings(GOOD), work)
+    _run(settings(GOOD), work, load=slow)
 
 
 def test_the_watchdog_is_fed_only_while_samples_and_estimates_advance(tmp_path: Path) -> None:

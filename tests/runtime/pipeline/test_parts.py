@@ -17,6 +17,7 @@ from firmware_bridge.items import Chunk
 from firmware_bridge.recording.file import RecordingReader, RecordingWriter
 from firmware_bridge.streams.session import SessionStep
 from runtime.daemon.recorder import Recorder
+from runtime.daemon.supervisor import Pauses
 from runtime.daemon.worker import ModelWorker
 from runtime.log.faults import FaultLog
 from runtime.log.journal import Journal
@@ -135,8 +136,7 @@ class TestRecorder:
         assert recorder.status().trouble is None and recorder.status().bytes == 3
 
     def test_trouble_and_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("runtime.daemon.recorder._AGAIN_S", 0.0)
-        recorder = Recorder(tmp_path)
+        recorder = Recorder(tmp_path, again_s=0.0)
         recorder.start(["a"], 0, {})
 
         def full(self: RecordingWriter, item: Any, now_ns: int) -> None:
@@ -406,16 +406,28 @@ class TestModelWorker:
                 raise ZeroDivisionError("bug")
 
         given, failed = contract(), list[BaseException]()
-        done = threading.Event()
+        done, resumed = threading.Event(), threading.Event()
 
-        def fail(error: BaseException) -> None:
+        def fail(error: BaseException, pause_s: float) -> None:
             failed.append(error)
             done.set()
 
-        worker = ModelWorker(Broken(given, SumEngine(given)), lambda e, c: None, fail)  # type: ignore[arg-type]
+        def works() -> Estimator:
+            return Estimator(given, SumEngine(given))  # type: ignore[arg-type]
+
+        worker = ModelWorker(
+            Broken(given, SumEngine(given)),  # type: ignore[arg-type]
+            lambda e, c: None,
+            fail,
+            resumed.set,
+            works,
+            pauses=Pauses(0.01, 0.02, 1.0),
+        )
         worker.start()
         worker.put(Batch(0, True, {}, 0.0))
         assert done.wait(10) and isinstance(failed[0], ZeroDivisionError)
+        assert resumed.wait(10) and not isinstance(worker.estimator, Broken)
+        assert worker.stop()
 
 
 def test_an_exchanged_estimator_of_another_contract_waits_for_a_restart() -> None:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from runtime.pipeline.estimate import Estimate, State
 from runtime.pipeline.histogram import Tally
-from runtime.server.app import DashboardServer
+from runtime.server.app import DashboardServer, Limits
 from runtime.settings import ServerSettings
 from runtime.status.status import (
     DaemonStatus,
@@ -136,13 +136,15 @@ class SteeredDaemon:
 class Served:
     """A steered daemon with its server on an event loop in a thread; ``do`` runs on that loop."""
 
-    def __init__(self, settings: ServerSettings, environment: dict[str, str], root: Path) -> None:
+    def __init__(
+        self, settings: ServerSettings, environment: dict[str, str], root: Path, limits: Limits | None = None
+    ) -> None:
         self.daemon = SteeredDaemon()
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         self._walking: Future[None] | None = None
-        self.server = DashboardServer(self.daemon, settings, environment, root)
+        self.server = DashboardServer(self.daemon, settings, environment, root, limits=limits)
         self.wait(self.server.start())
 
     @property
@@ -193,10 +195,13 @@ class Served:
 
 @contextlib.contextmanager
 def served(
-    tmp_path: Path, settings: ServerSettings | None = None, environment: dict[str, str] | None = None
+    tmp_path: Path,
+    settings: ServerSettings | None = None,
+    environment: dict[str, str] | None = None,
+    limits: Limits | None = None,
 ) -> Iterator[Served]:
     """A server at a free port of this machine; ``tmp_path`` is its computer's root, without thermal zones."""
-    one = Served(settings or ServerSettings(port=0), environment or {}, tmp_path)
+    one = Served(settings or ServerSettings(port=0), environment or {}, tmp_path, limits)
     try:
         yield one
     finally:

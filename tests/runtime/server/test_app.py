@@ -21,6 +21,7 @@ from yarl import URL
 from runtime.log.journal import Journal
 from runtime.pipeline.estimate import State
 from runtime.server.access import Access
+from runtime.server.app import Limits
 from runtime.server.feed import VIEWER_QUEUE, Viewer
 from runtime.settings import ServerSettings
 from tests.runtime.server.served import TOKEN, Served, served
@@ -41,7 +42,8 @@ def free(tmp_path: Path) -> Iterator[Served]:
 def guarded(tmp_path: Path) -> Iterator[Served]:
     """With a token."""
     (tmp_path / "token").write_text(f"{TOKEN}\n")
-    with served(tmp_path, ServerSettings(port=0, token_file=tmp_path / "token")) as one:
+    settings = ServerSettings(port=0, token_file=tmp_path / "token")
+    with served(tmp_path, settings, limits=Limits(form_s=0.3)) as one:
         yield one
 
 
@@ -281,10 +283,8 @@ def test_a_form_that_is_none_is_refused_quietly(
     guarded: Served,
     request_text: str,
     status: int,
-    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("runtime.server.app._FORM_S", 0.3)
     assert _raw(guarded, request_text).startswith(f"HTTP/1.1 {status} ")
     assert capfd.readouterr().err == ""
 
@@ -321,12 +321,20 @@ def test_a_mistake_of_ours_is_logged_without_what_was_sent(tmp_path: Path) -> No
     assert answer.startswith("HTTP/1.1 500 ") and "nosniff" in answer
     (line,) = [json.loads(each) for each in text.getvalue().splitlines()]
     assert (line["level"], line["reason"]) == ("error", "ZeroDivisionError")
-    assert line["at"].startswith("test_dashboard_server.py:") and TOKEN not in text.getvalue()
+    assert line["at"].startswith("test_app.py:") and TOKEN not in text.getvalue()
 
 
-def test_who_says_nothing_does_not_keep_others_out(free: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def hurried(tmp_path: Path) -> Iterator[Served]:
+    """Lets go of silent visitors soon, and sends as fast as it can."""
+    limits = Limits(first_request_s=0.5, stalled_s=0.3, rate_hz=500.0)
+    with served(tmp_path, limits=limits) as one:
+        yield one
+
+
+def test_who_says_nothing_does_not_keep_others_out(hurried: Served) -> None:
     """64 connections that send half a request: all the server has, until they are let go."""
-    monkeypatch.setattr("runtime.server.connections.FIRST_REQUEST_S", 0.5)
+    free = hurried
     port = int(free.url.rsplit(":", 1)[1].rstrip("/"))
     slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(64)]
     try:
@@ -460,11 +468,8 @@ def test_a_viewer_too_many_is_told_so(free: Served) -> None:
     run(job())
 
 
-def test_a_viewer_that_takes_nothing_is_dropped_from_and_let_go(
-    free: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("runtime.server.app._STALLED_S", 0.3)
-    monkeypatch.setattr("runtime.server.feed.RATE_HZ", 500.0)
+def test_a_viewer_that_takes_nothing_is_dropped_from_and_let_go(hurried: Served) -> None:
+    free = hurried
     host, port = "127.0.0.1", int(free.url.rsplit(":", 1)[1].rstrip("/"))
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -213,7 +213,7 @@ def test_a_file_on_a_bad_disk_has_whole_lines_and_true_counts(
 ) -> None:
     """Every write does the next deed of the list: takes all, a part or nothing, or fails."""
     path = tmp_path_factory.mktemp("disk") / "moments.ndjson"
-    sink = open_sink(f"ndjson:{path}?flush_s=0", OUTPUTS)
+    sink = open_sink(f"ndjson:{path}?flush_s=0", OUTPUTS, retry_s=0.0)
     turn = itertools.cycle(deeds)
     write = os.write
 
@@ -233,7 +233,6 @@ def test_a_file_on_a_bad_disk_has_whole_lines_and_true_counts(
                 await asyncio.sleep(0.001)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runtime.sinks.ndjson._RETRY_S", 0.0)
         patch.setattr(os, "write", bad)
         run_sink(sink, lambda _: give())
     found = [each.sequence for each in read_estimates(path)]

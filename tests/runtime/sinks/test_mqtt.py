@@ -126,10 +126,9 @@ def test_moments_and_status_reach_a_subscriber(tmp_path: Path) -> None:
 
 
 @needs_broker
-def test_a_broker_that_is_down_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.sinks.mqtt._BACKOFF_S", (0.02, 0.1))
+def test_a_broker_that_is_down_and_comes_back(tmp_path: Path) -> None:
     port = free_port()
-    sink = open_sink(f"mqtt://127.0.0.1:{port}/lab/left", OUTPUTS)
+    sink = open_sink(f"mqtt://127.0.0.1:{port}/lab/left", OUTPUTS, backoff_s=(0.02, 0.1))
 
     async def given() -> None:
         for i in range(1500):  # more than may wait
@@ -270,10 +269,9 @@ def test_tls(tmp_path: Path, certificates: Path, host: str, ca: str, trouble: st
     assert (sink.published > 0) is (trouble is None)
 
 
-def test_a_broker_that_accepts_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.sinks.mqtt._CONNECT_S", 0.2)
+def test_a_broker_that_accepts_and_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        sink = open_sink(f"mqtt://127.0.0.1:{silent.getsockname()[1]}/lab/left", OUTPUTS)
+        sink = open_sink(f"mqtt://127.0.0.1:{silent.getsockname()[1]}/lab/left", OUTPUTS, connect_s=0.2)
 
         async def given() -> None:
             for i in range(3):

@@ -164,10 +164,9 @@ def test_a_reader_that_does_not_read_stops_nobody(tmp_path: Path) -> None:
     assert sink.published + sink.dropped == 3000 and sink.dropped > 0
 
 
-def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.sinks.ndjson._RETRY_S", 0.0)
+def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path) -> None:
     path, old = tmp_path / "moments.ndjson", tmp_path / "moments.1"
-    sink = open_sink(f"ndjson:{path}?flush_s=0", OUTPUTS)
+    sink = open_sink(f"ndjson:{path}?flush_s=0", OUTPUTS, retry_s=0.0)
 
     async def given() -> None:
         sink.publish(estimate(0))

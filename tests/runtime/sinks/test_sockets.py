@@ -78,10 +78,9 @@ def test_udp_to_nobody_says_so_and_goes_on() -> None:
 
 
 def test_udp_to_an_unknown_host_is_trouble_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.sinks.udp._LOOK_UP_S", 0.01)
     with udp_listener() as listener:
         port, known = listener.getsockname()[1], [False]
-        sink = open_sink(f"udp://controller.invalid:{port}", OUTPUTS)
+        sink = open_sink(f"udp://controller.invalid:{port}", OUTPUTS, look_up_s=0.01)
 
         async def given() -> None:
             def look_up(host: str, port: int, **_: object) -> object:
@@ -108,9 +107,8 @@ def test_udp_a_name_server_that_does_not_answer_holds_up_neither_start_nor_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answer = threading.Event()
-    monkeypatch.setattr("runtime.sinks.udp._OPEN_S", 0.05)
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: answer.wait(60) and [])
-    sink = open_sink("udp://controller.lan:9000", OUTPUTS)
+    sink = open_sink("udp://controller.lan:9000", OUTPUTS, open_s=0.05)
     began = time.monotonic()
     run_sink(sink, lambda s: s.publish(estimate(0)))
     assert time.monotonic() - began < 5 and (sink.published, sink.dropped) == (0, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -201,20 +200,16 @@ def test_a_pi_that_is_hot_and_had_too_little_voltage(tmp_path: Path) -> None:
     assert get(found, "pi_throttled_since_start", cause="throttled") == 0
 
 
-def test_vcgencmd_is_asked_where_the_kernel_does_not_tell(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_vcgencmd_is_asked_where_the_kernel_does_not_tell(tmp_path: Path) -> None:
     program = tmp_path / "vcgencmd"
     program.write_text('#!/bin/sh\n[ "$1" = get_throttled ] && echo throttled=0x50005\n')
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr("runtime.status.pi_health._THROTTLED", "nowhere")
-    health = read_pi_health()
+    health = read_pi_health(tmp_path, str(program))
     # 0x50005: under-voltage and throttled, now (bits 0 and 2) and since the start (16 and 18).
     assert [name for name, on in health.now().items() if on] == ["under_voltage", "throttled"]
     assert health.since_start() == health.now()
     program.write_text("#!/bin/sh\nexit 1\n")
-    assert read_pi_health().throttled is None
+    assert read_pi_health(tmp_path, str(program)).throttled is None
 
 
 @pytest.mark.parametrize("word", ["", "no word", "0x"])
