@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import machine
 from benchmarks.budgets import check, require_kept, require_sensible
 from benchmarks.evaluation.windows import evaluate_on
 from benchmarks.peers import Peer, build_peers
 from benchmarks.records import Progress, Report
 from benchmarks.report import json_file as report_json
-from benchmarks.report import machine
 from benchmarks.rows import judge_all
 from benchmarks.targets import require_known
 from benchmarks.targets.job import Job
@@ -71,6 +71,7 @@ def bench(
         devices=tuple(run for run in rows.runs if run.measured.rows is not None),
         builds=rows.builds,
         skipped=rows.skipped,
+        targets=tuple(on),
         budgets=check(rows.runs, max_rmse_increase, max_p99_us),
         machine=machine.describe(),
         threads=threads,

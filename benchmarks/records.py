@@ -145,8 +145,8 @@ class Budgets:
 class Report:
     """Everything a bench found. ``runs`` begins with the float baseline; ``command`` repeats the bench.
 
-    ``devices`` are the rows of targets that ran a part of the windows, each judged on the rows it ran. ``builds`` are
-    of the targets whose code was built here.
+    ``targets`` are those that were asked for, in that order. ``devices`` are the rows of targets that ran a part of the
+    windows, each judged on the rows it ran. ``builds`` are of the targets whose code was built here.
     """
 
     bundle: Mapping[str, Any]
@@ -158,6 +158,7 @@ class Report:
     threads: int
     seed: int
     command: str
+    targets: tuple[str, ...] = ("host",)
     devices: tuple[Run, ...] = ()
     builds: Mapping[str, Build] = field(default_factory=dict)
 

@@ -41,7 +41,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "toolkit": (
         ("errors",),
         ("files", "reading", "contract", "printable"),
-        ("terminal",),
+        ("terminal", "html_text"),
         ("progress",),
         ("records", "toml_lines"),
         ("filtering",),
@@ -61,7 +61,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("service",),
     ),
     "benchmarks": (
-        ("evaluation", "peers"),
+        ("evaluation", "machine", "peers"),
         ("records",),
         ("engines", "budgets"),
         ("targets",),

@@ -17,7 +17,8 @@ class Latency:
     """Times of single calls in microseconds. Percentiles are nearest-rank: each is a time that occurred.
 
     ``label`` says how the numbers came about: "measured" (wall clock), "emulated" or "estimated".
-    ``sample_period_us`` is the time between two samples of the model's grid: what a live system has.
+    ``sample_period_us`` is the time between two samples of the model's grid: what a live system has. ``processor`` is what
+    the calls ran on.
     """
 
     p50_us: float
@@ -27,6 +28,7 @@ class Latency:
     n: int
     sample_period_us: float
     label: str = "measured"
+    processor: str = ""
     samples_us: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -45,13 +47,17 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return ordered[max(1, math.ceil(percent / 100.0 * len(ordered))) - 1]
 
 
-def summarise(samples_ns: Sequence[int], rate_hz: float) -> Latency:
-    """The percentiles of single call times in nanoseconds; ``rate_hz`` is the model's grid rate."""
+def summarise(samples_ns: Sequence[int], rate_hz: float, processor: str = "") -> Latency:
+    """The percentiles of single call times in nanoseconds on ``processor``; ``rate_hz`` is the model's grid rate."""
     if not samples_ns:
         raise ValueError("no times were measured")
     ordered = sorted(value / 1000.0 for value in samples_ns)
     p50, p90, p99 = (percentile(ordered, p) for p in (50, 90, 99))
-    return Latency(p50, p90, p99, ordered[-1], len(ordered), 1e6 / rate_hz, samples_us=tuple(ordered))
+    return Latency(
+        *(p50, p90, p99, ordered[-1], len(ordered), 1e6 / rate_hz),
+        processor=processor,
+        samples_us=tuple(ordered),
+    )
 
 
 @dataclass(frozen=True)

@@ -1,48 +1,56 @@
-"""A report as tables for a terminal of 80 columns."""
+"""A report as tables for a terminal of 80 columns, what was asked for first."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.budgets import deployed
-from benchmarks.evaluation.accuracy import Interval
+from benchmarks.evaluation.accuracy import Scores
 from benchmarks.records import Report, Run
 from benchmarks.report import devices as report_devices
 from benchmarks.report import pi as report_pi
+from benchmarks.report.headline import leading, sentences
+from benchmarks.report.table import new_table
 from benchmarks.report.text import (
+    KIND_NAMES,
+    interval,
     microseconds,
     number,
+    row_name,
     share,
+    short_joint,
     signed,
 )
+from toolkit import terminal
+from toolkit.printable import terminal_text
 
-#: What each kind of data is called wherever a person reads it.
-KIND_NAMES = {
-    "synthetic": "synthetic gait",
-    "virtual-imu": "measured gait, virtual IMU",
-    "measured": "measured",
-}
-WIDTH = 80
+#: Joints of one table: more would not fit 80 columns.
+_JOINTS = 3
 
 
 def show(report: Report, console: Console | None = None) -> None:
-    """Print the report: accuracy and latency of each row, the deployed rows by joint and task, notes."""
-    console = console or Console(width=WIDTH, highlight=False)
+    """Print the report: what was asked for, accuracy and latency of each row, the leading row by joint and task, notes."""
+    console = console or terminal.console()
     console.print(_heading(report))
+    for sentence in sentences(report):
+        console.print(Text(terminal_text(sentence)))
+    devices_lead = leading(report)[0].measured.rows is not None
+    if devices_lead:
+        report_devices.show(report, console)
     console.print(_accuracy_table(report))
     console.print(_latency_table(report))
-    console.print(_joint_table(report))
-    if report.devices:
+    for table in _joint_tables(report):
+        console.print(table)
+    if report.devices and not devices_lead:
         report_devices.show(report, console)
     for line in _notes(report):
-        console.print(line, style="dim")
+        console.print(Text(terminal_text(line)), style="dim")
     for one in report.budgets.broken:
-        console.print(Text(f"budget broken: {one}", style="bold red"))
+        console.print(Text(terminal_text(f"budget broken: {one}"), style="bold red"))
 
 
 def _heading(report: Report) -> Text:
@@ -51,24 +59,17 @@ def _heading(report: Report) -> Text:
     counted = f"{len(data.windows):,} of {data.available:,} windows"
     return Text.assemble(
         ("Accuracy and latency of ", "bold"),
-        (str(report.bundle["name"]), "bold cyan"),
+        (terminal_text(report.bundle["name"]), "bold cyan"),
         "\n",
-        f"{KIND_NAMES[data.kind]} ({data.source}), {data.part} part: {counted},\n"
+        f"{KIND_NAMES[data.kind]} ({terminal_text(data.source)}), {data.part} part: {counted},\n"
         f"{cycles} gait cycles, {people} {'person' if people == 1 else 'people'}, "
         f"{len(set(data.task))} {'task' if len(set(data.task)) == 1 else 'tasks'}\n",
     )
 
 
-def _new_table(title: str) -> Table:
-    whole = Text(title, overflow="ignore")  # a str would be broken at the table's width
-    return Table(
-        title=whole, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1)
-    )
-
-
 def _accuracy_table(report: Report) -> Table:
-    table = _new_table("Accuracy, all joints (moments in Nm/kg)")
-    table.add_column("engine", no_wrap=True)
+    table = new_table("\nAccuracy, all joints (moments in Nm/kg)")
+    table.add_column("row", overflow="fold")
     for heading in (
         "\nRMSE",
         "95 %\ninterval",
@@ -81,7 +82,7 @@ def _accuracy_table(report: Report) -> Table:
     for run in report.runs:
         scores = run.accuracy.overall
         table.add_row(
-            row_name(run),
+            Text(row_name(run)),
             number(scores.rmse, 4),
             interval(scores.rmse_interval, 3),
             number(scores.r2, 3),
@@ -95,10 +96,13 @@ def _accuracy_table(report: Report) -> Table:
 def _latency_table(report: Report) -> Table:
     period = next((r.measured.latency.sample_period_us for r in report.runs if r.measured.latency), math.nan)
     threads = f"{report.threads} thread{'s' if report.threads > 1 else ''}"
-    table = _new_table(f"\nLatency of one inference (us, {threads}; a sample comes every {period:,.0f} us)")
-    table.add_column("engine", no_wrap=True)
+    here = terminal_text(report.machine["processor"])
+    table = new_table(
+        f"\nLatency of one inference (us, {threads}; a sample comes every {period:,.0f} us)\nmeasured on {here}"
+    )
+    table.add_column("row", overflow="fold")
     for heading in ("p50", "p90", "p99", "max", "n", "p99 of\nperiod", "model\nkB", "arena\nkB"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for run in report.runs:
         time, size = run.measured.latency, run.measured.size
         times = (
@@ -108,28 +112,50 @@ def _latency_table(report: Report) -> Table:
             else ["-"] * 6
         )
         arena = f"{size.arena_bytes / 1000:.1f}" if size.arena_bytes else ""
-        table.add_row(row_name(run), *times, f"{size.model_bytes / 1000:.1f}", arena)
+        elsewhere = time is not None and time.processor not in ("", report.machine["processor"])
+        where = f"\n  {terminal_text(time.processor)}" if time is not None and elsewhere else ""
+        table.add_row(Text(row_name(run) + where), *times, f"{size.model_bytes / 1000:.1f}", arena)
     return table
 
 
-def _joint_table(report: Report) -> Table:
-    shown = deployed(report.runs)[:1] or [report.baseline]
-    run = shown[0]
-    table = _new_table(f"\nRMSE of {run.measured.name} by task and joint (float), Nm/kg")
-    table.add_column("task")
-    for joint in report.data.joints:
-        table.add_column(short_joint(joint), justify="right")
-    table.add_column("all", justify="right")
-    accuracy, base = run.accuracy, report.baseline.accuracy
-    for task in accuracy.per_task:
-        own, other = accuracy.per_task_joint[task], base.per_task_joint[task]
-        cells = [_pair(own[j].rmse, other[j].rmse) for j in report.data.joints]
-        table.add_row(task, *cells, _pair(accuracy.per_task[task].rmse, base.per_task[task].rmse))
-    cells = [_pair(accuracy.per_joint[j].rmse, base.per_joint[j].rmse) for j in report.data.joints]
-    table.add_row("all", *cells, _pair(accuracy.overall.rmse, base.overall.rmse), style="bold")
-    cells = [number(accuracy.per_joint[j].r2, 3) for j in report.data.joints]
-    table.add_row("R2", *cells, number(accuracy.overall.r2, 3))
+def _joint_tables(report: Report) -> Iterator[Table]:
+    """The leading row by task and joint, some joints a table; all joints together in the last."""
+    run = leading(report)[0]
+    of = terminal_text(f"{run.measured.name}{_where(run)}")
+    every = report.data.joints
+    for first in range(0, len(every), _JOINTS):
+        title = "" if first else f"\nRMSE of {of} by task and joint (float), Nm/kg"
+        yield _joint_table(run, title, every[first : first + _JOINTS], whole=first + _JOINTS >= len(every))
+
+
+def _joint_table(run: Run, title: str, joints: Sequence[str], whole: bool) -> Table:
+    """``whole``: with a column of all joints together. A float figure is of the rows that ``run`` ran."""
+    table = new_table(title)
+    table.add_column("task", overflow="fold")
+    for joint in joints:
+        table.add_column(
+            Text(short_joint(joint)),
+            justify="right",
+            overflow="fold",
+            min_width=len(_pair(run.accuracy.overall)),
+        )
+    if whole:
+        table.add_column("all", justify="right", no_wrap=True)
+    accuracy = run.accuracy
+
+    def add(name: str, cells: list[str], last: str, style: str = "") -> None:
+        table.add_row(Text(terminal_text(name)), *cells, *([last] if whole else []), style=style)
+
+    for task, own in accuracy.per_task_joint.items():
+        add(task, [_pair(own[joint]) for joint in joints], _pair(accuracy.per_task[task]))
+    add("all", [_pair(accuracy.per_joint[j]) for j in joints], _pair(accuracy.overall), style="bold")
+    r2 = [number(accuracy.per_joint[joint].r2, 3) for joint in joints]
+    add("R2", r2, number(accuracy.overall.r2, 3))
     return table
+
+
+def _where(run: Run) -> str:
+    return "" if run.measured.target == "host" else f" on {run.measured.target}"
 
 
 def _notes(report: Report) -> Sequence[str]:
@@ -173,24 +199,7 @@ def _stream_ratio(report: Report) -> float | None:
     return times["window"] / times["stream"] if {"window", "stream"} <= set(times) else None
 
 
-def row_name(run: Run) -> str:
-    """What a table calls a row; the host and the window graph go without saying."""
-    measured = run.measured
-    graph = "" if measured.graph == "window" else f" {measured.graph}"
-    where = "" if measured.target == "host" else f"\n  on {measured.target.partition('?')[0]}"
-    peer = "" if measured.converter == "edgetool" else f"\n  by {measured.converter}"
-    return f"{measured.engine} {measured.scheme}{graph}{where}{peer}"
-
-
-def _pair(own: float, other: float) -> str:
-    return f"{number(own, 4)} ({number(other, 4)})"
-
-
-def short_joint(name: str) -> str:
-    """``knee_extension_moment`` as "knee extension"."""
-    return name.removesuffix("_moment").replace("_", " ")
-
-
-def interval(value: Interval | None, digits: int) -> str:
-    """Both ends, or "-"."""
-    return f"{value.low:.{digits}f}-{value.high:.{digits}f}" if value else "-"
+def _pair(scores: Scores) -> str:
+    """RMSE, and in brackets that of the float model on the same windows."""
+    of_float = scores.rmse / (1 + scores.rmse_increase_pct / 100)
+    return f"{number(scores.rmse, 4)} ({number(of_float, 4)})"

@@ -10,7 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.records import Report, Run
-from benchmarks.report.text import number, signed
+from benchmarks.report.headline import differences
+from benchmarks.report.table import new_table
+from benchmarks.report.text import count, milliseconds, number, signed
+from toolkit.printable import terminal_text
 
 ACCURACY_HEAD = ("target", "graph", "differing", "RMSE", "error", "count", "of SIMD", "time")
 MEMORY_HEAD = ("target", "flash kB", "image", "RAM kB", "with stack", "stack B")
@@ -27,7 +30,7 @@ def show(report: Report, console: Console) -> None:
     )
     console.print(_table("\nMemory of the library with its model", MEMORY_HEAD, memory_rows(report)))
     for line in notes(report):
-        console.print(line, style="dim")
+        console.print(Text(terminal_text(line)), style="dim")
 
 
 def accuracy_rows(report: Report) -> list[list[str]]:
@@ -62,7 +65,10 @@ def notes(report: Report) -> Sequence[str]:
     if parts:
         lines.append(f"time: estimated, as if on {'; '.join(parts)}.")
     if any("cycles" in one for one in figures):
-        lines.append("count: cycles, measured by the board's own counter; time: measured.")
+        boards = ", ".join(
+            dict.fromkeys(f"{one['board']} ({one['core']})" for one in figures if "cycles" in one)
+        )
+        lines.append(f"count: cycles, measured by the board's own counter; time: measured on {boards}.")
     failed = {
         run.measured.target: None for run in report.devices if run.measured.figures["self_test"] != "passed"
     }
@@ -74,7 +80,7 @@ def notes(report: Report) -> Sequence[str]:
 def _accuracy(run: Run) -> list[str]:
     measured, scores = run.measured, run.accuracy.overall
     exact = measured.figures["bit_exact"]
-    count = measured.figures.get("instructions") or measured.figures.get("cycles")
+    counted = measured.figures.get("instructions") or measured.figures.get("cycles")
     share = measured.figures.get("simd_limit_pct")
     return [
         measured.target,
@@ -82,21 +88,17 @@ def _accuracy(run: Run) -> list[str]:
         f"{exact['differing']:,} of {exact['compared']:,}",
         f"{signed(scores.rmse_increase_pct)} %",
         f"{number(scores.error_vs_float_pct, 2)} %",
-        _counted(count["median"]) if count else "-",
+        count(counted["median"]) if counted else "-",
         f"{share:.0f} %" if share is not None else "-",
         _time(run),
     ]
 
 
-def _counted(count: int) -> str:
-    return f"{count / 1e6:.2f} M" if count >= 1e6 else f"{count / 1e3:.1f} k"
-
-
 def _time(run: Run) -> str:
     latency, estimate = run.measured.latency, run.measured.figures.get("time_us")
     if latency is not None:
-        return f"{latency.p50_us / 1000:.3g} ms"
-    return f"{estimate['value'] / 1000:.3g} ms" if estimate else "-"
+        return f"{milliseconds(latency.p50_us)} ms"
+    return f"{milliseconds(estimate['value'])} ms" if estimate else "-"
 
 
 def _memory(target: str, figures: Mapping[str, Any]) -> list[str]:
@@ -115,28 +117,16 @@ def _memory(target: str, figures: Mapping[str, Any]) -> list[str]:
 
 
 def _difference(run: Run) -> str | None:
-    first = run.measured.figures["bit_exact"]["first"]
-    if first is None:
+    if run.measured.figures["bit_exact"]["first"] is None:
         return None
-    where = (
-        f"window {first['window']}"
-        if "window" in first
-        else f"recording {first['recording']}, step {first['step']}"
-    )
-    return (
-        f"{run.measured.target} {run.measured.graph}: the first difference is in {where}, output {first['output']}: "
-        f"{first['device']} instead of {first['reference']}"
-        + (f"; the first tensor that differs is {first['tensor']}." if first.get("tensor") else ".")
-    )
+    return f"{run.measured.target} {run.measured.graph}: {differences(run)}."
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    whole = Text(title, overflow="ignore")  # a str would be broken at the table's width
-    table = Table(
-        title=whole, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1)
-    )
+    table = new_table(title)
     for place, name in enumerate(head):
-        table.add_column(name, justify="left" if place == 0 or name == "graph" else "right", no_wrap=True)
+        left = place == 0 or name == "graph"
+        table.add_column(name, justify="left" if left else "right", overflow="fold", no_wrap=place > 0)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(terminal_text(cell)) for cell in row))
     return table

@@ -104,6 +104,7 @@ def _scores(scores: Scores) -> dict[str, Any]:
 def _latency(latency: Latency) -> dict[str, Any]:
     return {
         "label": latency.label,
+        "processor": latency.processor,
         "p50_us": latency.p50_us,
         "p90_us": latency.p90_us,
         "p99_us": latency.p99_us,

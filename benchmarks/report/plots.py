@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from benchmarks.evaluation.accuracy import Scores
 from benchmarks.evaluation.gait_cycles import curve
 from benchmarks.records import Report, Run
-from benchmarks.report.console import short_joint
 from benchmarks.report.svg import Panel
-from benchmarks.report.text import microseconds
+from benchmarks.report.text import microseconds, short_joint
 
 _WIDTH = 340
 #: Colours that the style sheet has for rows.
@@ -25,28 +24,28 @@ def series_class(place: int) -> str:
     return f"s{place % SERIES}"
 
 
-def gait_cycles(report: Report) -> dict[str, list[str]]:
+def gait_cycles(report: Report) -> dict[str, list[Panel]]:
     """By task, one panel a joint: reference (mean and deviation) and every row's mean over whole gait cycles."""
     target = report.data.windows.targets.astype(np.float64)
     tasks = np.array(report.data.task)
     ranges = [_padded(float(column.min()), float(column.max())) for column in target.T]
-    result: dict[str, list[str]] = {}
+    result: dict[str, list[Panel]] = {}
     for task in sorted(set(report.data.task)):
         rows = np.flatnonzero(tasks == task)
         panels = [
             _gait_panel(report, rows, joint, task, ranges[joint]) for joint in range(len(report.data.joints))
         ]
-        result[task] = [panel for panel in panels if panel]
+        result[task] = [panel for panel in panels if panel is not None]
     return result
 
 
 def _gait_panel(
     report: Report, rows: NDArray[np.int64], joint: int, task: str, limits: tuple[float, float]
-) -> str:
+) -> Panel | None:
     units = report.data.units.take(rows)
     reference = curve(report.data.windows.targets[rows, joint].astype(np.float64), units)
     if reference is None:
-        return ""
+        return None
     name = short_joint(report.data.joints[joint])
     panel = Panel(
         _WIDTH,
@@ -65,10 +64,10 @@ def _gait_panel(
         if own is not None:
             panel.line(percent, own.mean, f"{series_class(place)} row{place}")
     panel.text(panel.x.start + 6, panel.y.stop + 12, name, "heading")
-    return str(panel)
+    return panel
 
 
-def error_by_joint(report: Report) -> list[str]:
+def error_by_joint(report: Report) -> list[Panel]:
     """One panel a joint: RMSE of every row, by task and over all tasks."""
     tasks = sorted(set(report.data.task))
     highest = max(
@@ -85,7 +84,9 @@ def error_by_joint(report: Report) -> list[str]:
     return panels
 
 
-def _error_panel(report: Report, joint: str, rows: Sequence[tuple[str, list[Scores]]], highest: float) -> str:
+def _error_panel(
+    report: Report, joint: str, rows: Sequence[tuple[str, list[Scores]]], highest: float
+) -> Panel:
     panel = _row_panel([name for name, _ in rows], (0.0, 1.06 * highest), describe=f"RMSE of {joint} by task")
     panel.axes("RMSE, Nm/kg", y_ticks=False, x_ticks=4)
     _row_names(panel, [name for name, _ in rows])
@@ -97,10 +98,10 @@ def _error_panel(report: Report, joint: str, rows: Sequence[tuple[str, list[Scor
                 scores.rmse, place + lanes[series], series_class(series), tip, 3.5 if len(lanes) <= 5 else 2.6
             )
     panel.text(panel.x.start, 14, joint, "heading")
-    return str(panel)
+    return panel
 
 
-def increase_by_task(report: Report, runs: Sequence[Run]) -> list[str]:
+def increase_by_task(report: Report, runs: Sequence[Run]) -> list[Panel]:
     """One panel a deployed row: RMSE increase over float by task, with its bootstrap interval."""
     ends = [0.0]
     for run in runs:
@@ -114,7 +115,7 @@ def increase_by_task(report: Report, runs: Sequence[Run]) -> list[str]:
     return [_increase_panel(report, run, limits, bound) for run in runs]
 
 
-def _increase_panel(report: Report, run: Run, limits: tuple[float, float], bound: float | None) -> str:
+def _increase_panel(report: Report, run: Run, limits: tuple[float, float], bound: float | None) -> Panel:
     rows = [*run.accuracy.per_task.items(), ("all", run.accuracy.overall)]
     names = [name for name, _ in rows]
     panel = _row_panel(
@@ -134,10 +135,10 @@ def _increase_panel(report: Report, run: Run, limits: tuple[float, float], bound
             tip = f"{name}: {scores.rmse_increase_pct:+.2f} %"
             panel.dot(scores.rmse_increase_pct, place, css, tip, 4.5)
     panel.text(panel.x.start, 14, run.measured.name, "heading")
-    return str(panel)
+    return panel
 
 
-def latencies(report: Report) -> list[str]:
+def latencies(report: Report) -> list[Panel]:
     """One panel a measured row: a histogram of single-call times, all on one logarithmic axis."""
     timed = [(i, run) for i, run in enumerate(report.runs) if run.measured.latency]
     every = [t for _, run in timed if run.measured.latency for t in run.measured.latency.samples_us]
@@ -147,7 +148,7 @@ def latencies(report: Report) -> list[str]:
     return [_latency_panel(run, series_class(i), edges) for i, run in timed]
 
 
-def _latency_panel(run: Run, css: str, edges: NDArray[np.float64]) -> str:
+def _latency_panel(run: Run, css: str, edges: NDArray[np.float64]) -> Panel:
     time = run.measured.latency
     assert time is not None
     counts, _ = np.histogram(time.samples_us, edges)
@@ -170,7 +171,7 @@ def _latency_panel(run: Run, css: str, edges: NDArray[np.float64]) -> str:
         time.p99_us, "mark", f"p99 {microseconds(time.p99_us)}", height=13, anchor="end" if late else "start"
     )
     panel.text(panel.x.start, 14, run.measured.name, "heading")
-    return str(panel)
+    return panel
 
 
 def _row_panel(names: Sequence[str], limits: tuple[float, float], *, describe: str, top: int = 24) -> Panel:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
+
+from toolkit.html_text import html_text
 
 Values = NDArray[np.float64]
 
@@ -58,7 +60,7 @@ def label(value: float) -> str:
 
 
 class Panel:
-    """One plot: axes, then marks in data coordinates. ``str(panel)`` is the SVG element."""
+    """One plot: axes, then marks in data coordinates. ``str(panel)`` is the SVG element; a template takes the panel itself."""
 
     def __init__(
         self,
@@ -77,7 +79,7 @@ class Panel:
         self.x = Scale(*x, left, width - right, log_x)
         self.y = Scale(*y, height - bottom, top)
         self._kind, self._describe = kind, describe
-        self._parts: list[str] = []
+        self._parts: list[Markup] = []
 
     def axes(self, x_title: str, y_title: str = "", *, y_ticks: bool = True, x_ticks: int = 5) -> None:
         """Grid lines with their values, and titles."""
@@ -92,19 +94,20 @@ class Panel:
         self.text((self.x.start + self.x.stop) / 2, self.height - 4, x_title, "title middle")
         if y_title:
             middle = (self.y.start + self.y.stop) / 2
-            self._parts.append(
-                f'<text class="title middle" transform="translate(11 {middle:.1f}) rotate(-90)">{html.escape(y_title)}</text>'
+            self._add(
+                '<text class="title middle" transform="translate(11 {:.1f}) rotate(-90)">{}</text>',
+                middle,
+                html_text(y_title),
             )
 
     def line(self, xs: Values, ys: Values, css: str) -> None:
         """A polyline."""
-        self._parts.append(f'<path class="line {css}" d="M{self._points(xs, ys)}"/>')
+        self._add('<path class="line {}" d="M{}"/>', css, self._points(xs, ys))
 
     def band(self, xs: Values, low: Values, high: Values, css: str) -> None:
         """The area between two curves."""
-        self._parts.append(
-            f'<path class="band {css}" d="M{self._points(xs, high)}L{self._points(xs[::-1], low[::-1])}Z"/>'
-        )
+        back = self._points(xs[::-1], low[::-1])
+        self._add('<path class="band {}" d="M{}L{}Z"/>', css, self._points(xs, high), back)
 
     def bars(self, edges: Values, heights: Values, css: str) -> None:
         """A histogram; empty bins are left out."""
@@ -112,8 +115,9 @@ class Panel:
         for left, right, value in zip(edges[:-1], edges[1:], heights):
             if value > 0:
                 a, b, top = self.x(left), self.x(right), self.y(value)
-                self._parts.append(
-                    f'<rect class="bar {css}" x="{a:.2f}" y="{top:.2f}" width="{b - a:.2f}" height="{base - top:.2f}"/>'
+                self._add(
+                    '<rect class="bar {}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"/>',
+                    *(css, a, top, b - a, base - top),
                 )
 
     def rule(
@@ -128,9 +132,9 @@ class Panel:
 
     def dot(self, x: float, y: float, css: str, tip: str, radius: float = 3.5) -> None:
         """A point with a text that appears when the pointer rests on it."""
-        self._parts.append(
-            f'<circle class="dot {css}" cx="{self.x(x):.2f}" cy="{self.y(y):.2f}" r="{radius}">'
-            f"<title>{html.escape(tip)}</title></circle>"
+        self._add(
+            '<circle class="dot {}" cx="{:.2f}" cy="{:.2f}" r="{}"><title>{}</title></circle>',
+            *(css, self.x(x), self.y(y), radius, html_text(tip)),
         )
 
     def whisker(self, low: float, high: float, y: float, css: str) -> None:
@@ -139,16 +143,22 @@ class Panel:
 
     def text(self, x: float, y: float, text: str, css: str) -> None:
         """Text at a place in pixels."""
-        self._parts.append(f'<text class="{css}" x="{x:.1f}" y="{y:.1f}">{html.escape(text)}</text>')
+        self._add('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>', css, x, y, html_text(text))
 
     def _line(self, x1: float, y1: float, x2: float, y2: float, css: str) -> None:
-        self._parts.append(f'<line class="{css}" x1="{x1:.2f}" y1="{y1:.2f}" x2="{x2:.2f}" y2="{y2:.2f}"/>')
+        self._add('<line class="{}" x1="{:.2f}" y1="{:.2f}" x2="{:.2f}" y2="{:.2f}"/>', css, x1, y1, x2, y2)
+
+    def _add(self, element: str, *values: object) -> None:
+        """One element; ``values`` fill its braces and are escaped."""
+        self._parts.append(Markup(element).format(*values))
 
     def _points(self, xs: Sequence[float] | Values, ys: Sequence[float] | Values) -> str:
         return "L".join(f"{self.x(float(a)):.1f} {self.y(float(b)):.1f}" for a, b in zip(xs, ys))
 
-    def __str__(self) -> str:
-        return (
-            f'<svg class="plot {self._kind}" viewBox="0 0 {self.width} {self.height}" role="img" '
-            f'aria-label="{html.escape(self._describe, quote=True)}">{"".join(self._parts)}</svg>'
+    def __html__(self) -> Markup:
+        return Markup('<svg class="plot {}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+            self._kind, self.width, self.height, html_text(self._describe), Markup("").join(self._parts)
         )
+
+    def __str__(self) -> str:
+        return str(self.__html__())

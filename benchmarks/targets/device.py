@@ -238,4 +238,8 @@ def _memory(board: Board, stack: StackUse) -> dict[str, Any]:
 def _latency(ticks: Sequence[int], identity: Identity, rate_hz: float) -> Latency | None:
     """Times where the board counts its own cycles; None where only instructions are known."""
     times = [s for t in ticks if (s := seconds(t, identity)) is not None]
-    return summarise([round(s * 1e9) for s in times], rate_hz) if times else None
+    return (
+        summarise([round(s * 1e9) for s in times], rate_hz, f"{identity.board}, {identity.core}")
+        if times
+        else None
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import machine
 from benchmarks.engines import ENGINES, CannotRunError, HostEngine, engine, load
 from benchmarks.evaluation.latency import measure, summarise
 from benchmarks.records import BASELINE, Judged, Measured, Skipped
@@ -56,6 +57,7 @@ def _judge_rows(job: Job, target: str, rows: list[_Row]) -> list[Measured]:
     job.progress("latency", 0, 1)
     times = measure({row.name: row.loaded.single_call(job.data) for row in rows})
     job.progress("latency", 1, 1)
+    processor = str(machine.describe()["processor"])
     return [
         Measured(
             target=target,
@@ -65,7 +67,7 @@ def _judge_rows(job: Job, target: str, rows: list[_Row]) -> list[Measured]:
             version=row.loaded.version,
             how=row.loaded.how,
             estimates=moments,
-            latency=summarise(times[row.name], job.data.contract.grid_rate_hz),
+            latency=summarise(times[row.name], job.data.contract.grid_rate_hz, processor),
             size=row.loaded.size(),
             judged_latency=engine(row.engine).deployed,
             converter=row.converter,

@@ -74,7 +74,7 @@ def judge(job: Job, target: str) -> Judged:
                     version=found["versions"][key],
                     how=_HOW[place.label],
                     estimates=estimates_of(job, there, key, graph.graph),
-                    latency=_latency(job, there, key, graph.graph),
+                    latency=_latency(job, there, key, graph.graph, _processor(found)),
                     size=Size(len(graph.content)),
                     judged_latency=timed,
                     figures=_figures(place.label, found, _differing(there, here, key, graph.graph)),
@@ -144,11 +144,15 @@ def estimates_of(job: Job, results: Arrays, key: str, graph: str) -> NDArray[np.
     return moments
 
 
-def _latency(job: Job, results: Arrays, key: str, graph: str) -> Latency | None:
+def _processor(found: Mapping[str, Any]) -> str:
+    return str(found["machine"]["model"] or found["machine"]["architecture"])
+
+
+def _latency(job: Job, results: Arrays, key: str, graph: str, processor: str) -> Latency | None:
     times = results.get(f"{key}/time/{graph}")
     if times is None:
         return None
-    return summarise([int(t) for t in times], job.data.contract.grid_rate_hz)
+    return summarise([int(t) for t in times], job.data.contract.grid_rate_hz, processor)
 
 
 def _differing(there: Arrays, here: Arrays, key: str, graph: str) -> dict[str, Any] | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from quantization.analysis.error_attribution import Attribution, TensorErrors
+from quantization.analysis.error_attribution import Attribution, Loss, TensorErrors
 from toolkit.errors import MissingDependencyError
+from toolkit.html_text import template
+from toolkit.printable import terminal_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,9 +40,8 @@ def plot(attribution: Attribution) -> bytes:
     _losses(axes["losses"], attribution)
     _along_graph(axes["graph"], attribution)
     _over_time(axes["time"], attribution)
-    figure.suptitle(
-        f"int8 {attribution.graph} graph on {attribution.windows} windows of the {attribution.part} part of {attribution.data}"
-    )
+    of = f"{attribution.windows} windows of the {attribution.part} part of {attribution.data}"
+    figure.suptitle(_label(f"int8 {attribution.graph} graph on {of}"))
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=90, metadata={"Software": None})
     pyplot.close(figure)
@@ -61,7 +61,7 @@ def _losses(axis: Axes, attribution: Attribution) -> None:
         color="#ff7f0e",
         label="taken off the whole error by 16 bits here",
     )
-    axis.set_yticks(list(places), [f"{item.source} ({item.bits})" for item in shown], fontsize=7)
+    axis.set_yticks(list(places), [_label(f"{item.source} ({item.bits})") for item in shown], fontsize=7)
     axis.axvline(0.0, color="black", linewidth=0.5)
     axis.set_xlabel("error of the moments against float, % of their deviation")
     axis.set_title("Cost of each rounding (bits now)")
@@ -69,7 +69,7 @@ def _losses(axis: Axes, attribution: Attribution) -> None:
 
 
 def _along_graph(axis: Axes, attribution: Attribution) -> None:
-    names = [item.name for item in attribution.tensors]
+    names = [_label(item.name) for item in attribution.tensors]
     for engine, colour in COLOURS.items():
         values = [item.error_pct.get(engine, float("nan")) for item in attribution.tensors]
         axis.plot(
@@ -92,7 +92,7 @@ def _over_time(axis: Axes, attribution: Attribution) -> None:
         for engine in ("reference", "litert"):
             if engine in item.over_time:
                 values = item.over_time[engine]
-                label = f"{item.name}, {engine}"
+                label = _label(f"{item.name}, {engine}")
                 axis.plot(
                     range(len(values)),
                     values,
@@ -105,7 +105,13 @@ def _over_time(axis: Axes, attribution: Attribution) -> None:
     axis.set_xlabel("time step of the window")
     axis.set_ylabel("RMS error, % of deviation")
     axis.set_title("Error over time (faint: LiteRT)")
-    axis.legend(fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(0.0, -0.35))
+    if timed:
+        axis.legend(fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(0.0, -0.35))
+
+
+def _label(text: str) -> str:
+    """``text`` as matplotlib shows it unchanged: between dollars it would be a formula, and an error where it is none."""
+    return terminal_text(text).replace("$", r"\$")
 
 
 def _alpha(engine: str) -> float:
@@ -113,53 +119,38 @@ def _alpha(engine: str) -> float:
 
 
 def page(attribution: Attribution) -> str:
-    """The HTML page: outputs, losses, tensors and the plot, with nothing loaded from elsewhere."""
-    picture = base64.b64encode(plot(attribution)).decode()
+    """The HTML page: outputs, losses, tensors and the plot, with nothing loaded from elsewhere.
+
+    Its elements are in ``error_report.html``, which escapes the names of tensors and of the data.
+    """
     engines = [engine for engine in COLOURS if any(engine in t.error_pct for t in attribution.tensors)]
     outputs = [
         [o.engine, f"{o.rmse:.5f}", f"{o.rmse_increase_pct:+.3f}", f"{o.error_vs_float_pct:.3f}"]
         for o in attribution.outputs
     ]
-    losses = [
-        [
-            item.source,
-            item.op,
-            str(item.bits),
-            f"{item.alone_error_pct:.3f}",
-            f"{item.alone_rmse_increase_pct:+.3f}",
-            _number(item.gain_16_bits_error_pct),
-            _number(item.gain_16_bits_rmse_pct),
-        ]
-        for item in attribution.losses
-    ]
-    tensors = [_tensor_row(item, engines) for item in attribution.tensors]
-    notes = "".join(f"<p>Note: {html.escape(note)}</p>" for note in attribution.notes)
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Where int8 loses accuracy</title><style>"
-        "body{font:14px sans-serif;margin:2em;max-width:1500px}table{border-collapse:collapse;margin:1em 0}"
-        "td,th{padding:2px 10px;border-bottom:1px solid #ddd;text-align:right}td:first-child,th:first-child{text-align:left}"
-        "img{max-width:100%}</style><h1>Where int8 loses accuracy</h1>"
-        f"<p>{attribution.windows} windows of the {attribution.part} part of {html.escape(attribution.data)}; measured on "
-        f"this machine.</p>{notes}<img alt='errors' src='data:image/png;base64,{picture}'>"
-        + _table(
-            "Moments", ["computed by", "RMSE Nm/kg", "RMSE against float %", "error against float %"], outputs
-        )
-        + _table(
-            "Roundings, by what each costs alone",
-            [
-                "rounded",
-                "op",
-                "bits",
-                "error alone %",
-                "RMSE alone %",
-                "16 bits take off error %",
-                "off RMSE %",
-            ],
-            losses,
-        )
-        + _table("RMS error of tensors, % of their deviation", ["tensor", "op", "type", *engines], tensors)
-        + "</html>\n"
+    return template("quantization.analysis", "error_report.html").render(
+        windows=attribution.windows,
+        part=attribution.part,
+        data=attribution.data,
+        notes=attribution.notes,
+        picture=base64.b64encode(plot(attribution)).decode(),
+        engines=engines,
+        outputs=outputs,
+        losses=[_loss_row(item) for item in attribution.losses],
+        tensors=[_tensor_row(item, engines) for item in attribution.tensors],
     )
+
+
+def _loss_row(item: Loss) -> list[str]:
+    return [
+        item.source,
+        item.op,
+        str(item.bits),
+        f"{item.alone_error_pct:.3f}",
+        f"{item.alone_rmse_increase_pct:+.3f}",
+        _number(item.gain_16_bits_error_pct),
+        _number(item.gain_16_bits_rmse_pct),
+    ]
 
 
 def _tensor_row(item: TensorErrors, engines: list[str]) -> list[str]:
@@ -168,9 +159,3 @@ def _tensor_row(item: TensorErrors, engines: list[str]) -> list[str]:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _table(title: str, columns: list[str], rows: list[list[Any]]) -> str:
-    head = "".join(f"<th>{html.escape(column)}" for column in columns)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}" for cell in row) for row in rows)
-    return f"<h2>{html.escape(title)}</h2><table><tr>{head}{body}</table>"
