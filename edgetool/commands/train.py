@@ -79,7 +79,6 @@ def command(out: Path, json: Path | None, card: Path | None, **options: Any) -> 
     from edgetool.api.learn import train
 
     with progress() as shown:
-        shown("reading and filtering data", 0, 0)
         trained = train(out=out, json=json, card=card, **options, progress=shown)
     _show(trained, out)
     wrote(json, card)
