@@ -7,7 +7,9 @@ Small on purpose: what the Cross-LSTM needs, in TensorFlow Lite's words, so that
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from typing import Any
 
 import numpy as np
@@ -35,9 +37,34 @@ class Quantization:
         return cls(np.array([scale], np.float32), np.array([zero_point], np.int64))
 
 
+class Role(Enum):
+    """What a computed or fed tensor is to the model: set where the model is lowered, asked for where it is quantized."""
+
+    INPUT = auto()
+    #: Hidden states of an LSTM layer, and what only holds such: rings, memories, the newest row.
+    HIDDEN = auto()
+    #: Cell state of an LSTM layer.
+    CELL = auto()
+    #: Attention scores, capped or not.
+    SCORES = auto()
+    #: Which rows of the rings have been written; it caps the scores.
+    MASK = auto()
+    ATTENTION_WEIGHTS = auto()
+    #: All else inside the attention: query, keys, values, context.
+    ATTENTION = auto()
+    #: Residual and layer norm.
+    NORM = auto()
+    #: Between the norms and the output.
+    HEAD = auto()
+    OUTPUT = auto()
+
+
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """``data`` is None for what is computed or fed; ``is_variable`` marks state that an engine keeps between runs."""
+    """``data`` is None for what is computed or fed; ``is_variable`` marks state that an engine keeps between runs.
+
+    ``role`` is None for constants, and in a graph that was read from a file.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -45,6 +72,7 @@ class Tensor:
     quantization: Quantization | None = None
     data: NDArray[Any] | None = None
     is_variable: bool = False
+    role: Role | None = None
 
     def __post_init__(self) -> None:
         if self.data is not None and (self.data.shape != self.shape or self.data.dtype != self.dtype):
@@ -176,6 +204,14 @@ class GraphBuilder:
         self.tensors: list[Tensor] = []
         self.ops: list[Op] = []
         self._names: set[str] = set()
+        self._role: Role | None = None
+
+    @contextmanager
+    def part(self, role: Role) -> Iterator[None]:
+        """Tensors added in this block have ``role``, unless another is given."""
+        before, self._role = self._role, role
+        yield
+        self._role = before
 
     def add(
         self,
@@ -185,9 +221,11 @@ class GraphBuilder:
         quantization: Quantization | None = None,
         *,
         is_variable: bool = False,
+        role: Role | None = None,
     ) -> int:
         """A tensor without data; returns its index."""
-        return self._append(Tensor(name, shape, np.dtype(dtype), quantization, None, is_variable))
+        tensor = Tensor(name, shape, np.dtype(dtype), quantization, None, is_variable, role or self._role)
+        return self._append(tensor)
 
     def constant(self, name: str, data: NDArray[Any], quantization: Quantization | None = None) -> int:
         """A tensor with data; returns its index."""

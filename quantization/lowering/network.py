@@ -3,8 +3,8 @@
 Both graphs share everything but where hidden states come from. *Window*: the LSTMs run over T rows from zero state.
 *Stream*: they run over one row with the state they kept, and the last T hidden states of each stream are a ring that
 comes in as an input (``STREAM.ring``, oldest first, T - 1 rows) and goes out moved on by one (``STREAM.ring.next``). A ring
-row that has never been written must not be attended to: ``present`` (T - 1 marks, oldest first) comes in beside the rings
-and caps the scores of absent rows at :data:`MASK_ABSENT`; the cap of a row that exists is :data:`MASK_PRESENT`,
+row that has never been written must not be attended to: the mask ``present`` (T - 1 values, oldest first) comes in beside
+the rings and caps the scores of absent rows at :data:`MASK_ABSENT`; the cap of a row that exists is :data:`MASK_PRESENT`,
 which changes nothing.
 
 The passes (:mod:`quantization.passes`) make these graphs small; what stands here is meant to be read against
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.graph.ir import ABSENT, Graph, GraphBuilder
+from quantization.graph.ir import ABSENT, Graph, GraphBuilder, Role
 from quantization.graph.state import MASK_ABSENT, MASK_PRESENT
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS, ModelConfig
@@ -147,11 +147,12 @@ class _Lowering:
                 self.builder.constant(f"{name}/{gate}/{key}", part) for gate, part in zip(gates, parts[key])
             ]
 
-        state = self.builder.add(f"{name}/h", (1, hidden), is_variable=True)
-        cell = self.builder.add(f"{name}/c", (1, hidden), is_variable=True)
+        state = self.builder.add(f"{name}/h", (1, hidden), is_variable=True, role=Role.HIDDEN)
+        cell = self.builder.add(f"{name}/c", (1, hidden), is_variable=True, role=Role.CELL)
         inputs = [x, *constants("weight_ih"), *constants("weight_hh"), *[ABSENT] * 3]
         inputs += [*constants("bias"), ABSENT, ABSENT, state, cell, *[ABSENT] * 4]
-        out = self.builder.add(f"{name}/hidden", (1, self.builder.tensors[x].shape[1], hidden))
+        shape = (1, self.builder.tensors[x].shape[1], hidden)
+        out = self.builder.add(f"{name}/hidden", shape, role=Role.HIDDEN)
         self.builder.op(
             "UNIDIRECTIONAL_SEQUENCE_LSTM",
             tuple(inputs),
@@ -194,14 +195,15 @@ class _Lowering:
         builder = self.builder
         _, rows, width = builder.tensors[keys].shape
         asked = self.reshape(f"{name}/asked", query, (1, 1, width))
-        scores = builder.add(f"{name}/scores", (1, 1, rows))
+        scores = builder.add(f"{name}/scores", (1, 1, rows), role=Role.SCORES)
         builder.op("BATCH_MATMUL", (asked, keys), (scores,), adj_x=False, adj_y=True)
         if cap is not None:
-            scores = self.binary("MINIMUM", f"{name}/capped", scores, cap)
-        shares = builder.add(f"{name}/shares", (1, 1, rows))
-        builder.op("SOFTMAX", (scores,), (shares,), beta=1.0)
+            with builder.part(Role.SCORES):
+                scores = self.binary("MINIMUM", f"{name}/capped", scores, cap)
+        weights = builder.add(f"{name}/shares", (1, 1, rows), role=Role.ATTENTION_WEIGHTS)
+        builder.op("SOFTMAX", (scores,), (weights,), beta=1.0)
         mixed = builder.add(f"{name}/mixed", (1, 1, builder.tensors[values].shape[2]))
-        builder.op("BATCH_MATMUL", (shares, values), (mixed,), adj_x=False, adj_y=False)
+        builder.op("BATCH_MATMUL", (weights, values), (mixed,), adj_x=False, adj_y=False)
         return self.reshape(f"{name}/context", mixed, (1, builder.tensors[values].shape[2]))
 
     def residual_norm(self, stream: str, query: int, context: int) -> int:
@@ -231,26 +233,31 @@ class _Lowering:
         normed = []
         for stream in STREAMS:
             query = memories[stream].newest
-            context = self.attend(stream, query, memories[other[stream]].states, cap)
-            normed.append(self.residual_norm(stream, query, context))
-        fused = self.concat("head/fused", normed, 1)
-        hidden = self.dense(
-            "head/hidden", fused, self.weights["head.hidden.weight"], self.weights["head.hidden.bias"], "RELU"
+            with self.builder.part(Role.ATTENTION):
+                context = self.attend(stream, query, memories[other[stream]].states, cap)
+            with self.builder.part(Role.NORM):
+                normed.append(self.residual_norm(stream, query, context))
+        weights, biases = (
+            [self.weights[f"head.{n}.{k}"] for n in ("hidden", "output")] for k in ("weight", "bias")
         )
-        return self.dense(
-            "moments", hidden, self.weights["head.output.weight"], self.weights["head.output.bias"]
-        )
+        with self.builder.part(Role.HEAD):
+            fused = self.concat("head/fused", normed, 1)
+            hidden = self.dense("head/hidden", fused, weights[0], biases[0], "RELU")
+        with self.builder.part(Role.OUTPUT):
+            return self.dense("moments", hidden, weights[1], biases[1])
 
 
 def lower_window(checkpoint: Checkpoint) -> Graph:
     """The window graph: imu [1, T, Ci], emg [1, T, Ce] -> moments [1, O], float32, before any pass."""
     lowering = _Lowering(checkpoint, "window")
     config = checkpoint.config
-    inputs = {s: lowering.builder.add(s, (1, config.window, config.channels(s))) for s in STREAMS}
+    with lowering.builder.part(Role.INPUT):
+        inputs = {s: lowering.builder.add(s, (1, config.window, config.channels(s))) for s in STREAMS}
     memories = {}
     for stream in STREAMS:
-        states = lowering.lstm_layers(stream, inputs[stream])
-        newest = lowering.rows(f"{stream}/newest", states, config.window - 1, newest=True)
+        with lowering.builder.part(Role.HIDDEN):
+            states = lowering.lstm_layers(stream, inputs[stream])
+            newest = lowering.rows(f"{stream}/newest", states, config.window - 1, newest=True)
         memories[stream] = _Memory(states, newest)
     moments = lowering.head(memories, None)
     return lowering.builder.build(tuple(inputs.values()), (moments,))
@@ -260,21 +267,23 @@ def lower_stream(checkpoint: Checkpoint) -> Graph:
     """The stream graph: one row of each input and the rings -> moments [1, O] and the rings moved on; see the module's text."""
     lowering = _Lowering(checkpoint, "stream")
     config, builder = checkpoint.config, lowering.builder
-    inputs = {s: builder.add(s, (1, 1, config.channels(s))) for s in STREAMS}
+    inputs = {s: builder.add(s, (1, 1, config.channels(s)), role=Role.INPUT) for s in STREAMS}
     older = config.window - 1
-    rings = {s: builder.add(f"{s}/ring", (1, older, config.hidden)) for s in STREAMS}
-    present = builder.add("present", (1, older, 1))
+    rings = {s: builder.add(f"{s}/ring", (1, older, config.hidden), role=Role.HIDDEN) for s in STREAMS}
+    mask = builder.add("present", (1, older, 1), role=Role.MASK)
     states, memories = [], {}
     for stream in STREAMS:
-        hidden = lowering.lstm_layers(stream, inputs[stream])
-        newest = lowering.rows(f"{stream}/newest", hidden, 0, newest=True)
-        joined = lowering.concat(f"{stream}/memory", [rings[stream], hidden], 1)
+        with builder.part(Role.HIDDEN):
+            hidden = lowering.lstm_layers(stream, inputs[stream])
+            newest = lowering.rows(f"{stream}/newest", hidden, 0, newest=True)
+            joined = lowering.concat(f"{stream}/memory", [rings[stream], hidden], 1)
+            states.append(lowering.rows(f"{stream}/ring.next", joined, 1))
         memories[stream] = _Memory(joined, newest)
-        states.append(lowering.rows(f"{stream}/ring.next", joined, 1))
-    mark = builder.constant("present/mark", np.full((1, 1, 1), MASK_PRESENT, np.float32))
-    marks = lowering.concat("present/all", [present, mark], 1)
-    states.append(lowering.rows("present.next", marks, 1))
-    cap = lowering.reshape("present/cap", marks, (1, 1, config.window))
+    with builder.part(Role.MASK):
+        present = builder.constant("present/mark", np.full((1, 1, 1), MASK_PRESENT, np.float32))
+        whole = lowering.concat("present/all", [mask, present], 1)
+        states.append(lowering.rows("present.next", whole, 1))
+        cap = lowering.reshape("present/cap", whole, (1, 1, config.window))
     moments = lowering.head(memories, cap)
-    graph = builder.build((*inputs.values(), *rings.values(), present), (moments, *states))
+    graph = builder.build((*inputs.values(), *rings.values(), mask), (moments, *states))
     return graph.with_state([(2, 1, 0), (3, 2, 0), (4, 3, MASK_ABSENT)])

@@ -47,8 +47,9 @@ def _fold_keys(work: Rewriter, scores: Op, keys: Op) -> None:
     back = key_weight.T.astype(np.float64)
     width = back.shape[0]
     name = work.tensors[scores.outputs[0]].name.removesuffix("/scores")
-    asked = work.add(Tensor(f"{name}/folded_query", (1, width), np.dtype(np.float32)))
-    flat = work.add(Tensor(f"{name}/folded_asked", (1, 1, width), np.dtype(np.float32)))
+    role = work.tensors[query.outputs[0]].role
+    asked = work.add(Tensor(f"{name}/folded_query", (1, width), np.dtype(np.float32), role=role))
+    flat = work.add(Tensor(f"{name}/folded_asked", (1, 1, width), np.dtype(np.float32), role=role))
     shape = np.array([1, 1, width], np.int32)
     shape_index = work.add(Tensor(f"{name}/folded_asked/shape", (3,), shape.dtype, None, shape))
     dense = replace(
@@ -72,8 +73,9 @@ def _fold_values(work: Rewriter, mixed: Op, values: Op) -> None:
         return
     width = work.tensors[values.inputs[0]].shape[-1]
     name = work.tensors[mixed.outputs[0]].name.removesuffix("/mixed")
-    pooled = work.add(Tensor(f"{name}/pooled", (1, 1, width), np.dtype(np.float32)))
-    flat = work.add(Tensor(f"{name}/pooled_row", (1, width), np.dtype(np.float32)))
+    role = work.tensors[mixed.outputs[0]].role
+    pooled = work.add(Tensor(f"{name}/pooled", (1, 1, width), np.dtype(np.float32), role=role))
+    flat = work.add(Tensor(f"{name}/pooled_row", (1, width), np.dtype(np.float32), role=role))
     shape = np.array([1, width], np.int32)
     shape_index = work.add(Tensor(f"{name}/pooled_row/shape", (2,), shape.dtype, None, shape))
     work.swap(mixed, [replace(mixed, inputs=(mixed.inputs[0], values.inputs[0]), outputs=(pooled,))])

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from quantization.graph.ir import (
     Graph,
     Op,
     Quantization,
+    Role,
     Tensor,
 )
 from quantization.ops.table import OpKind, Trait, has, row_of
@@ -69,7 +70,7 @@ class _Quantizer:
         self.ops: list[Op] = []
         self.place: dict[int, int] = {}
         self.casts: dict[tuple[int, str], int] = {}
-        self.scores = _scores_limit(calibration.ranges, recipe.headroom)
+        self.scores = _scores_limit(graph, calibration.ranges, recipe.headroom)
 
     def run(self) -> Graph:
         for index in self.graph.inputs:
@@ -107,32 +108,34 @@ class _Quantizer:
         """Type of a computed or fed tensor: that of its group of equal quantization."""
         if index not in self.types:
             members = self.groups[index]
-            chosen = self._choose([self.graph.tensors[i].name for i in members])
+            chosen = self._choose([self.graph.tensors[i] for i in members])
             self.types.update(dict.fromkeys(members, chosen))
         return self.types[index]
 
-    def _choose(self, names: list[str]) -> _Type:
-        wide = any(self._is_wide(name) for name in names)
-        if any(name.endswith(("/scores", "/capped")) or name.startswith("present") for name in names):
+    def _choose(self, members: list[Tensor]) -> _Type:
+        roles = {tensor.role for tensor in members}
+        if roles & {Role.SCORES, Role.MASK}:
             return _Type(INT16, Quantization.per_tensor(float(np.float32(self.scores / 32767))))
-        if any(name.endswith("/shares") for name in names):
+        if Role.ATTENTION_WEIGHTS in roles:
             return _Type(INT16, Quantization.per_tensor(1 / 32768))
-        observed = _joined(
-            [s for s in (self.calibration.ranges.get(name) for name in names) if s is not None]
-        )
-        if wide:
+        observed = self._observed(members)
+        if any(self._is_wide(role) for role in roles):
             limit = observed.largest * self.recipe.headroom or 1.0
             return _Type(INT16, Quantization.per_tensor(float(np.float32(limit / 32767))))
-        symmetric = any("/hidden" in name and name.count("/lstm/") for name in names)
+        symmetric = Role.HIDDEN in roles
         low, high = int8_range(observed, self.recipe.calibration, self.recipe.percentile, symmetric=symmetric)
         return _Type(INT8, Quantization.per_tensor(*int8_affine(low, high, symmetric=symmetric)))
 
-    def _is_wide(self, name: str) -> bool:
-        if name == "moments" or "/attention/" in name or name.startswith("present"):
-            return True
-        if "/norm/" in name or name.endswith("/residual"):
+    def _is_wide(self, role: Role | None) -> bool:
+        if role == Role.NORM:
             return "norm" in self.recipe.wide
-        return name.startswith("head/") and "head" in self.recipe.wide
+        if role == Role.HEAD:
+            return "head" in self.recipe.wide
+        return role in (Role.ATTENTION, Role.OUTPUT)
+
+    def _observed(self, members: list[Tensor]) -> ObservedRange:
+        ranges = self.calibration.ranges
+        return _joined([ranges[tensor.name] for tensor in members if tensor.name in ranges])
 
     # -- tensors ----------------------------------------------------------------------------------------------------
 
@@ -144,7 +147,9 @@ class _Quantizer:
         """The integer form of a computed or fed tensor."""
         if index not in self.place:
             tensor, kind = self.graph.tensors[index], self.type_of(index)
-            self.place[index] = self._append(Tensor(tensor.name, tensor.shape, kind.dtype, kind.quantization))
+            self.place[index] = self._append(
+                replace(tensor, dtype=kind.dtype, quantization=kind.quantization)
+            )
         return self.place[index]
 
     def _plain(self, index: int) -> int:
@@ -185,10 +190,7 @@ class _Quantizer:
                 return Quantization.per_tensor(scale)  # the same values in more bits
             limit = scale * max(127 - zero_point, 128 + zero_point)
             return Quantization.per_tensor(float(np.float32(limit / 32767)))
-        names = [self.graph.tensors[i].name for i in self.groups[index]]
-        observed = _joined(
-            [s for s in (self.calibration.ranges.get(name) for name in names) if s is not None]
-        )
+        observed = self._observed([self.graph.tensors[i] for i in self.groups[index]])
         low, high = int8_range(observed, self.recipe.calibration, self.recipe.percentile, symmetric=False)
         return Quantization.per_tensor(*int8_affine(low, high, symmetric=False))
 
@@ -337,16 +339,14 @@ def _groups(graph: Graph) -> list[list[int]]:
 
 
 def _pairs(graph: Graph) -> Iterator[tuple[int, int]]:
-    names = {tensor.name: index for index, tensor in enumerate(graph.tensors)}
     for op in graph.ops:
         if has(op, Trait.MOVES):
             plain = row_of(op.kind).plain
             for place, index in enumerate(op.inputs):
                 if place not in plain and graph.tensors[index].data is None:
                     yield index, op.outputs[0]
-    for name, index in names.items():
-        if name.removesuffix(".next") != name:
-            yield index, names[name.removesuffix(".next")]
+    for one in () if graph.state is None else graph.state.carried:
+        yield graph.outputs[one.output_place], graph.inputs[one.input_place]
 
 
 def _joined(ranges: list[ObservedRange]) -> ObservedRange:
@@ -359,7 +359,8 @@ def _joined(ranges: list[ObservedRange]) -> ObservedRange:
     )
 
 
-def _scores_limit(ranges: Mapping[str, ObservedRange], headroom: float) -> float:
+def _scores_limit(graph: Graph, ranges: Mapping[str, ObservedRange], headroom: float) -> float:
     """Full scale of all attention scores: room for the largest, and for an absent row below the smallest."""
-    largest = max((s.largest for name, s in ranges.items() if name.endswith("/scores")), default=1.0)
+    scores = [t.name for t in graph.tensors if t.role == Role.SCORES and t.name in ranges]
+    largest = max((ranges[name].largest for name in scores), default=1.0)
     return largest * headroom + _ABSENT_BELOW
