@@ -46,7 +46,8 @@ def bench(
     test part of the checkpoint's split is used, at most about ``windows`` windows in whole gait cycles. ``json`` and
     ``html`` are files to write. ``peers`` adds rows of other converters, from the same checkpoint and windows.
     ``max_rmse_increase`` (percent) and ``max_p99_us`` are budgets on the int8 rows:
-    a broken one raises BudgetError after ``show`` was called and the files were written.
+    a broken one, and one that a target has no figure for, raises BudgetError after ``show`` was called and the files were
+    written.
 
     Raises BundleError for a bundle that was changed, ContractError for data that does not fit it, UsageError
     for arguments that make no sense.
@@ -72,7 +73,7 @@ def bench(
         builds=rows.builds,
         skipped=rows.skipped,
         targets=tuple(on),
-        budgets=check(rows.runs, max_rmse_increase, max_p99_us),
+        budgets=check(rows.runs, max_rmse_increase, max_p99_us, on),
         machine=machine.describe(),
         threads=threads,
         seed=seed,

@@ -133,12 +133,25 @@ class Broken:
 
 
 @dataclass(frozen=True)
+class NotJudged:
+    """A bound that a target has no figure for, and why."""
+
+    target: str
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.target}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class Budgets:
-    """The bounds that the user set (None: not set) and the rows that break them."""
+    """The bounds that the user set (None: not set), the rows that break them, and what could not be held against them."""
 
     max_rmse_increase_pct: float | None = None
     max_p99_us: float | None = None
     broken: tuple[Broken, ...] = ()
+    not_judged: tuple[NotJudged, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,8 +49,10 @@ def show(report: Report, console: Console | None = None) -> None:
         report_devices.show(report, console)
     for line in _notes(report):
         console.print(Text(terminal_text(line)), style="dim")
-    for one in report.budgets.broken:
-        console.print(Text(terminal_text(f"budget broken: {one}"), style="bold red"))
+    failed = [f"budget broken: {one}" for one in report.budgets.broken]
+    failed += [f"budget not judged: {one}" for one in report.budgets.not_judged]
+    for line in failed:
+        console.print(Text(terminal_text(line), style="bold red"))
 
 
 def _heading(report: Report) -> Text:

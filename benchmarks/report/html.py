@@ -62,7 +62,10 @@ def page(report: Report) -> str:
         style=own_markup("benchmarks.report", "style.css"),
         badges=_badges(report),
         sentences=sentences(report),
-        budgets=[{"what": "Budget broken", "text": str(one)} for one in report.budgets.broken],
+        budgets=[
+            *({"what": "Budget broken", "text": str(one)} for one in report.budgets.broken),
+            *({"what": "Budget not judged", "text": str(one)} for one in report.budgets.not_judged),
+        ],
         tiles=tiles(report),
         rows=_rows(report),
         summary=_summary(report),
@@ -89,6 +92,8 @@ def _badges(report: Report) -> list[dict[str, str]]:
     badges.append({"kind": "", "text": f"{data.part} part of {data.source}"})
     if budgets.broken:
         badges.append({"kind": "broken", "text": "budget broken"})
+    elif budgets.not_judged:
+        badges.append({"kind": "broken", "text": "budget not judged"})
     elif budgets.max_rmse_increase_pct is not None or budgets.max_p99_us is not None:
         badges.append({"kind": "kept", "text": "budgets kept"})
     return badges

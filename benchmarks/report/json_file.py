@@ -28,6 +28,7 @@ def to_json(report: Report) -> dict[str, Any]:
             "max_rmse_increase_pct": report.budgets.max_rmse_increase_pct,
             "max_p99_us": report.budgets.max_p99_us,
             "broken": [vars(one) for one in report.budgets.broken],
+            "not_judged": [vars(one) for one in report.budgets.not_judged],
         },
     }
     plain: dict[str, Any] = _without_nan(value)

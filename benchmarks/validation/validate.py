@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.bench import WINDOWS, bench
 from benchmarks.budgets import deployed
-from benchmarks.records import Progress, Report, Run
+from benchmarks.records import NotJudged, Progress, Report, Run
 from benchmarks.targets import require_known
 from benchmarks.validation import evidence
 from benchmarks.validation.bounds import (
@@ -19,7 +19,7 @@ from benchmarks.validation.bounds import (
     Bounds,
     read_bounds,
 )
-from benchmarks.validation.verdict import Check, NotJudged, Verdict
+from benchmarks.validation.verdict import Check, Verdict
 from quantization.bundle import Bundle
 from quantization.c_emitter.bundle_files import FOLDER, source_files
 from quantization.c_emitter.emit import DEFAULT_PREFIX

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.records import Report, figure
+from benchmarks.records import NotJudged, Report, figure
 from benchmarks.validation.bounds import Bounds
 from quantization.bundle import Bundle
 
@@ -28,15 +28,6 @@ class Check:
     def __str__(self) -> str:
         value, bound = figure(self.value), figure(self.bound)
         return f"{self.name} of {self.target} {self.row} is {value}, the bound is {bound}"
-
-
-@dataclass(frozen=True)
-class NotJudged:
-    """A bound that a target has no figure for, and why."""
-
-    target: str
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True, eq=False)
