@@ -54,7 +54,7 @@ test-pi: $(VENV)/dev.stamp ## the tests on an emulated Raspberry Pi alone; they 
 	  tests/pi tests/quantization/kernels/test_host_kernels.py tests/runtime/engines/test_tflite_runtime.py $(PYTEST_ARGS)
 
 fuzz: $(VENV)/dev.stamp ## ten million mutated bytes through both packet decoders, then libFuzzer (minutes)
-	$(BIN)/python tests/fuzz/fuzz_both.py --bytes 10000000
+	$(BIN)/python -m tests.fuzz.fuzz_both --bytes 10000000
 	@mkdir -p build/corpus
 	clang -std=c99 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ifirmware_bridge/protocol/codec_c \
 	  tests/fuzz/fuzz_codec.c firmware_bridge/protocol/codec_c/*.c -o build/fuzz_codec

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,16 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
+
+from tests.tools import require
 
 
 def chromium_program() -> str:
     """Path of a Chromium; the test is skipped if there is none."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        program = shutil.which(name)
-        if program is not None:
-            return program
-    pytest.skip("CHROMIUM IS NOT INSTALLED: the dashboard is not rendered (Debian: apt-get install chromium)")
+    return require("chromium")
 
 
 class Page:

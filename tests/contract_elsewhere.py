@@ -14,6 +14,8 @@ SUITE = "runtime/engines/test_engines.py"
 #: The suite and the modules of tests that it imports, with the packages that they are in.
 FILES = (
     "__init__.py",
+    "markers.py",
+    "tools.py",
     "quantization/__init__.py",
     "quantization/small_models.py",
     "runtime/__init__.py",

@@ -18,8 +18,9 @@ from quantization.c_emitter.bundle_files import source_files
 from quantization.convert import convert
 from quantization.reference import Interpreter
 from quantization.tflite.file import read
-from tests.quantization.c_emitter.harness import STRICT, require, run
+from tests.quantization.c_emitter.harness import STRICT, run
 from tests.quantization.c_emitter.test_models import SANITIZE
+from tests.tools import require
 from toolkit.data import load
 from toolkit.filtering.chain import Chain
 from toolkit.records import Recording

@@ -1,4 +1,4 @@
-"""Millions of mutated bytes through the Python and the C decoder, which must find the same: ``python tests/fuzz/fuzz_both.py``.
+"""Millions of mutated bytes through the Python and the C decoder, which must find the same: ``python -m tests.fuzz.fuzz_both``.
 
 The C decoder runs with address and undefined-behaviour sanitizers. Memory of both is watched: neither may grow with the input.
 """
@@ -13,11 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from test_bridge_fuzz import CODEC, FLAGS, HERE, mutations, python_counts
-
 from firmware_bridge.protocol.decoder import HOST_PACKETS, NODE_PACKETS, LinkDecoder
+from tests.fuzz.test_bridge_fuzz import CODEC, FLAGS, HERE, mutations, python_counts
 
 BATCH = 400
 

@@ -6,7 +6,6 @@ The long run is ``make fuzz``; this one is short, and always the same.
 from __future__ import annotations
 
 import random
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from firmware_bridge.protocol.framing import (
     encode_frame,
 )
 from firmware_bridge.protocol.table import PacketType
+from tests.tools import missing, require
 from toolkit.errors import LinkError
 
 HERE = Path(__file__).parent
@@ -85,9 +85,7 @@ def mutations(count: int, seed: int = 2026) -> list[bytes]:
 
 @pytest.fixture(scope="module", params=["gcc", "clang"])
 def codec_counts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which(request.param)
-    if compiler is None:
-        pytest.skip(f"{request.param} is not installed: the C decoder is NOT compared with the Python one")
+    compiler = require(request.param)
     program = tmp_path_factory.mktemp("fuzz") / f"counts_{request.param}"
     sources = [str(HERE / "codec_counts.c"), *map(str, sorted(CODEC.glob("*.c")))]
     subprocess.run(
@@ -116,9 +114,7 @@ def test_both_decoders_find_the_same(codec_counts: Path, tmp_path: Path) -> None
 
 def test_a_short_run_of_the_c_fuzzer(tmp_path: Path) -> None:
     """20,000 inputs from the corpus on, with address and undefined-behaviour sanitizers; always the same ones."""
-    compiler = shutil.which("clang")
-    if compiler is None:
-        pytest.skip("clang is not installed: the C decoder is NOT fuzzed")
+    compiler = require("clang")
     program = tmp_path / "fuzz_codec"
     flags = [
         "-std=c99",
@@ -133,7 +129,7 @@ def test_a_short_run_of_the_c_fuzzer(tmp_path: Path) -> None:
         [compiler, *flags, *sources, "-o", str(program)], capture_output=True, text=True, check=False
     )
     if "libclang_rt" in built.stderr:
-        pytest.skip("clang's sanitizer libraries are not installed: the C decoder is NOT fuzzed")
+        missing("clang's sanitizers", "sudo apt-get install libclang-rt-14-dev, or that of clang's version")
     assert built.returncode == 0, built.stderr
     (tmp_path / "new").mkdir()
     run = ["-runs=20000", "-seed=1", "-max_len=1024", str(tmp_path / "new"), str(CORPUS), str(GOLDEN)]

@@ -24,6 +24,7 @@ from tests.pi.user_land import (
     run,
     user_land,
 )
+from tests.tools import missing
 from toolkit.errors import MissingDependencyError
 
 MOMENTS = Path(__file__).with_name("moments.py")
@@ -46,7 +47,7 @@ def land() -> UserLand:
     except (MissingDependencyError, subprocess.CalledProcessError) as error:
         if os.environ.get("EDGETOOL_REQUIRE_PI"):
             raise
-        pytest.skip(f"NOTHING was tested on an emulated Raspberry Pi: {error}")
+        missing("an emulated Raspberry Pi", str(error))
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.targets.pi_emulated import UserLand, make
+from tests.import_graph import PACKAGES
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "pi"
@@ -32,7 +33,7 @@ def build_wheel(folder: Path) -> Path:
     """edgetool's wheel from the files of the working tree, built in a copy so that nothing is left beside them."""
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name)
-        for package in ("toolkit", "quantization", "firmware_bridge", "benchmarks"):
+        for package in PACKAGES:
             ignored = shutil.ignore_patterns("__pycache__", "*.partial")
             shutil.copytree(ROOT / package, copy / package, ignore=ignored)
         for file in ("pyproject.toml", "README.md", "LICENSE"):

@@ -23,8 +23,9 @@ from quantization.tflite.contract import load_model
 from quantization.tflite.file import SUPPORTED_OPS
 from quantization.tflite.operators import operator_name
 from quantization.tflite.run import has_tflm, run_tflm
-from tests.quantization.c_emitter.harness import require, run
+from tests.quantization.c_emitter.harness import run
 from tests.quantization.c_emitter.test_models import drawn_checkpoint, drawn_windows
+from tests.tools import require
 from toolkit.errors import ModelFileError
 
 needs_tflm = pytest.mark.skipif(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import shutil
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from quantization.bundle import GOLDEN, Bundle
 from quantization.convert import convert
 from quantization.graph.ir import Graph
 from quantization.tflite.file import read
+from tests.tools import require
 from toolkit.errors import (
     ContractError,
     LinkError,
@@ -43,11 +43,7 @@ DATA = "synthetic:people=4,seconds=4,tasks=level+stairs-up,seed=7"
 @pytest.fixture(scope="module", autouse=True)
 def few() -> Any:
     """A dozen windows and a hundred steps prove the path; the benchmark itself runs 200 and 2,000."""
-    missing = [p for p in ("arm-none-eabi-gcc", "qemu-system-arm", "make") if shutil.which(p) is None]
-    if missing:
-        pytest.skip(
-            f"NOT TESTED: {', '.join(missing)} not installed (tests/system_packages.sh installs them)"
-        )
+    require("arm-none-eabi-gcc", "qemu-system-arm", "make")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(device_data, "WINDOWS", 12)
         patch.setattr(device_data, "STEPS", 250)

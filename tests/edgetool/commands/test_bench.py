@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from edgetool.cli import edgetool, main
 from quantization.convert import convert
+from tests.tools import require
 from toolkit.errors import UsageError
 
 #: Synthetic people of another seed than those of training; the split names some of them as test people.
@@ -201,13 +202,8 @@ def test_no_bundle_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def chromium(page: Path, folder: Path, *options: str) -> str:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip(
-            "CHROMIUM IS NOT INSTALLED: the HTML report is not rendered (Debian: apt-get install chromium)"
-        )
     command = [
-        program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        require("chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
         f"--user-data-dir={folder / 'profile'}", *options, page.as_uri(),
     ]  # fmt: skip

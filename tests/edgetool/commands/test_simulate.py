@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -53,7 +52,7 @@ def test_monitor_and_record_a_simulated_port(tmp_path: Path) -> None:
         node.wait()
 
 
-@pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="dbus-daemon (Debian: dbus) is missing")
+@pytest.mark.usefixtures("dbus_daemon")
 def test_scan_and_monitor_simulated_ble_nodes(tmp_path: Path) -> None:
     node = simulate("--ble", "--nodes", "2")
     try:
@@ -129,7 +128,7 @@ def test_ended_by_the_system_nothing_stays_behind(tmp_path: Path) -> None:
     assert node.wait(10) == 128 + signal.SIGTERM and not port.is_symlink()
 
 
-@pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="dbus-daemon (Debian: dbus) is missing")
+@pytest.mark.usefixtures("dbus_daemon")
 def test_ended_by_the_system_no_bus_stays_behind() -> None:
     node = simulate("--ble")
     assert node.stdout is not None

@@ -16,6 +16,7 @@ from edgetool.cli import main
 from quantization import golden
 from quantization.bundle import Bundle
 from quantization.convert import convert
+from tests.tools import require
 
 DATA = "synthetic:people=4,seconds=4,tasks=level+stairs-up,seed=7"
 BUDGETS = """\
@@ -37,11 +38,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enough to prove the path; a validation itself runs 200 windows and up to 2,800 steps."""
-    missing = [p for p in ("arm-none-eabi-gcc", "qemu-system-arm", "make") if shutil.which(p) is None]
-    if missing:
-        pytest.skip(
-            f"NOT TESTED: {', '.join(missing)} not installed (tests/system_packages.sh installs them)"
-        )
+    require("arm-none-eabi-gcc", "qemu-system-arm", "make")
     monkeypatch.setattr(device_data, "WINDOWS", 8)
     monkeypatch.setattr(device_data, "STEPS", 200)
     monkeypatch.setattr(device_data, "RECORDINGS", 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from firmware_bridge.protocol.framing import FrameWriter
 from firmware_bridge.protocol.packets import Data
 from firmware_bridge.protocol.table import UNIT_CODES
 from firmware_bridge.protocol.target_packets import Identity, Reply
+from tests.tools import require
 
 TESTS = Path(__file__).parents[2]
 FOLDER = TESTS / "golden" / "packets"
@@ -136,9 +136,7 @@ SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 @pytest.fixture(scope="session", params=["gcc", "clang"])
 def codec_golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which(request.param)
-    if compiler is None:
-        pytest.skip(f"{request.param} is not installed: the C codec is NOT checked with it")
+    compiler = require(request.param)
     program = tmp_path_factory.mktemp("codec") / f"golden_{request.param}"
     sources = [Path(__file__).with_name("codec_golden.c"), *sorted(CODEC.glob("*.c"))]
     command = [
@@ -201,9 +199,7 @@ def test_the_c_header_is_up_to_date() -> None:
 
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
 def test_the_c_codec_compiles_for_a_node(core: str, tmp_path: Path) -> None:
-    compiler = shutil.which("arm-none-eabi-gcc")
-    if compiler is None:
-        pytest.skip("arm-none-eabi-gcc is not installed: the C codec is NOT compiled for Arm")
+    compiler = require("arm-none-eabi-gcc")
     for source in sorted(CODEC.glob("*.c")):
         output = tmp_path / f"{source.stem}.o"
         flags = f"-mcpu={core} -mthumb -Os {FLAGS}".replace("-O1 -g ", "").split()

@@ -28,6 +28,7 @@ from firmware_bridge.recording.export import export
 from firmware_bridge.recording.file import RecordingWriter
 from firmware_bridge.recording.tracks import load_tracks
 from firmware_bridge.streams.receiver import Receiver
+from tests.tools import require_package
 from toolkit.data import readers
 from toolkit.data.dataset import load_dataset
 from toolkit.errors import MissingDependencyError, RecordingError, UsageError
@@ -159,7 +160,7 @@ def test_sto_is_read_by_our_own_reader(recording: Path, tmp_path: Path) -> None:
 
 
 def test_parquet(recording: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: Parquet is NOT tested")
+    parquet = require_package("pyarrow.parquet")
     summary = export(recording, tmp_path / "out", "parquet")
     read = parquet.read_table(summary.files[1])
     assert read.column_names == ["time", "host_time", "number", "life", "emg 1", "emg 2"]
@@ -187,7 +188,7 @@ def test_parquet_without_pyarrow_says_what_to_install(
 
 
 def test_xdf_is_read_by_pyxdf(recording: Path, tmp_path: Path) -> None:
-    pyxdf = pytest.importorskip("pyxdf", reason="pyxdf is not installed: XDF is NOT tested")
+    pyxdf = require_package("pyxdf")
     (file,) = export(recording, tmp_path / "out.xdf", "xdf").files
     streams, header = pyxdf.load_xdf(str(file), dejitter_timestamps=False)
     assert header["info"]["version"] == ["1.0"]
@@ -283,7 +284,7 @@ def test_channels_named_as_our_columns(tmp_path: Path) -> None:
     }
     assert files["csv"].read_text().splitlines()[0] == "time,host_time,time__,number,time_,angle x"
     assert files["sto"].read_text().splitlines()[6] == "time\ttime__\tnumber\ttime_\tangle_x"
-    table = pytest.importorskip("pyarrow.parquet").read_table(files["parquet"])
+    table = require_package("pyarrow.parquet").read_table(files["parquet"])
     assert table.column_names == [
         "time",
         "host_time",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,11 +17,10 @@ from firmware_bridge.simulator.fake_bluez import (
     FakeDevice,
     PrivateBus,
 )
+from tests.tools import require_package
 
-pytest.importorskip("dbus_fast", reason="dbus-fast (Linux) is not installed")
-pytestmark = pytest.mark.skipif(
-    shutil.which("dbus-daemon") is None, reason="dbus-daemon (Debian: dbus) is missing"
-)
+require_package("dbus_fast")
+pytestmark = pytest.mark.usefixtures("dbus_daemon")
 DEVICE = f"{ADAPTER_PATH}/dev_C0_FF_EE_00_00_01"
 SERVICE_PATH = f"{DEVICE}/service000a"
 NOTIFY_PATH, WRITE_PATH = f"{SERVICE_PATH}/char000b", f"{SERVICE_PATH}/char000d"

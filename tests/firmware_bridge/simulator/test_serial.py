@@ -21,7 +21,7 @@ from toolkit.data import load
 
 
 def played() -> Programme:
-    """Four seconds of synthetic gait, EMG in 24 bit. The walking trial is in test_bridge_walking_trial.py."""
+    """Four seconds of synthetic gait, EMG in 24 bit. The walking trial is in tests/firmware_bridge/test_walking_trial.py."""
     return Programme.of(load("synthetic:people=1,seconds=4,tasks=level")[0], "synthetic", 24)
 
 

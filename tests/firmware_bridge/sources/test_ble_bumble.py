@@ -24,9 +24,10 @@ from firmware_bridge.sources.ble import NOTIFY, SERVICE, WRITE
 from firmware_bridge.sources.host import Host
 from firmware_bridge.streams.session import Session
 from tests.firmware_bridge.simulator.test_faults import small_programme
+from tests.tools import require_package
 from toolkit.errors import LinkError
 
-pytest.importorskip("bumble", reason="bumble is not installed: no ATT stack to test with")
+require_package("bumble")
 
 
 @pytest.mark.parametrize("mtu", [67, 247])

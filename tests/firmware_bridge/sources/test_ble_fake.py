@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,9 +23,7 @@ from firmware_bridge.sources.host import Host
 from firmware_bridge.streams.session import Session
 from tests.firmware_bridge.simulator.test_faults import small_programme
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("dbus-daemon") is None, reason="dbus-daemon (Debian: dbus) is missing"
-)
+pytestmark = pytest.mark.usefixtures("dbus_daemon")
 ADDRESS = "C0:FF:EE:00:00:01"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from firmware_bridge.sources.host import Host
 from firmware_bridge.streams.receiver import Receiver
 from tests.firmware_bridge.simulator.test_faults import small_programme
 from tests.firmware_bridge.sources.lsl_outlet import RUN, Outlet
+from tests.tools import require, require_package
 from toolkit.errors import (
     EdgetoolError,
     LinkError,
@@ -65,8 +65,7 @@ async def world(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Asy
             yield f"serial://{folder}/port"
             task.cancel()
     elif kind == "ble":
-        if shutil.which("dbus-daemon") is None:
-            pytest.skip("dbus-daemon (Debian: dbus) is missing")
+        require("dbus-daemon")
         with PrivateBus() as address:
             monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
             ready = asyncio.Event()
@@ -78,7 +77,7 @@ async def world(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Asy
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
     elif kind == "bumble":
-        pytest.importorskip("bumble", reason="bumble is not installed: no ATT stack to test with")
+        require_package("bumble")
         from firmware_bridge.simulator.bumble_air import Air, BumbleNode, on_air
         from firmware_bridge.simulator.bumble_air import serve as serve_air
 
@@ -92,7 +91,7 @@ async def world(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Asy
             yield "ble://small?scan_s=2"
         task.cancel()
     elif kind == "lsl":
-        pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
+        require_package("pylsl")
         with Outlet(f"{RUN} contract"):
             yield f"lsl://{RUN} contract?as=imu"
     elif kind == "brainflow":

@@ -18,9 +18,10 @@ from firmware_bridge.streams.session import Session, TimedSamples
 from firmware_bridge.tools.record import record
 from firmware_bridge.tools.scan import lsl_streams
 from tests.firmware_bridge.sources.lsl_outlet import RUN, Outlet
+from tests.tools import require_package
 from toolkit.errors import InputError, LinkError, UsageError
 
-pylsl = pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
+pylsl = require_package("pylsl")
 
 
 async def gather(url: str, session: Session, goal: int, seconds: float = 15) -> list[TimedSamples]:

@@ -19,6 +19,7 @@ from firmware_bridge.sources import lsl, open_source
 from firmware_bridge.sources.base import SourceUrl
 from firmware_bridge.sources.threaded import QUEUE_ITEMS, ThreadedSource
 from firmware_bridge.streams.session import Session
+from tests.tools import require_package
 from toolkit.errors import InputError, LinkError, MissingDependencyError
 
 
@@ -139,7 +140,7 @@ def test_closing_stops_the_thread() -> None:
 
 def test_another_machines_lsl_clock_is_mapped_within_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sender's clock runs 80 ppm fast and began 98,765 s earlier; LSL's estimate is wrong by all of its uncertainty."""
-    pylsl = pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
+    pylsl = require_package("pylsl")
     begun_s = pylsl.local_clock()
     uncertainty_s = 0.002
 

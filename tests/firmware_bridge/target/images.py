@@ -10,8 +10,9 @@ from pathlib import Path
 
 from firmware_bridge.target.boards import BOARDS
 from firmware_bridge.target.build import Image, build
-from tests.quantization.c_emitter.harness import require, write
+from tests.quantization.c_emitter.harness import write
 from tests.quantization.c_emitter.test_models import emission, shipped
+from tests.tools import require
 
 
 @lru_cache

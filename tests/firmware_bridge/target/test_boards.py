@@ -24,8 +24,9 @@ from firmware_bridge.target.link import (
 )
 from quantization.reference import Interpreter
 from tests.firmware_bridge.target.images import shipped_image
-from tests.quantization.c_emitter.harness import require, write
+from tests.quantization.c_emitter.harness import write
 from tests.quantization.c_emitter.test_models import drawn_windows, emission, shipped
+from tests.tools import require
 from toolkit.errors import (
     InputError,
     LinkError,

@@ -31,13 +31,14 @@ from firmware_bridge.target.build import build_process, header_facts
 from firmware_bridge.target.link import TargetLink
 from quantization.reference import Interpreter
 from tests.firmware_bridge.target.process_port import ProcessPort
-from tests.quantization.c_emitter.harness import require, write
+from tests.quantization.c_emitter.harness import write
 from tests.quantization.c_emitter.test_models import (
     drawn_checkpoint,
     drawn_windows,
     emission,
     graphs,
 )
+from tests.tools import require
 from toolkit.errors import LinkError
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import ModelConfig

@@ -13,13 +13,14 @@ from firmware_bridge.target.build import build_process
 from firmware_bridge.target.link import TargetLink
 from quantization.reference import Interpreter
 from tests.firmware_bridge.target.process_port import ProcessPort
-from tests.quantization.c_emitter.harness import require, write
+from tests.quantization.c_emitter.harness import write
 from tests.quantization.c_emitter.test_models import (
     drawn_checkpoint,
     drawn_windows,
     emission,
     graphs,
 )
+from tests.tools import require
 from toolkit.errors import LinkError
 
 #: A drawn model whose window takes one frame in int8: 8 + 2 channels, 19 rows.

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 from quantization.c_emitter import Emission
 from quantization.c_emitter.project import WARNINGS
@@ -38,15 +35,6 @@ BOARDS: dict[Target, Board] = {
     "cortex-m33": Board("mps2-an505", "0x10000000", "0x38000000", 5000),
     "cortex-m55": Board("mps3-an547", "0x10000000", "0x30000000", 3125),
 }
-
-
-def require(*programs: str) -> None:
-    """Skip the test, loudly, unless all programs are installed."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    if missing:
-        pytest.skip(
-            f"NOT TESTED: {', '.join(missing)} not installed (tests/system_packages.sh installs them)"
-        )
 
 
 def run(command: Sequence[str | Path], timeout: float = 120) -> str:

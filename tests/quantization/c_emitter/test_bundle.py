@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from edgetool.commands.convert import command
 from quantization.bundle import Bundle
-from tests.quantization.c_emitter.harness import require, run
+from tests.quantization.c_emitter.harness import run
+from tests.tools import require
 from toolkit.errors import BundleError
 from toolkit.model import pretrained
 from toolkit.model.checkpoint import Checkpoint

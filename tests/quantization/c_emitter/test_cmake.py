@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.quantization.c_emitter.harness import require, run, write
+from tests.quantization.c_emitter.harness import run, write
 from tests.quantization.c_emitter.test_emit import shipped_emission
+from tests.tools import require
 
 PROJECT = """\
 cmake_minimum_required(VERSION 3.13)

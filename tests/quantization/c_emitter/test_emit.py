@@ -14,12 +14,7 @@ from quantization.c_emitter import Emission, emit
 from quantization.c_emitter.bundle_files import source_files
 from quantization.c_emitter.project import WARNINGS
 from quantization.reference import Interpreter
-from tests.quantization.c_emitter.harness import (
-    STRICT,
-    require,
-    run,
-    write,
-)
+from tests.quantization.c_emitter.harness import STRICT, run, write
 from tests.quantization.c_emitter.test_models import (
     WINDOWS,
     drawn_checkpoint,
@@ -28,6 +23,7 @@ from tests.quantization.c_emitter.test_models import (
     graphs,
     shipped,
 )
+from tests.tools import require
 from toolkit.contract import FilterStage
 from toolkit.errors import ModelFileError, UsageError
 from toolkit.model import float_reference

@@ -11,16 +11,8 @@ import pytest
 from quantization.c_emitter import filters
 from quantization.c_fragments.context import CORE_FLAGS
 from quantization.kernels import kernel_text
-from tests.quantization.c_emitter.harness import (
-    BOARDS,
-    STRICT,
-    Target,
-    emulate,
-    link_image,
-    require,
-    run,
-    write,
-)
+from tests.quantization.c_emitter.harness import BOARDS, STRICT, Target, emulate, link_image, run, write
+from tests.tools import require
 from toolkit.contract import Channel, FilterStage, ModelInput, Normaliser, SensorContract, StreamSpec
 from toolkit.filtering.chain import Chain
 from toolkit.filtering.design import butterworth

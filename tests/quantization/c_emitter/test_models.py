@@ -23,15 +23,8 @@ from quantization.converters import builtin
 from quantization.graph.ir import Graph
 from quantization.reference import Interpreter
 from quantization.tflite.file import read
-from tests.quantization.c_emitter.harness import (
-    BOARDS,
-    build_image,
-    emulate,
-    instructions,
-    require,
-    run,
-    write,
-)
+from tests.quantization.c_emitter.harness import BOARDS, build_image, emulate, instructions, run, write
+from tests.tools import require
 from toolkit.model import pretrained
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import ModelConfig

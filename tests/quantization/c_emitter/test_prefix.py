@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from quantization.c_emitter import emit
-from tests.quantization.c_emitter.harness import require, run, write
+from tests.quantization.c_emitter.harness import run, write
 from tests.quantization.c_emitter.test_models import (
     drawn_checkpoint,
     drawn_windows,
     graphs,
     shipped,
 )
+from tests.tools import require
 from toolkit.errors import UsageError
 
 MAIN = """

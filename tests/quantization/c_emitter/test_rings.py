@@ -14,12 +14,8 @@ from quantization.c_emitter.rings import StateLink
 from quantization.c_fragments.context import Context
 from quantization.graph.ir import Graph, GraphBuilder, Quantization
 from quantization.reference import Interpreter
-from tests.quantization.c_emitter.harness import (
-    STRICT,
-    require,
-    run,
-    write,
-)
+from tests.quantization.c_emitter.harness import STRICT, run, write
+from tests.tools import require
 
 ROWS, WIDTH = 5, 4
 ONE = Quantization.per_tensor(0.01)

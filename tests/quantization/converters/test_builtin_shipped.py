@@ -6,7 +6,6 @@ tensorflow or torch. Data is synthetic gait; figures are of people whom neither 
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import Graph
 from quantization.tflite.file import read
 from quantization.tflite.run import has_tflm, run_litert, run_tflm
+from tests.tools import require_installed
 from toolkit.data.splits import Split, select
 from toolkit.data.windows import cut
 from toolkit.model import float_reference
@@ -111,10 +111,8 @@ def test_window_graph_holds_its_bounds_on_both_engines(native: Path, unseen: Win
         assert error <= 1.0, engine
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("tf_keras") is None, reason="no tensorflow: the comparison did NOT run"
-)
 def test_it_is_nearer_to_float_than_tflite_converter(native: Path, unseen: Windows, tmp_path: Path) -> None:
+    require_installed("tf_keras", "tensorflow")
     converted(tmp_path / "peer", "tensorflow")
     bundles = Bundle.load(native), Bundle.load(tmp_path / "peer")
     expected = float_reference.window(bundles[0].checkpoint, unseen.inputs)

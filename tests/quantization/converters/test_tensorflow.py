@@ -6,7 +6,6 @@ Conversions take seconds each: a small model is converted once for most tests, o
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +27,7 @@ from quantization.tflite.run import (
     run_litert,
     run_tflm,
 )
+from tests.tools import require_installed
 from toolkit.contract import StreamSpec
 from toolkit.errors import ConversionError, UsageError
 from toolkit.model import float_reference
@@ -35,10 +35,7 @@ from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS, ModelConfig
 from toolkit.records import Recording, Signal, Windows
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("tensorflow") is None,
-    reason="needs tensorflow: pip install 'edgetool[tensorflow]'",
-)
+require_installed("tensorflow", "tensorflow")
 
 #: Two heads and odd sizes, so that they are in the one small conversion.
 SMALL = ModelConfig(imu_channels=5, emg_channels=3, window=9, hidden=6, heads=2, head_hidden=7)

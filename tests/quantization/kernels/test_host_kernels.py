@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from quantization.kernels import INCLUDE_OPTIONS, kernel_paths
 from runtime.engines.native_build import HOST_KERNELS
+from tests.tools import require
 
 HERE = Path(__file__).parent
 #: Options that choose each form for x86-64, with the processor features it needs to run.
@@ -50,8 +50,7 @@ def said_by(command: list[str]) -> str:
 @pytest.mark.parametrize("form", X86)
 def test_on_x86(form: str, compiler: str, program: str, tmp_path: Path) -> None:
     options, needed = X86[form]
-    if shutil.which(compiler) is None:
-        pytest.skip(f"no {compiler}: this kernel was NOT tested with it")
+    require(compiler)
     missing = needed - set(Path("/proc/cpuinfo").read_text().split())
     if missing:
         pytest.skip(f"this processor has no {', '.join(missing)}: the kernel for it was NOT tested")
@@ -61,9 +60,7 @@ def test_on_x86(form: str, compiler: str, program: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("form", ARM64)
 def test_on_emulated_arm64(form: str, program: str, tmp_path: Path) -> None:
-    for tool in ("aarch64-linux-gnu-gcc", "qemu-aarch64-static"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"no {tool}: the kernels for arm64 were NOT tested")
+    require("aarch64-linux-gnu-gcc", "qemu-aarch64-static")
     option, processor = ARM64[form]
     built = build(program, ["aarch64-linux-gnu-gcc", option, "-static"], tmp_path)
     assert said_by(["qemu-aarch64-static", "-cpu", processor, str(built)]) == "equal\n"

@@ -17,16 +17,8 @@ from quantization.c_fragments.context import Context
 from quantization.c_fragments.text import Pool
 from quantization.graph.ir import Graph, GraphBuilder, Quantization
 from quantization.reference import Interpreter
-from tests.quantization.c_emitter.harness import (
-    BOARDS,
-    STRICT,
-    Target,
-    emulate,
-    link_image,
-    require,
-    run,
-    write,
-)
+from tests.quantization.c_emitter.harness import BOARDS, STRICT, Target, emulate, link_image, run, write
+from tests.tools import require
 
 #: About a register of int16 and of int8.
 SHORT = (1, 7, 8, 15, 16, 17)

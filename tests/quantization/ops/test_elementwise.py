@@ -16,15 +16,8 @@ from quantization.c_emitter.graph_function import lower_graph
 from quantization.c_fragments.context import Context
 from quantization.c_fragments.text import Pool
 from quantization.graph.ir import Graph, GraphBuilder, Quantization
-from tests.quantization.c_emitter.harness import (
-    STRICT,
-    Target,
-    emulate,
-    link_image,
-    require,
-    run,
-    write,
-)
+from tests.quantization.c_emitter.harness import STRICT, Target, emulate, link_image, run, write
+from tests.tools import require
 
 COUNT = 64
 #: Op, scales of a, b and y, elements of b. All have a short form.

@@ -14,16 +14,8 @@ from quantization.c_fragments.context import Context
 from quantization.c_fragments.weight_layout import LstmWeights, dsp_refusal
 from quantization.kernels import INCLUDE_OPTIONS, kernel_paths
 from quantization.ops import lstm_source as lstm
-from tests.quantization.c_emitter.harness import (
-    BOARDS,
-    STRICT,
-    Target,
-    emulate,
-    link_image,
-    require,
-    run,
-    write,
-)
+from tests.quantization.c_emitter.harness import BOARDS, STRICT, Target, emulate, link_image, run, write
+from tests.tools import require
 
 EVERY_INT16 = np.arange(-32768, 32768)
 

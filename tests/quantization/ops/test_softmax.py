@@ -15,15 +15,8 @@ from quantization.c_emitter.graph_function import lower_graph
 from quantization.c_fragments.context import Context
 from quantization.graph.ir import Graph, GraphBuilder, Quantization
 from quantization.reference import Interpreter
-from tests.quantization.c_emitter.harness import (
-    NO_PROBE,
-    Target,
-    emulate,
-    link_image,
-    require,
-    run,
-    write,
-)
+from tests.quantization.c_emitter.harness import NO_PROBE, Target, emulate, link_image, run, write
+from tests.tools import require
 
 DEPTH = 17
 #: Scales of the input: shifts of the factor to the table from below 0 to above 14.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from quantization.analysis.plot_activations import draw, table
+from tests.tools import require_package
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
@@ -23,7 +22,7 @@ def test_figures_of_sigmoid_and_tanh() -> None:
 
 
 def test_plot_is_written_and_the_same_twice(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    require_package("matplotlib", "deploy")
     draw(tmp_path / "a.png")
     draw(tmp_path / "b.png")
     content = (tmp_path / "a.png").read_bytes()

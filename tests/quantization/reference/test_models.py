@@ -11,6 +11,7 @@ from quantization.reference import Interpreter
 from quantization.tflite.file import read, write
 from tests.quantization.reference.harness import Desktop, Tflm, differing
 from tests.quantization.reference.random_models import RandomModel
+from tests.tools import require_package
 
 #: Set EDGETOOL_SEED to draw other models.
 SEED = int(os.environ.get("EDGETOOL_SEED", "20261123"))
@@ -113,7 +114,7 @@ def test_saved_state_resumes_in_another_interpreter() -> None:
 def converted_window_graph() -> bytes:
     """A small Cross-LSTM by tf_keras and TFLiteConverter: full int8, layer norm, unfolded projections."""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    tensorflow = pytest.importorskip("tensorflow")
+    tensorflow = require_package("tensorflow", "tensorflow")
     layers = tensorflow.keras.layers
     tensorflow.keras.utils.set_random_seed(3)
     steps, channels, units = 13, (5, 3), 7

@@ -38,6 +38,7 @@ from tests.runtime.daemon.harness import (
     during,
     settings,
 )
+from tests.tools import require_package
 from toolkit.errors import ContractError
 
 #: Tests share two cores with whatever else runs: what comes late on a busy machine is not what they are about.
@@ -388,7 +389,7 @@ def test_the_watchdog_is_fed_only_while_samples_and_estimates_advance(tmp_path: 
         assert "STOPPING=1" in listen()
 
 
-@pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="dbus-daemon (Debian: dbus) is missing")
+@pytest.mark.usefixtures("dbus_daemon")
 def test_ble_bus_dies_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     (programme,) = programmes("synthetic", 1)
     link = VirtualLink(VirtualNode(programme, max_frame=ble_node.MAX_FRAME, streaming=False))
@@ -429,7 +430,7 @@ def test_ble_bus_dies_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_broker_that_is_down_does_not_stop_moments() -> None:
-    pytest.importorskip("paho.mqtt.client")
+    require_package("paho.mqtt.client")
     with socket.socket() as taken:  # bound and not listening: nobody answers
         taken.bind(("127.0.0.1", 0))
         url = f"mqtt://127.0.0.1:{taken.getsockname()[1]}/moments"

@@ -21,6 +21,7 @@ from firmware_bridge.recording.file import RecordingReader
 from firmware_bridge.recording.recover import recover
 from runtime.config import read_config
 from tests.runtime.daemon.harness import bundle
+from tests.tools import require_package
 
 #: What the installed command runs.
 MAIN = "from edgetool.cli import main; main()"
@@ -210,7 +211,7 @@ def test_usage_is_checked() -> None:
 
 
 def test_check_finds_what_a_sink_lacks(tmp_path: Path) -> None:
-    pytest.importorskip("paho.mqtt.client")
+    require_package("paho.mqtt.client")
     path = _config(tmp_path)
     path.write_text(path.read_text() + '[[sinks]]\nurl = "mqtt://me@broker/t"\npassword_file = "absent"\n')
     result = subprocess.run(

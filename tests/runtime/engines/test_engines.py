@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from runtime.engines import ENGINES, open_engine, usual_scheme
 from runtime.engines.interface import Engine, Rows, probe
 from runtime.engines.native_build import cache_folder
 from tests.runtime.engines.models import MODELS, make_bundle
+from tests.tools import require
 from toolkit.errors import (
     InputError,
     MissingDependencyError,
@@ -49,8 +49,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Bund
 
 
 def engine_of(bundle: Bundle, name: str, scheme: str) -> Engine:
-    if name == "native" and shutil.which(os.environ.get("CC", "cc")) is None:
-        pytest.skip("no C compiler: engine native did NOT run")
+    if name == "native":
+        require(os.environ.get("CC", "cc"))
     return open_engine(bundle, name, scheme)
 
 

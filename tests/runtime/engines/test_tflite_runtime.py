@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import contract_elsewhere
+from tests.tools import missing
 
 ROOT = Path(__file__).resolve().parents[3]
 #: Kept from run to run: 150 MB and half a minute to make.
@@ -38,7 +39,7 @@ def python() -> Path:
         if done.returncode:
             if os.environ.get("EDGETOOL_REQUIRE_PI"):
                 raise AssertionError(done.stderr)
-            pytest.skip(f"tflite-runtime cannot be installed, NOT run on it: {done.stderr.strip()[-200:]}")
+            missing("tflite-runtime", f"pip install said: {done.stderr.strip()[-200:]}")
         stamp.write_text("\n".join(PACKAGES))
     return program
 

@@ -72,6 +72,18 @@ class TestJournal:
         assert capsys.readouterr().err == "<3>level=error event=bad\n"
 
     def test_nobody_reads(self) -> None:
+        class Gone(io.StringIO):
+            tries = 0
+
+            def write(self, text: str) -> int:
+                self.tries += 1
+                raise BrokenPipeError
+
+        gone = Gone()
+        journal = Journal("info", "text", gone)
+        journal.info("x")
+        journal.info("y")
+        assert gone.tries == 2
         closed = io.StringIO()
         closed.close()
         Journal("info", "text", closed).info("x")
@@ -107,7 +119,13 @@ class TestNotifier:
 
     def test_nobody_listens(self, tmp_path: Path) -> None:
         Notifier({}).ready()
-        Notifier({"NOTIFY_SOCKET": str(tmp_path / "absent")}).ready()
+        late = Notifier({"NOTIFY_SOCKET": str(tmp_path / "late")})
+        late.ready()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(tmp_path / "late"))
+            manager.settimeout(5)
+            late.status("now")
+            assert manager.recv(1000) == b"STATUS=now"
 
     def test_a_watchdog_of_another_process(self) -> None:
         assert Notifier({"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}).watchdog_s is None

@@ -28,6 +28,7 @@ from runtime.service.unit import Unit, quoted
 from runtime.settings import ServerSettings
 from tests.runtime.daemon.harness import bundle
 from tests.runtime.server.served import TOKEN, served
+from tests.tools import require
 from toolkit.errors import (
     EdgetoolError,
     InputError,
@@ -57,10 +58,7 @@ def public(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def analyze(*words: str) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("systemd-analyze")
-    if program is None:
-        pytest.skip("SYSTEMD IS NOT INSTALLED: the unit is not verified (Debian: apt-get install systemd)")
-    return subprocess.run([program, *words], capture_output=True, text=True, timeout=60)
+    return subprocess.run([require("systemd-analyze"), *words], capture_output=True, text=True, timeout=60)
 
 
 def version() -> int:
@@ -361,11 +359,7 @@ def test_the_manager_is_told_in_order(public: Path, manager: Path) -> None:
 
 
 def test_systemd_can_make_the_services_user(public: Path) -> None:
-    program = shutil.which("systemd-sysusers")
-    if program is None:
-        pytest.skip(
-            "SYSTEMD-SYSUSERS IS NOT INSTALLED: the user is not made (Debian: apt-get install systemd)"
-        )
+    program = require("systemd-sysusers")
     install(public / "run.toml", Place(prefix=public))
     (public / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     command = [program, f"--root={public}", str(public / "etc/sysusers.d/edgetool.conf")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import math
 import re
-import shutil
 import struct
 import subprocess
 import zlib
@@ -25,6 +24,7 @@ from runtime.sinks.frame import (
     layout_of,
 )
 from tests.runtime.sinks.harness import OUTPUTS, estimate
+from tests.tools import require
 from toolkit.contract import Channel
 from toolkit.errors import UsageError
 from toolkit.model import load_checkpoint
@@ -104,9 +104,7 @@ class CMoment(ctypes.Structure):
 @pytest.fixture(scope="module")
 def decoder(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """docs/SINKS.md's decoder, compiled with warnings as errors."""
-    compiler = shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("no C compiler: the decoder of docs/SINKS.md is NOT checked")
+    compiler = require("gcc")
     found = re.search(r"```c\n(.*?)```", DOCS.read_text(), re.DOTALL)
     assert found is not None
     folder = tmp_path_factory.mktemp("decoder")

@@ -16,13 +16,12 @@ from tests.runtime.sinks.harness import (
     run_sink,
     until,
 )
+from tests.tools import require_package
 from toolkit.errors import UsageError
 
 
 def test_an_inlet_reads_the_moments() -> None:
-    pylsl = pytest.importorskip(
-        "pylsl", reason="no pylsl: the LSL outlet is NOT tested", exc_type=(ImportError, RuntimeError)
-    )
+    pylsl = require_package("pylsl")
     name = f"edgetool-test-{os.getpid()}"
     sink = open_sink(f"lsl://{name}", OUTPUTS)
 

@@ -6,7 +6,6 @@ import asyncio
 import getpass
 import json
 import queue
-import shutil
 import socket
 import subprocess
 import sys
@@ -30,12 +29,8 @@ from tests.runtime.sinks.harness import (
     run_sink,
     until,
 )
+from tests.tools import require
 from toolkit.errors import UsageError
-
-MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-needs_broker = pytest.mark.skipif(
-    MOSQUITTO is None, reason="no mosquitto: the MQTT sink is NOT tested against a broker"
-)
 
 
 def free_port() -> int:
@@ -51,9 +46,8 @@ def broker(folder: Path, port: int, *lines: str) -> Iterator[None]:
     settings = folder / "mosquitto.conf"
     head = ["persistence false", f"user {getpass.getuser()}", f"listener {port} 127.0.0.1"]
     settings.write_text("\n".join([*head, *(lines or ("allow_anonymous true",)), ""]))
-    assert MOSQUITTO is not None
     process = subprocess.Popen(
-        [MOSQUITTO, "-c", str(settings)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [require("mosquitto"), "-c", str(settings)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         end = time.monotonic() + 20
@@ -96,7 +90,6 @@ def next_on(got: queue.Queue[Any], topic: str) -> Any:
             return message
 
 
-@needs_broker
 def test_moments_and_status_reach_a_subscriber(tmp_path: Path) -> None:
     port = free_port()
     with broker(tmp_path, port), subscriber(port) as got:
@@ -125,7 +118,6 @@ def test_moments_and_status_reach_a_subscriber(tmp_path: Path) -> None:
             assert kept.retain and json.loads(kept.payload)["state"] == "offline"
 
 
-@needs_broker
 def test_a_broker_that_is_down_and_comes_back(tmp_path: Path) -> None:
     port = free_port()
     sink = open_sink(f"mqtt://127.0.0.1:{port}/lab/left", OUTPUTS, backoff_s=(0.02, 0.1))
@@ -155,7 +147,6 @@ def test_a_broker_that_is_down_and_comes_back(tmp_path: Path) -> None:
     assert sink.published == 20 and sink.published + sink.dropped == 1500 + 2 * 15
 
 
-@needs_broker
 def test_a_killed_process_leaves_its_will(tmp_path: Path) -> None:
     port = free_port()
     code = (
@@ -174,14 +165,11 @@ def test_a_killed_process_leaves_its_will(tmp_path: Path) -> None:
         assert json.loads(next_on(got, "lab/left/status").payload)["state"] == "offline"
 
 
-@needs_broker
 @pytest.mark.parametrize("password", ["right", "wrong"])
 def test_password_from_a_file_and_never_shown(tmp_path: Path, password: str) -> None:
     port = free_port()
     users = tmp_path / "users"
-    tool = shutil.which("mosquitto_passwd")
-    assert tool is not None
-    subprocess.run([tool, "-b", "-c", str(users), "gait", "right"], check=True)
+    subprocess.run([require("mosquitto_passwd"), "-b", "-c", str(users), "gait", "right"], check=True)
     secret = tmp_path / "secret"
     secret.write_text(f"{password}\n")
     lines = ("allow_anonymous false", f"password_file {users}")
@@ -213,12 +201,10 @@ def _published(sink: Sink) -> bool:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CA of our own, the broker's certificate for localhost, and a stranger's CA."""
     folder = tmp_path_factory.mktemp("certificates")
-    tool = shutil.which("openssl")
-    if tool is None:
-        pytest.skip("no openssl: MQTT over TLS is NOT tested")
+    tool = require("openssl")
 
     def run(*words: str) -> None:
-        subprocess.run([str(tool), *words], cwd=folder, check=True, capture_output=True)
+        subprocess.run([tool, *words], cwd=folder, check=True, capture_output=True)
 
     for name in ("ca", "stranger"):
         key = ("-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key")
@@ -241,7 +227,6 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@needs_broker
 @pytest.mark.parametrize(
     ("host", "ca", "trouble"),
     [

@@ -27,7 +27,8 @@ FORMAT = "edgetool recording 1"
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Every array of an .npz by name; RecordingError if it is not one, is cut short or holds objects."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: numpy leaves a file that it opened itself open when its zip directory is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise RecordingError(f"cannot read {path}: no such file") from None

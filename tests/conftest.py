@@ -1,0 +1,39 @@
+"""What the tests of all rooms share: markers, shared artefacts, and the words at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import markers, tools
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in markers.of(item):
+            item.add_marker(marker)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    tools.markers_now = {marker.name for marker in item.iter_markers()}
+    try:
+        return (yield)
+    finally:
+        tools.markers_now = None
+
+
+@pytest.fixture
+def dbus_daemon() -> str:
+    """Path of D-Bus's daemon, which BLE without a radio needs."""
+    return tools.require("dbus-daemon")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    lines = tools.summary([str(r.longrepr[2]) for r in skipped if isinstance(r.longrepr, tuple)])
+    if lines:
+        terminalreporter.section("NOT TESTED, for want of tools", sep="=", red=True, bold=True)
+        for line in lines:
+            terminalreporter.line(line)
