@@ -18,9 +18,9 @@ from quantization.bundle import Bundle, new_bundle, write_bundle
 from quantization.converters import GraphFile
 from quantization.tflite.file import read, write
 from runtime.engines import open_engine
-from tests.quantization.c_emitter.harness import require
 from tests.quantization.small_models import SMALL
 from tests.runtime.engines.models import make_bundle
+from tests.tools import require
 
 #: Valid C wherever the name was written: what is between the directives counts once, in the first prototype.
 EXPLOIT = """moments

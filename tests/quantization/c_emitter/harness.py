@@ -11,6 +11,7 @@ from quantization.c_emitter import Emission
 from quantization.c_emitter.project import WARNINGS
 from quantization.c_fragments.context import CORE_FLAGS, Target
 from quantization.kernels import INCLUDE_OPTIONS
+from tests.tools import require as require
 
 BOARD_FILES = Path(__file__).parent / "target"
 #: Functions that are compiled without the source around them show no tensors.

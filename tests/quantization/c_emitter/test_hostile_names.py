@@ -33,10 +33,11 @@ from quantization.graph.ir import Graph
 from quantization.tflite.file import read, write
 from quantization.tflite.run import has_tflm
 from tests.hostile import MARK, encodable, hostile_strings, unsafe_on_a_terminal
-from tests.quantization.c_emitter.harness import STRICT, require, run
+from tests.quantization.c_emitter.harness import STRICT, run
 from tests.quantization.c_emitter.harness import write as write_files
 from tests.quantization.c_emitter.test_models import drawn_windows
 from tests.quantization.small_models import SMALL
+from tests.tools import require
 from toolkit.contract import SensorContract
 from toolkit.errors import ContractError, ModelFileError, UsageError
 from toolkit.model.checkpoint import Checkpoint
