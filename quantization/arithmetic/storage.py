@@ -20,17 +20,25 @@ class TensorFormat:
     zero_point: int = 0
 
 
-def encode(values: NDArray[np.float32], form: TensorFormat) -> NDArray[Any]:
-    """``round(x / scale) + zero point``, saturated; ties away from zero and a float32 quotient, as TFLite's QUANTIZE.
+def quantized(
+    values: NDArray[np.floating[Any]], scale: float | np.float32, zero_point: int, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """``clamp(round(x / scale) + zero point)`` as ``dtype``: a quotient in single precision, halves away from zero.
 
-    Float graphs take the values as they are.
+    It is QUANTIZE of float32 wherever edgetool does it. Source: TensorFlow, ``AffineQuantize`` of
+    ``tensorflow/lite/kernels/internal/reference/quantize.h``, the same in tflite-micro.
     """
+    quotient = (np.asarray(values, np.float32) / np.float32(scale)).astype(np.float64)
+    steps = np.trunc(quotient + np.copysign(0.5, quotient)) + zero_point
+    limits = np.iinfo(dtype)
+    return np.ascontiguousarray(np.clip(steps, limits.min, limits.max), dtype)
+
+
+def encode(values: NDArray[np.float32], form: TensorFormat) -> NDArray[Any]:
+    """:func:`quantized` as the graph stores it; float graphs take the values as they are."""
     if not form.scale:
         return np.ascontiguousarray(values, form.dtype)
-    quotient = (values / np.float32(form.scale)).astype(np.float64)
-    steps = np.trunc(quotient + np.copysign(0.5, quotient)) + form.zero_point
-    limits = np.iinfo(form.dtype)
-    return np.ascontiguousarray(np.clip(steps, limits.min, limits.max), form.dtype)
+    return quantized(values, form.scale, form.zero_point, form.dtype)
 
 
 def decode(values: NDArray[Any], form: TensorFormat) -> NDArray[np.float32]:

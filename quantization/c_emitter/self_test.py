@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantization.arithmetic.storage import quantized
 from quantization.c_emitter.graph_function import Program
 from quantization.c_fragments.text import Pool
 from quantization.graph.ir import Graph
@@ -17,15 +18,6 @@ Values = NDArray[Any]
 #: Steps of a stream beyond one window from reset that are compared.
 EXTRA_STEPS = 4
 _SEED = 20240229
-
-
-def quantize(values: NDArray[np.float32], scale: np.float32, zero_point: int, dtype: np.dtype[Any]) -> Values:
-    """TFLM's QUANTIZE: single-precision division, halves away from zero."""
-    steps = (values.astype(np.float32) / np.float32(scale)).astype(np.float64)
-    rounded = np.sign(steps) * np.floor(np.abs(steps) + 0.5) + zero_point
-    limits = np.iinfo(dtype)
-    result: Values = np.clip(rounded, limits.min, limits.max).astype(dtype)
-    return result
 
 
 def _windows(
@@ -41,7 +33,7 @@ def _windows(
             values = golden[port.name][:count].reshape(shape)
         else:
             values = generator.normal(size=shape).astype(np.float32)
-        drawn.append(quantize(values, port.affine.single, port.affine.zero_point, dtype))
+        drawn.append(quantized(values, port.affine.single, port.affine.zero_point, dtype))
     return drawn
 
 

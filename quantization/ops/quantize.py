@@ -13,6 +13,7 @@ from quantization.arithmetic.fixed_point import (
     Integers,
     multiply_by_quantized_multiplier,
 )
+from quantization.arithmetic.storage import quantized
 from quantization.c_fragments.op_source import Lowering
 from quantization.c_fragments.text import scale
 from quantization.c_fragments.view import size
@@ -20,15 +21,10 @@ from quantization.ops.call import Call, Values
 
 
 def quantize(values: NDArray[np.float32], output: Affine) -> Integers:
-    """QUANTIZE of float32: clamp(round(x / scale) + zero point), divided in single precision, halves away from zero.
-
-    Source: ``tensorflow/lite/kernels/internal/reference/quantize.h`` (``AffineQuantize``).
-    """
-    scaled = (values.astype(np.float32) / output.single).astype(np.float64)
-    rounded = np.sign(scaled) * np.floor(np.abs(scaled) + 0.5)
-    low, high = output.range
-    clipped: Integers = np.clip(rounded + output.zero_point, low, high).astype(np.int64)
-    return clipped
+    """QUANTIZE of float32, as :func:`quantization.arithmetic.storage.quantized` does it."""
+    dtype = np.dtype(f"int{output.bits}")
+    stored: Integers = quantized(values, output.single, output.zero_point, dtype).astype(np.int64)
+    return stored
 
 
 def dequantize(values: Integers, quantization: Affine) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.arithmetic.storage import TensorFormat, encode
+from quantization.arithmetic.storage import quantized
 from toolkit.errors import MissingDependencyError, ModelFileError
 
 Floats = Mapping[str, NDArray[np.float32]]
@@ -81,9 +81,8 @@ def tensor_format(detail: Mapping[str, Any]) -> TensorFormat:
 
 
 def quantize(values: NDArray[np.float32], scale: float, zero_point: int) -> NDArray[np.int8]:
-    """Values as an int8 graph takes them; see :func:`quantization.arithmetic.storage.encode`."""
-    form = TensorFormat("", values.shape, np.dtype(np.int8), scale, zero_point)
-    result: NDArray[np.int8] = encode(values, form)
+    """Values as an int8 graph takes them; see :func:`quantization.arithmetic.storage.quantized`."""
+    result: NDArray[np.int8] = quantized(values, scale, zero_point, np.dtype(np.int8))
     return result
 
 

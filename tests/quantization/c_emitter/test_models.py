@@ -18,7 +18,6 @@ from quantization.c_emitter import (
     Target,
     emit,
 )
-from quantization.c_emitter.self_test import quantize
 from quantization.converters import builtin
 from quantization.graph.ir import Graph
 from quantization.reference import Interpreter
@@ -250,7 +249,7 @@ def samples_header(windows: Windows, graph: Graph) -> str:
         tensor = graph.tensors[index]
         recording = windows.inputs[tensor.name].reshape(-1, tensor.shape[2])[: rows + WINDOWS - 1]
         assert tensor.quantization is not None
-        stored = quantize(
+        stored = quantized(
             recording, tensor.quantization.scale[0], int(tensor.quantization.zero_point[0]), tensor.dtype
         )
         quantized.append(
