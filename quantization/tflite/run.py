@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.arithmetic.storage import quantized
+from quantization.arithmetic.storage import TensorFormat, quantized
 from toolkit.errors import MissingDependencyError, ModelFileError
 
 Floats = Mapping[str, NDArray[np.float32]]
