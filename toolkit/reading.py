@@ -63,7 +63,7 @@ def reading(what: object, expected: str, error: type[EdgetoolError] = InputError
     except OSError as fault:
         raise error(f"cannot read {what}: {fault.strerror or fault}") from None
     except _READERS_RAISE as fault:
-        raise error(f"{what} is not {expected} ({_said(fault)})") from None
+        raise error(f"{what} is not {expected}: {_said(fault)}") from None
 
 
 def _said(fault: BaseException) -> str:

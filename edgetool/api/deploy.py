@@ -83,7 +83,9 @@ def _recipe(recipe: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
     if isinstance(recipe, Mapping):
         return dict(recipe)
-    return read_json_object(Path(recipe), "a quantization recipe (docs/CONVERTER.md lists its entries)")
+    return read_json_object(
+        Path(recipe), "a quantization recipe in JSON (docs/CONVERTER.md lists its entries)"
+    )
 
 
 @overload

@@ -93,12 +93,8 @@ def train(
     """
     given = dict(locals())
     from toolkit.model.card import card as page
-    from toolkit.model.train import require_packages
     from toolkit.model.train import train as work
 
-    require_packages()
-    if progress is not None:
-        progress("reading and filtering data", 0, 0)
     options = {name: given[name] for name in given if name not in ("joints", "json", "card", "progress")}
     outputs = joints.split(",") if isinstance(joints, str) else joints
     trained = work(

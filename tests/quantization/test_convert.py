@@ -28,7 +28,7 @@ BLOCKED = """
 
 def convert(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """The command in a process where tensorflow and torch cannot be imported."""
-    arguments = ["convert", "pretrained", "--data", DATA, "--out", str(out), *options]
+    arguments = ["--quiet", "convert", "pretrained", "--data", DATA, "--out", str(out), *options]
     code = textwrap.dedent(BLOCKED).format(arguments=arguments)
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
@@ -86,9 +86,12 @@ def test_search_says_what_it_tried_and_looks_at_no_test_data(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not JSON"),
-        ("[1]", "is not a JSON object"),
-        ("[" * 100_000, "is not JSON"),
+        (
+            "{",
+            "is not a quantization recipe in JSON (docs/CONVERTER.md lists its entries): Expecting property name",
+        ),
+        ("[1]", "it must be a JSON object and is an array"),
+        ("[" * 100_000, "lists its entries): it is nested more than 64 deep"),
         ('{"headroom": null}', "recipe entry headroom is None; it must be a number"),
         ('{"wide": ["lstm"]}', "recipe entry wide: lstm is not known; allowed: norm, head"),
     ],

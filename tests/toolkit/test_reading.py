@@ -62,7 +62,7 @@ def test_what_json_holds_is_read_as_the_standard_library_reads_it(value: object)
 def test_what_two_readers_would_read_differently_is_refused_in_one_line(text: str | bytes, why: str) -> None:
     with pytest.raises(BundleError) as caught:
         parse_json(text, "bundle/manifest.json", "a manifest", BundleError)
-    assert str(caught.value).startswith("bundle/manifest.json is not a manifest (")
+    assert str(caught.value).startswith("bundle/manifest.json is not a manifest: ")
     assert why in str(caught.value) and "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
@@ -93,7 +93,7 @@ def test_an_object_is_asked_for(text: str, kind: str) -> None:
     ],
 )  # fmt: skip
 def test_whatever_a_reader_raises_is_one_line_that_names_the_file(fault: Exception) -> None:
-    with pytest.raises(InputError, match=r"^data/x\.npz is not a recording \(.+\)$") as caught:
+    with pytest.raises(InputError, match=r"^data/x\.npz is not a recording: .+$") as caught:
         with reading("data/x.npz", "a recording"):
             raise fault
     assert "\n" not in str(caught.value)
@@ -132,6 +132,6 @@ def test_documents_in_files(tmp_path: Path) -> None:
     assert read_toml(path, "a config") == ({"a": 1, "b": {"c": "x"}}, path.read_text())
     for text in ("a = ", "a = " + "[" * 50_000, "a = 1\na = 2"):
         path.write_text(text)
-        with pytest.raises(InputError, match=r"x is not a config \(") as caught:
+        with pytest.raises(InputError, match=r"x is not a config: ") as caught:
             read_toml(path, "a config")
         assert "\n" not in str(caught.value)

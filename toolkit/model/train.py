@@ -94,7 +94,7 @@ def train(
     thread, so that the number of cores does not matter. Raises RecordingError, ContractError, UsageError or
     MissingDependencyError.
     """
-    require_packages()
+    _require_packages()
     from toolkit.model import fit
 
     if weights not in ("float32", "float16"):
@@ -203,7 +203,7 @@ def _round_to_float16(fitted: Fitted) -> None:
     fitted.network.load_weights(rounded)
 
 
-def require_packages() -> None:
+def _require_packages() -> None:
     """Asked before the data are read: an installation for a Raspberry Pi has neither."""
     missing = [name for name in ("torch", "scipy") if find_spec(name) is None]
     if missing:

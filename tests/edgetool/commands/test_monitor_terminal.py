@@ -163,13 +163,13 @@ def test_what_is_shown_of_one_node() -> None:
 def test_too_many_for_the_screen_are_a_row_each_the_worst_first() -> None:
     lines = lines_of(state(30))
     assert lines[0].startswith("Nodes") and lines[2].startswith("shank sensor 29 ")
-    assert "more nodes that lose less" in "\n".join(lines)
+    assert "more nodes that lost less" in "\n".join(lines)
     assert len(lines_of(state(30), None)) == 30 * 3 + 5 + 3  # a file gets all of them
 
 
 def test_nothing_heard() -> None:
     nothing = {**state(0), "links": {}}
-    assert lines_of(nothing) == ["Nothing intact has been heard yet."]
+    assert lines_of(nothing) == ["No intact frame has been received yet."]
 
 
 @pytest.mark.parametrize("nodes", [2, 12])
@@ -203,7 +203,7 @@ def test_on_a_real_terminal_no_line_wraps_and_the_screen_does_not_scroll(nodes: 
     screen.take(drawn.decode())
     assert screen.pictures > 4 and screen.wrapped == screen.scrolled == 0
     shown = [line.rstrip() for line in screen.lines if line]
-    assert shown[0] == ("Streams" if nodes == 2 else "Nodes (a higher window shows all)")
+    assert shown[0] == ("Streams" if nodes == 2 else "Nodes (a taller window shows all)")
     assert sum(line.startswith("virtual") for line in shown) == (6 if nodes == 2 else 12)
 
 

@@ -267,6 +267,7 @@ def test_the_command_is_deterministic_across_processes_and_quiet(tmp_path: Path)
     outputs = []
     for name in ("one", "two"):
         arguments = [
+            "--quiet",
             "convert",
             str(tmp_path / "c.safetensors"),
             "--data",
