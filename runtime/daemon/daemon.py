@@ -36,6 +36,7 @@ from runtime.pipeline.intake import Intake
 from runtime.pipeline.pipeline import still
 from runtime.pipeline.publisher import Publisher
 from runtime.server import server_class
+from runtime.server.limits import Limits
 from runtime.settings import ModelSettings, Settings
 from runtime.sinks import open_sink
 from runtime.sinks.interface import Sink
@@ -54,14 +55,16 @@ class Timing:
     """How often a daemon does what it does by itself, in s.
 
     ``tick_s``: looks whether estimates have stopped coming, and writes what waits for the recording. ``fsync_s``: puts the
-    recording on the disk. ``watch_s``: looks at the bundle on the disk (``model.watch``). ``record_again_s``: until a recording
-    is tried again after an error of the disk. At the end what is on its way has ``end_s``, and in a replay, which has no
-    deadline, ``replay_end_s``. ``pauses``: until a part that has raised is begun again.
+    recording on the disk. ``watch_s``: looks at the bundle on the disk (``model.watch``). ``machine_s``: reads the computer's
+    health for the dashboard. ``record_again_s``: until a recording is tried again after an error of the disk. At the end what is
+    on its way has ``end_s``, and in a replay, which has no deadline, ``replay_end_s``. ``pauses``: until a part that has raised
+    is begun again.
     """
 
     tick_s: float = 0.02
     fsync_s: float = 1.0
     watch_s: float = 2.0
+    machine_s: float = 5.0
     record_again_s: float = 10.0
     end_s: float = 5.0
     replay_end_s: float = 600.0
@@ -212,7 +215,10 @@ class Daemon:
     async def _serve(self) -> None:
         if self.settings.server is None:
             return
-        server = server_class()(self, self.settings.server, journal=self.journal, start=self.supervisor.start)
+        limits = Limits(machine_s=self.timing.machine_s)
+        server = server_class()(
+            self, self.settings.server, journal=self.journal, start=self.supervisor.start, limits=limits
+        )
         await server.start()
         self.server = server
         self.journal.info("dashboard", url=server.url)

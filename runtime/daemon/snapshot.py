@@ -105,7 +105,7 @@ def snapshot(parts: Parts) -> DaemonStatus:
         recording=parts.recorder.status() if parts.recorder is not None else None,
         labels=dict(parts.settings.labels),
         rejected=_rejected(intake),
-        tasks=parts.supervisor.tasks(),
+        parts=parts.supervisor.status(),
     )
 
 

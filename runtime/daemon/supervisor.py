@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from runtime.log.journal import Journal
-from runtime.status.status import TaskStatus
+from runtime.status.status import PartStatus
 from toolkit.errors import EdgetoolError
 
 #: Parts that are told apart; whoever can make up names must not fill the memory. More are counted as :data:`OTHERS`.
@@ -115,13 +115,13 @@ class Supervisor:
         error = context.get("exception")
         self.failed("event loop", error if error is not None else RuntimeError(str(context.get("message"))))
 
-    def tasks(self) -> tuple[TaskStatus, ...]:
+    def status(self) -> tuple[PartStatus, ...]:
         """Every part, how often it has failed, and what its trouble is now."""
         now_s = self._clock()
         result = []
         for name, part in list(self._parts.items()):
             over = not part.resting and now_s - part.failed_s >= self.pauses.ran_s
-            result.append(TaskStatus(name, part.failures, None if over else part.words))
+            result.append(PartStatus(name, part.failures, None if over else part.words))
         return tuple(result)
 
     async def _run(

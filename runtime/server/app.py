@@ -7,7 +7,6 @@ import json
 import socket
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -16,10 +15,11 @@ from aiohttp.typedefs import Middleware
 
 from runtime.log.journal import Journal
 from runtime.server.access import Access
-from runtime.server.connections import BACKLOG, FIRST_REQUEST_S, Connections, quiet_logger
-from runtime.server.feed import RATE_HZ, Feed, full_status
+from runtime.server.connections import BACKLOG, Connections, quiet_logger
+from runtime.server.feed import Feed, full_status
 from runtime.server.guard import HEADERS, Guard, Handler
 from runtime.server.health import health
+from runtime.server.limits import Limits
 from runtime.server.machine import Machine
 from runtime.server.tasks import StartTask, start_task
 from runtime.settings import ServerSettings
@@ -40,17 +40,6 @@ PAGE = {
     "words.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What visitors may cost. In s: ``form_s`` until a form must be whole, ``first_request_s`` a connection's first request,
-    ``stalled_s`` after which a viewer that takes nothing is let go. ``rate_hz``: messages a second to each viewer."""
-
-    form_s: float = 10.0
-    first_request_s: float = FIRST_REQUEST_S
-    stalled_s: float = 10.0
-    rate_hz: float = RATE_HZ
 
 
 class DashboardServer:
@@ -74,7 +63,7 @@ class DashboardServer:
         self._limits = limits or Limits()
         self._journal = journal
         self.access = Access.of(settings, environment)
-        self._machine = Machine(root, start)
+        self._machine = Machine(root, start, self._limits.machine_s)
         self.feed = Feed(observed, self._machine.figures, start=start, rate_hz=self._limits.rate_hz)
         self._metrics = Metrics(observed.status, lambda: self._machine.health)
         self._guard = Guard(self.access)

@@ -12,9 +12,6 @@ from aiohttp import web
 MOST_CONNECTIONS = 64
 #: Connections that one pass of the event loop accepts; so many may be above the bound.
 BACKLOG = 16
-#: A connection whose first request is not whole by then is closed: a few that say nothing would keep everybody out. Between
-#: later requests the keep-alive timeout is the bound.
-FIRST_REQUEST_S = 10.0
 
 
 def quiet_logger() -> logging.Logger:
@@ -27,7 +24,7 @@ def quiet_logger() -> logging.Logger:
 class Connections:
     """``accept`` makes the protocol of each new connection; ``asked`` is told of every request."""
 
-    def __init__(self, server: web.Server, first_request_s: float = FIRST_REQUEST_S) -> None:
+    def __init__(self, server: web.Server, first_request_s: float) -> None:
         self._server, self._first_request_s = server, first_request_s
         self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
 

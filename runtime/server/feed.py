@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from runtime.pipeline.estimate import Estimate
+from runtime.server.limits import Limits
 from runtime.server.tasks import StartTask, start_task
 from runtime.status.status import Observed
 
-#: Messages a second while somebody looks, and how often the whole status is among them.
-RATE_HZ = 20.0
+#: Of the messages while somebody looks, how often the whole status is among them.
 STATUS_EVERY = 10
 #: Passes a second while nobody looks: the recent past is kept up to date all the same.
 _IDLE_HZ = 4.0
@@ -78,7 +78,7 @@ class Feed:
         most_viewers: int = 8,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         start: StartTask = start_task,
-        rate_hz: float = RATE_HZ,
+        rate_hz: float = Limits.rate_hz,
     ) -> None:
         self._start, self._period_s = start, 1 / rate_hz
         self._observed = observed

@@ -12,14 +12,12 @@ from typing import Any
 from runtime.server.tasks import StartTask, start_task
 from runtime.status.pi_health import PiHealth, read_pi_health
 
-_EVERY_S = 5.0
-
 
 class Machine:
     """``start``, then ``health`` and ``figures`` give what was read last."""
 
-    def __init__(self, root: Path = Path("/"), start: StartTask = start_task) -> None:
-        self._root, self._start = root, start
+    def __init__(self, root: Path = Path("/"), start: StartTask = start_task, every_s: float = 5.0) -> None:
+        self._root, self._start, self._every_s = root, start, every_s
         self.health = PiHealth({}, None)
         self._cpu = (time.monotonic(), time.process_time())
         self._cpu_share: float | None = None
@@ -50,11 +48,15 @@ class Machine:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(_EVERY_S)
-            self.health = await asyncio.to_thread(read_pi_health, self._root)
-            now = (time.monotonic(), time.process_time())
-            self._cpu_share = (now[1] - self._cpu[1]) / max(now[0] - self._cpu[0], 1e-9)
-            self._cpu = now
+            await asyncio.sleep(self._every_s)
+            await self.look()
+
+    async def look(self) -> None:
+        """Read everything now."""
+        self.health = await asyncio.to_thread(read_pi_health, self._root)
+        now = (time.monotonic(), time.process_time())
+        self._cpu_share = (now[1] - self._cpu[1]) / max(now[0] - self._cpu[0], 1e-9)
+        self._cpu = now
 
 
 def _resident_bytes() -> int | None:

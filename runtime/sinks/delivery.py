@@ -44,6 +44,8 @@ class DirectSink(Sink):
             Exception
         ) as error:  # whatever a transport raises, the daemon goes on; the count and trouble tell
             self.trouble, taken = one_line(error), False
+            if not isinstance(error, OSError):
+                self.report(error)
         if taken:
             self.published += 1
         else:
@@ -148,6 +150,7 @@ class QueuedSink(Sink):
                 return
             except Exception as error:  # as in DirectSink: a sink's bug must not end the daemon
                 self.trouble = one_line(error)
+                self.report(error)
                 with self._changed:
                     lost, self._held = self._held, 0
                     self.dropped += 0 if self._settled else lost

@@ -80,7 +80,13 @@ class UdpSink(DirectSink):
 
     async def _look(self, first_s: float) -> None:
         await asyncio.sleep(first_s)
-        while not await self._connect():
+        while True:
+            try:
+                if await self._connect():
+                    return
+            except Exception as error:
+                self.trouble = one_line(error)
+                self.report(error)
             await asyncio.sleep(self._look_up_s)
 
     async def _connect(self) -> bool:

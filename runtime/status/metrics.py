@@ -65,6 +65,7 @@ class Metrics(Collector):
         yield from _links(status)
         yield from _streams(status)
         yield from _sinks(status)
+        yield from _parts(status)
         yield from _machine(self._health())
 
 
@@ -300,6 +301,16 @@ def _sinks(status: DaemonStatus) -> Iterable[Metric]:
     yield from _labelled(dropped, [((each.name,), each.dropped) for each in sinks])
     up = GaugeMetricFamily("edgetool_sink_up", "0 if a sink is in trouble", labels=["sink"])
     yield from _labelled(up, [((each.name,), float(each.trouble is None)) for each in sinks])
+
+
+def _parts(status: DaemonStatus) -> Iterable[Metric]:
+    parts = status.parts
+    failures = CounterMetricFamily(
+        "edgetool_part_failures", "What a part of the daemon raised, which never should", labels=["part"]
+    )
+    yield from _labelled(failures, [((each.name,), each.failures) for each in parts])
+    up = GaugeMetricFamily("edgetool_part_up", "0 if a part has raised of late, or rests", labels=["part"])
+    yield from _labelled(up, [((each.name,), float(each.trouble is None)) for each in parts])
 
 
 def _machine(health: PiHealth) -> Iterable[Metric]:

@@ -74,7 +74,7 @@ class SinkStatus:
 
 
 @dataclass(frozen=True)
-class TaskStatus:
+class PartStatus:
     """One part of the daemon that runs by itself; ``failures`` since the start, ``trouble`` None when it is at work."""
 
     name: str
@@ -162,7 +162,7 @@ class DaemonStatus:
     #: Why frames and packets of all links were not handed on: reason -> count.
     rejected: Mapping[str, int] = field(default_factory=dict)
     #: Parts that run by themselves: what one of them raises is its own trouble, and it is begun again.
-    tasks: tuple[TaskStatus, ...] = ()
+    parts: tuple[PartStatus, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; states by their word."""

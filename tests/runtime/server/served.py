@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from runtime.pipeline.estimate import Estimate, State
 from runtime.pipeline.histogram import Tally
-from runtime.server.app import DashboardServer, Limits
+from runtime.server.app import DashboardServer
+from runtime.server.limits import Limits
 from runtime.settings import ServerSettings
 from runtime.status.status import (
     DaemonStatus,

@@ -21,8 +21,8 @@ from yarl import URL
 from runtime.log.journal import Journal
 from runtime.pipeline.estimate import State
 from runtime.server.access import Access
-from runtime.server.app import Limits
 from runtime.server.feed import VIEWER_QUEUE, Viewer
+from runtime.server.limits import Limits
 from runtime.settings import ServerSettings
 from tests.runtime.server.served import TOKEN, Served, served
 from toolkit.errors import InputError, LinkError, UsageError
