@@ -106,6 +106,7 @@ class BleSource(Source):
         from bleak import BleakClient
 
         self._broken = broken = asyncio.Event()
+        size = 0
         try:
             device = await self._find()
             client = BleakClient(
@@ -118,6 +119,8 @@ class BleSource(Source):
                 await client.connect()
                 bluez: Any = {"use_start_notify": self._start_notify}
                 await client.start_notify(NOTIFY, self._notified, bluez=bluez)
+                characteristic = client.services.get_characteristic(NOTIFY)
+                size = characteristic.max_write_without_response_size if characteristic is not None else 0
             except BaseException:
                 await quietly(client.disconnect())  # a half-made connection would block the next one
                 raise
@@ -127,8 +130,6 @@ class BleSource(Source):
             Exception
         ) as error:  # bleak passes on what the platform raises: D-Bus errors, OSError, EOFError, TimeoutError
             raise LinkError(f"cannot connect to {self.url.address} over BLE: {ble_trouble(error)}") from None
-        characteristic = client.services.get_characteristic(NOTIFY)
-        size = characteristic.max_write_without_response_size if characteristic is not None else 0
         self._att_mtu = size + 3 if size > _SMALLEST_WRITE else None
         self._client, self._heard_s = client, time.monotonic()
 

@@ -171,6 +171,8 @@ class _Reader:
         out = self._node.housekeeping(now_s)
         if not table.shape[1]:
             return out
+        # What has no time or number is left out, as what has no value is.
+        table = table[:, np.isfinite(table[[self._stamp, self._package]]).all(axis=0)]
         stamps = table[self._stamp] - self._wall_s
         numbers, times_s = self._clock.number_samples(stamps, self._steps(table[self._package], stamps))
         times_s = np.minimum(times_s, now_s)

@@ -62,5 +62,5 @@ class Host:
         for frame in self._writers[link].frames(packet, 0):
             try:
                 await self._source.write(frame, link)
-            except LinkError:
-                return
+            except (LinkError, OSError):
+                return  # the source says what is the matter, in its items

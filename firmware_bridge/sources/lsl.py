@@ -27,7 +27,6 @@ from firmware_bridge.sources.base import SourceUrl
 from firmware_bridge.sources.sample_node import SampleClock, SampleNode, format_of
 from firmware_bridge.sources.threaded import ThreadedSource
 from toolkit.errors import (
-    InputError,
     LinkError,
     MissingDependencyError,
     UsageError,
@@ -54,6 +53,8 @@ _PULL_SAMPLES = 4_096
 _STALE_S = 200e-6 * 2.0
 #: Never believed to be better than this: the two readings of the two clocks are not taken at the same instant.
 _LEAST_UNCERTAINTY_S = 20e-6
+#: Stamps are seconds since a machine began, or since 1970; beyond this (or not a number) they mean nothing.
+_MOST_STAMP_S = 1e11
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,10 @@ class _Correction:
 
 
 class _FiniteCheck:
-    """Refuses a channel that never brings a number: all its samples would be dropped without a word."""
+    """Finds a channel that never brings a number: all samples of the stream would be dropped without a word.
+
+    A sensor can be switched on any time, so it is a lost link, which is tried again, and no error that ends anything.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -73,7 +77,7 @@ class _FiniteCheck:
         self._seen = 0
 
     def look(self, values: NDArray[np.generic], channels: list[str]) -> None:
-        """InputError once 200 samples have come and a channel was never finite."""
+        """LinkError once 200 samples have come and a channel was never finite."""
         if self._bad is None:
             self._bad = set(range(len(channels)))
         if not self._bad:
@@ -82,7 +86,7 @@ class _FiniteCheck:
         self._seen += len(values)
         if self._bad and self._seen >= _LOOKED_AT:
             names = ", ".join(channels[index] for index in sorted(self._bad))
-            raise InputError(
+            raise LinkError(
                 f"LSL stream {self._name!r} brings no number in channel {names}; is that sensor on? Leave it out with "
                 "?channels=, naming the others"
             )
@@ -161,12 +165,14 @@ class LslSource(ThreadedSource):
                 synced_s = host_ns * 1e-9
                 out += node.sync(host_ns - round(2e9 * correction.uncertainty_s), theirs_s)
             if stamps:
-                values = np.asarray(samples, self._dtype)[:, self._columns]
+                # A sender can stamp as it likes; what has no time is left out, as what has no number is.
+                timed = np.abs(np.asarray(stamps)) < _MOST_STAMP_S
+                values = np.asarray(samples, self._dtype)[timed][:, self._columns]
                 finite.look(values, [c.name for c in node.descriptor.streams[0].channels])
                 if not np.issubdtype(values.dtype, np.signedinteger) or values.dtype.itemsize > 2:
                     with np.errstate(over="ignore"):  # beyond float32: not finite, so not sent, and counted
                         values = values.astype(np.float32)
-                numbers, times_s = clock.number_samples(np.asarray(stamps))
+                numbers, times_s = clock.number_samples(np.asarray(stamps)[timed])
                 # Nothing arrives before it is taken, however a line through jittery stamps may run.
                 out += node.samples(0, numbers, np.minimum(times_s, latest_s), values)
             yield out
@@ -285,7 +291,7 @@ def _describe(info: Any, url: SourceUrl, unit: str | None) -> tuple[Descriptor, 
                 f"LSL stream {name!r}, channel {labels[column]!r} states the unit {units[column]!r}, which is not known; "
                 f"say it with ?unit=: {', '.join(UNIT_CODES)}"
             )
-        channels.append(ChannelDescriptor(_short(labels[column]), unit or stated, 1.0))
+        channels.append(ChannelDescriptor(labels[column], unit or stated, 1.0))
     label = url.options.get("as", name)
     form = format_of(np.dtype(_dtype(info)))
     stream = StreamDescriptor(0, _short(label), form, info.nominal_srate(), tuple(channels))
@@ -303,10 +309,13 @@ def _channels(info: Any) -> tuple[list[str], list[str]]:
     labels, units = [], []
     channel = info.desc().child("channels").child("channel")
     for index in range(info.channel_count()):
-        label = "" if channel.empty() else channel.child_value("label")
+        label = "" if channel.empty() else _clean(channel.child_value("label"))
         units.append("" if channel.empty() else channel.child_value("unit"))
-        taken = not label or label in labels
-        labels.append(f"channel {index + 1}" if taken else label)
+        if not label or label in labels:
+            label = f"channel {index + 1}"
+        while label in labels:
+            label += "'"
+        labels.append(label)
         channel = channel if channel.empty() else channel.next_sibling("channel")
     return labels, units
 
@@ -315,7 +324,7 @@ def _wanted(labels: list[str], url: SourceUrl) -> list[int]:
     text = url.options.get("channels")
     if text is None:
         return list(range(len(labels)))
-    wanted = text.split(",")
+    wanted = [_clean(label) for label in text.split(",")]
     for label in wanted:
         if label not in labels or wanted.count(label) > 1:
             raise LinkError(
@@ -325,6 +334,13 @@ def _wanted(labels: list[str], url: SourceUrl) -> list[int]:
     return [labels.index(label) for label in wanted]
 
 
+def _clean(text: str) -> str:
+    """``text`` as a descriptor can hold it: printable, no spaces at its ends, at most 63 bytes; perhaps nothing is left."""
+    printable = "".join(each if each.isprintable() else " " for each in text).strip()
+    # Room for what makes a name unique.
+    return printable.encode(errors="replace")[: MAX_TEXT_BYTES - 3].decode(errors="ignore").strip()
+
+
 def _short(text: str) -> str:
-    """``text`` within what a descriptor can hold, 1 to 63 bytes."""
-    return text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore") or "unnamed"
+    """:func:`_clean`, and never empty."""
+    return _clean(text) or "unnamed"

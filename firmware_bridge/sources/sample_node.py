@@ -65,7 +65,7 @@ class SampleClock:
         self.jumps = 0
 
     def number_samples(self, stamps_s: Float, steps: Count | None = None) -> tuple[Count, Float]:
-        """Numbers and times of samples stamped ``stamps_s`` (n,).
+        """Numbers and times of samples stamped ``stamps_s`` (n,), finite.
 
         ``steps`` (n,): how far each sample's number is from the one before, 1 without loss.
         """
@@ -89,7 +89,8 @@ class SampleClock:
         if abs(error) > limit:
             self.jumps += 1
             if step is None:
-                ahead += max(0, round(error * self._rate_hz))
+                # A jump of more than half a turn of the numbers says nothing about how many are missing.
+                ahead += round(min(max(0.0, error * self._rate_hz), _TURN / 2 - 2))
             self._number += ahead
             self._restart(stamp_s)
             return

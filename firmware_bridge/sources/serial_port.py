@@ -19,6 +19,10 @@ from toolkit.errors import LinkError
 _QUEUE = 4_096
 #: A terminal gives no more at once.
 _READ_BYTES = 4_096
+#: Bytes that wait for a port that takes none now, and how long until the node is said to take nothing.
+_UNSENT_BYTES, _UNSENT_S = 4_096, 1.0
+#: How often it is tried again. Not when the system says that the port can be written: some say so, and take nothing.
+_SEND_AGAIN_S = 0.01
 #: Where udev links each USB adapter by vendor, product and serial number.
 BY_ID = Path("/dev/serial/by-id")
 
@@ -43,6 +47,9 @@ class SerialSource(Source):
         self._handle = -1
         self._buffer = memoryview(bytearray(_READ_BYTES))
         self._queue: asyncio.Queue[Item | None] = asyncio.Queue(_QUEUE)
+        self._unsent = bytearray()
+        self._unsent_since_s = 0.0
+        self._sending: asyncio.TimerHandle | None = None
         self._retry: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -59,7 +66,10 @@ class SerialSource(Source):
     async def open(self) -> None:
         """Open the port. LinkError says whether it is missing, forbidden or in use."""
         self._connect()
-        self._identity = identity_of(self._path, self._by_id)
+        with contextlib.suppress(
+            OSError
+        ):  # the system's list of ports changes while it is read: found by its path then
+            self._identity = identity_of(self._path, self._by_id)
 
     async def close(self) -> None:
         """Let go of the port and end the iteration."""
@@ -72,15 +82,24 @@ class SerialSource(Source):
         self._queue.put_nowait(None)
 
     async def write(self, data: bytes, link: int = 0) -> None:
-        """Send; LinkError if the port is gone or takes nothing for a second."""
+        """Send, without waiting: what the port does not take now goes as soon as it does.
+
+        LinkError if the port is gone, or has taken nothing for a second: what waited is dropped then.
+        """
         if self._port is None:
             raise LinkError(f"{self._path} is not connected; plug it in again")
-        import serial
-
-        try:
-            await asyncio.to_thread(self._port.write, data)
-        except (serial.SerialException, OSError) as error:
-            raise LinkError(f"{self._path} takes nothing: {error}") from None
+        if not self._unsent:
+            self._unsent_since_s = time.monotonic()
+        self._unsent += data
+        self._send()
+        if self._port is None:
+            raise LinkError(f"{self._path} was lost while it was written to")
+        if self._unsent and (
+            len(self._unsent) > _UNSENT_BYTES or time.monotonic() - self._unsent_since_s > _UNSENT_S
+        ):
+            # Part of a frame may have gone: a delimiter ends it, so that the node reads the next one.
+            self._unsent[:] = b"\0"
+            raise LinkError(f"{self._path} takes nothing; does its node read, and is flow control off?")
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         while not self._closed:
@@ -93,12 +112,14 @@ class SerialSource(Source):
         import serial
 
         try:
-            port = serial.Serial(self._path, self._baud, timeout=0, write_timeout=1, exclusive=True)
-        except (serial.SerialException, OSError, ValueError) as error:
+            port = serial.Serial(self._path, self._baud, timeout=0, exclusive=True)
+        except (
+            Exception
+        ) as error:  # pyserial passes on what a driver says: termios.error, which is no OSError
             raise LinkError(f"cannot open {self._path}: {advice(self._path, error)}") from None
         if self._low_latency:
             # Optional: pseudo-terminals and some drivers have no such mode.
-            with contextlib.suppress(ValueError, OSError, AttributeError):
+            with contextlib.suppress(Exception):
                 port.set_low_latency_mode(True)
         self._port, self._handle = port, port.fileno()
         asyncio.get_running_loop().add_reader(self._handle, self._ready)
@@ -121,6 +142,29 @@ class SerialSource(Source):
             return
         self._put(Chunk(0, time.monotonic_ns(), bytes(self._buffer[:count])))
 
+    def _send(self) -> None:
+        """Give the port what it takes of what waits, now and until nothing waits. Never waits itself.
+
+        Written here and not by pyserial, which spins for as long as a port says that it could be written and takes nothing.
+        """
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
+        if self._port is None or not self._unsent:
+            return
+        try:
+            sent = os.write(self._handle, self._unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._lost(f"write failed: {error}")
+            return
+        if sent:
+            del self._unsent[:sent]
+            self._unsent_since_s = time.monotonic()
+        if self._unsent:
+            self._sending = asyncio.get_running_loop().call_later(_SEND_AGAIN_S, self._send)
+
     def _put(self, item: Item) -> None:
         try:
             self._queue.put_nowait(item)
@@ -136,6 +180,10 @@ class SerialSource(Source):
         if self._port is None:
             return
         asyncio.get_running_loop().remove_reader(self._handle)
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
+        self._unsent.clear()
         with contextlib.suppress(Exception):  # a port that is gone may refuse even to be closed
             self._port.close()
         self._port = None
@@ -143,12 +191,14 @@ class SerialSource(Source):
     async def _reconnect(self) -> None:
         while not self._closed:
             await asyncio.sleep(self._retry_s)
-            if self._identity is not None:
-                path = path_of(self._identity)
-                if path is None:
-                    continue  # whatever has taken its old name is another device
-                self._path = path
-            with contextlib.suppress(LinkError):
+            with contextlib.suppress(
+                LinkError, OSError
+            ):  # OSError: the system's list of ports changes while it is read
+                if self._identity is not None:
+                    path = path_of(self._identity)
+                    if path is None:
+                        continue  # whatever has taken its old name is another device
+                    self._path = path
                 self._connect()
                 self._put(LinkChange(0, time.monotonic_ns(), True, f"{self._path} is back"))
                 return

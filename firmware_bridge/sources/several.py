@@ -18,13 +18,15 @@ _QUEUE = 4_096
 class SeveralSources(Source):
     """Links are numbered through: those of the first source first. Ends when all of them have ended.
 
-    A source that fails while others go on becomes a LinkChange with its error; the last one's error is raised.
+    A source that fails while others go on becomes a LinkChange with its error. When all have ended, the error is raised if
+    all have failed, or if it was none that a link can have (a damaged recording, a bug).
     """
 
     def __init__(self, sources: Sequence[Source]) -> None:
         super().__init__(SourceUrl(" ".join(source.url.text for source in sources), "several", ""))
         self._sources = tuple(sources)
         self._first: tuple[int, ...] = ()
+        self._counts: tuple[int, ...] = ()
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -50,8 +52,8 @@ class SeveralSources(Source):
             if isinstance(result, BaseException):
                 await self.close()
                 raise result
-        counts = [len(source.links) for source in self._sources]
-        self._first = tuple(sum(counts[:place]) for place in range(len(counts)))
+        self._counts = tuple(len(source.links) for source in self._sources)
+        self._first = tuple(sum(self._counts[:place]) for place in range(len(self._counts)))
 
     async def close(self) -> None:
         """Close all."""
@@ -65,7 +67,7 @@ class SeveralSources(Source):
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         queue: asyncio.Queue[Item | None] = asyncio.Queue(_QUEUE)
-        failed: list[EdgetoolError] = []
+        failed: list[Exception] = []
         tasks = [asyncio.create_task(self._pump(place, queue, failed)) for place in range(len(self._sources))]
         running = len(tasks)
         try:
@@ -75,24 +77,21 @@ class SeveralSources(Source):
                     running -= 1
                 else:
                     yield item
-            for task in tasks:
-                await task
         finally:
             for task in tasks:
                 task.cancel()
-        if len(failed) == len(tasks):
-            raise failed[-1]
+        graver = [error for error in failed if not isinstance(error, LinkError)]
+        if graver or len(failed) == len(tasks):
+            raise (graver or failed)[-1]
 
-    async def _pump(self, place: int, queue: asyncio.Queue[Item | None], failed: list[EdgetoolError]) -> None:
+    async def _pump(self, place: int, queue: asyncio.Queue[Item | None], failed: list[Exception]) -> None:
         first = self._first[place]
         try:
             async for item in self._sources[place]:
                 await queue.put(replace(item, link=item.link + first))
-        except LinkError as error:
+        except Exception as error:  # what one source does is that source's trouble: the others go on
             failed.append(error)
-            for link in range(len(self._sources[place].links)):
-                await queue.put(LinkChange(first + link, time.monotonic_ns(), False, str(error)))
-        except Exception:
-            await queue.put(None)  # the consumer wakes, and gets the error from this task
-            raise
+            reason = str(error) if isinstance(error, EdgetoolError) else f"{type(error).__name__}: {error}"
+            for link in range(self._counts[place]):
+                await queue.put(LinkChange(first + link, time.monotonic_ns(), False, reason))
         await queue.put(None)

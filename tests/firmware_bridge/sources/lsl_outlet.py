@@ -24,6 +24,7 @@ class Outlet:
         rate_hz: float = 100.0,
         form: str = "float32",
         units: Sequence[str] = ("m/s^2", "m/s^2"),
+        labels: Sequence[str] = (),
         source_id: str = "test",
         values: Values = lambda k: (k, -k),
         stamp: Callable[[int, float], float | None] = lambda k, due_s: due_s,
@@ -35,8 +36,7 @@ class Outlet:
         load_pylsl()  # quiet
         self._pylsl = pylsl
         info = pylsl.StreamInfo(name, "IMU", len(units), rate_hz, form, source_id)
-        labels = [f"c{index}" for index in range(len(units))]
-        info.set_channel_labels(labels)
+        info.set_channel_labels(list(labels or [f"c{index}" for index in range(len(units))]))
         info.set_channel_units(list(units))
         self._outlet: Any = pylsl.StreamOutlet(info)
         self._rate_hz, self._values, self._stamp = rate_hz, values, stamp

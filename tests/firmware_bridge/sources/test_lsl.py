@@ -19,7 +19,7 @@ from firmware_bridge.tools.record import record
 from firmware_bridge.tools.scan import lsl_streams
 from tests.firmware_bridge.sources.lsl_outlet import RUN, Outlet
 from tests.tools import require_package
-from toolkit.errors import InputError, LinkError, UsageError
+from toolkit.errors import LinkError, UsageError
 
 pylsl = require_package("pylsl")
 
@@ -145,7 +145,6 @@ REFUSED = {
     "unit": ({"units": ["furlong", "uV"]}, "", LinkError, "'c0' states the unit 'furlong'"),
     "channel": ({}, "&channels=c0,c9", LinkError, "names 'c9'"),
     "type": ({}, "&type=EEG", LinkError, "there are 1 with another type"),
-    "dead channel": ({"values": lambda k: (math.nan, 1.0)}, "", InputError, "no number in channel c0"),
 }
 
 
