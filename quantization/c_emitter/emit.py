@@ -12,14 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.c_emitter import filters, project, self_test
-from quantization.c_emitter.graph_function import (
-    Arenas,
-    Port,
-    Program,
-    lower_graph,
-)
+from quantization.c_emitter.graph_function import Port, Program, lower_graph
 from quantization.c_emitter.header import header_text
-from quantization.c_emitter.rings import StateLink
+from quantization.c_emitter.live_graph import StateLink
+from quantization.c_emitter.memory import Arenas
 from quantization.c_fragments.context import Context, Prefer, Target
 from quantization.c_fragments.text import float_literal
 from quantization.graph.ir import Graph

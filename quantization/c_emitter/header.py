@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from quantization.c_emitter.graph_function import Arenas, Port, Program
+from quantization.c_emitter.graph_function import Port, Program
+from quantization.c_emitter.memory import Arenas
 from quantization.c_fragments.text import decimal_literal, identifier, string_literal
 from toolkit import __version__
 from toolkit.contract import SensorContract

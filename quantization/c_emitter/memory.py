@@ -1,22 +1,21 @@
-"""What of a graph is computed, and where each tensor lies: dead ops, views, memory by liveness."""
+"""Where each tensor of a graph lies in the caller's state: memory by liveness, in one arena for each type."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+
+from quantization.c_emitter.live_graph import LiveGraph
+from quantization.c_emitter.rings import Rings
+from quantization.c_emitter.views import Views
+from quantization.c_fragments.view import size
 from quantization.graph.ir import ABSENT, Graph
+from toolkit.errors import ModelFileError
 
-
-def live_ops(graph: Graph, outputs: tuple[int, ...]) -> list[int]:
-    """Places of the ops that ``outputs`` need, in running order."""
-    needed = set(outputs)
-    keep: list[int] = []
-    for place in range(len(graph.ops) - 1, -1, -1):
-        op = graph.ops[place]
-        if needed.intersection(op.outputs):
-            keep.append(place)
-            needed.update(index for index in op.inputs if index != ABSENT)
-    return keep[::-1]
+#: The arena of each type of what is computed: a member of the state.
+ARENAS: dict[np.dtype[Any], str] = {np.dtype(np.int8): "bytes", np.dtype(np.int16): "shorts"}
 
 
 @dataclass
@@ -51,3 +50,90 @@ def place_blocks(blocks: list[Block], start: int = 0) -> int:
         placed.append(block)
         end = max(end, offset + block.count)
     return end
+
+
+@dataclass(frozen=True)
+class Arenas:
+    """Elements of each arena: what lasts from call to call (at the start of the arena), and in all."""
+
+    kept_bytes: int = 0
+    kept_shorts: int = 0
+    bytes: int = 0
+    shorts: int = 0
+
+
+@dataclass
+class Memory:
+    """Elements' offsets in their arena: of what lasts between calls, and of what lives for a part of one."""
+
+    arenas: Arenas = field(default_factory=Arenas)
+    kept: dict[int, int] = field(default_factory=dict)
+    blocks: dict[int, Block] = field(default_factory=dict)
+
+    def offset(self, root: int) -> int:
+        """Of a tensor with a place of its own."""
+        return self.kept[root] if root in self.kept else self.blocks[root].offset
+
+
+def stored_dtype(graph: Graph, index: int) -> np.dtype[Any]:
+    """The type of a tensor; ModelFileError if there is no arena for it."""
+    dtype = graph.tensors[index].dtype
+    if dtype not in ARENAS:
+        raise ModelFileError(
+            f"tensor {graph.tensors[index].name!r} is {dtype}; only int8 and int16 are computed in C"
+        )
+    return dtype
+
+
+def place(live: LiveGraph, views: Views, rings: Rings, *, carried: bool) -> Memory:
+    """Offsets of everything that is neither constant nor a parameter; with ``carried``, ops keep their states between calls."""
+    memory = Memory()
+    starts = {dtype: _keep(memory, live, rings, dtype, carried=carried) for dtype in ARENAS}
+    blocks = _blocks(live, views, memory)
+    if not carried:
+        # A window's states live for the time of the op.
+        blocks += [Block(index, time, time, size(live.graph, index)) for index, time in live.states]
+    memory.blocks = {block.tensor: block for block in blocks}
+    ends = {}
+    for dtype, arena in ARENAS.items():
+        mine = [b for b in blocks if stored_dtype(live.graph, b.tensor) == dtype]
+        ends[arena] = (starts[dtype], place_blocks(mine, starts[dtype]))
+    memory.arenas = Arenas(ends["bytes"][0], ends["shorts"][0], ends["bytes"][1], ends["shorts"][1])
+    return memory
+
+
+def _keep(memory: Memory, live: LiveGraph, rings: Rings, dtype: np.dtype[Any], *, carried: bool) -> int:
+    """Places what lasts between calls: linked state, and the states of ops in a stream; returns where that ends."""
+    offset = 0
+    ringed = {ring.link.before: ring.memory for ring in rings.by_memory.values()}
+    kept = [ringed.get(link.before, link.before) for link in live.links]
+    if carried:
+        kept += [index for index, _ in live.states]
+    for index in dict.fromkeys(kept):
+        if live.graph.tensors[index].dtype == dtype:
+            memory.kept[index] = offset
+            offset += size(live.graph, index)
+            offset += -offset % 4
+    return offset
+
+
+def _blocks(live: LiveGraph, views: Views, memory: Memory) -> list[Block]:
+    """Tensors with a place of their own, from the op that makes them to the last one that reads them or a view of them."""
+    last: dict[int, int] = {}
+    for time, op in enumerate(live.ops):
+        for index in (*op.inputs, *op.outputs):
+            if index != ABSENT:
+                last[views.root(index)] = time
+    for link in live.links:
+        last[views.root(link.after)] = len(live.order)
+    first = dict.fromkeys(live.inputs, -1)
+    for time, op in enumerate(live.ops):
+        for index in op.outputs:
+            if views.root(index) == index:
+                first.setdefault(index, time)
+    blocks = []
+    for index, time in first.items():
+        free = index not in live.outputs and index not in memory.kept
+        if index in last and free and live.graph.tensors[index].data is None:
+            blocks.append(Block(index, time, last[index], size(live.graph, index)))
+    return blocks

@@ -7,22 +7,18 @@ maximum and its integer sum do not depend on the order), and a matrix product th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from quantization.c_emitter.live_graph import LiveGraph, StateLink, producer
+from quantization.c_emitter.views import Views
+from quantization.c_fragments.context import Context
+from quantization.c_fragments.view import size
 from quantization.graph.ir import Graph, Op
 from quantization.ops.table import Trait, has
-
-
-@dataclass(frozen=True)
-class StateLink:
-    """Carried state of a stream graph: what output ``after`` holds is input ``before`` of the next run."""
-
-    before: int
-    after: int
-    start: int = 0
+from quantization.ops.views import view_results
 
 
 @dataclass(frozen=True)
@@ -43,28 +39,128 @@ class Ring:
         return int(graph.tensors[self.memory].shape[self.axis(graph)])
 
 
-def circular_rows(
-    graph: Graph, rings: Collection[Ring], order: Sequence[int], outputs: Collection[int]
-) -> int:
-    """The rows of all rings if each takes one new row a run and the order of rows does not matter; else 0.
+@dataclass(frozen=True)
+class Rings:
+    """The rings of a stream graph by their memory. ``rows`` is how many rows all of them have if a new row takes the place of
+    the oldest one, and 0 if rows are moved."""
 
-    ``order`` are the places of the ops that are computed, ``outputs`` what the graph gives besides its state.
-    """
-    counts = {ring.rows(graph) for ring in rings}
+    live: LiveGraph
+    by_memory: dict[int, Ring]
+    rows: int
+
+    def lay(self, views: Views) -> None:
+        """Old rows, new rows and what is kept all lie inside a ring's memory."""
+        graph = self.live.graph
+        for ring in self.by_memory.values():
+            start = 0
+            for part in ring.joining.inputs:
+                computed = producer(graph, part)
+                plain = computed is not None and view_results(graph, computed) is None
+                if part == ring.link.before or plain:
+                    views.inside(part, ring.memory, start)
+                start += size(graph, part)
+            views.inside(ring.link.after, ring.memory, ring.start)
+
+    def newest(self, root: int, offset: int, start: int) -> str | None:
+        """C of an element's place in the arena if it is in the new row of a ring, which lies where the oldest one was; None for
+        other views, which are of all rows, and where rows move. The ring lies from ``start``, the element ``offset`` on."""
+        ring = self.by_memory.get(root)
+        if not self.rows or ring is None:
+            return None
+        last = (self.rows - 1) * ring.start
+        return f"{start + offset - last} + {ring.start} * place" if offset >= last > 0 else None
+
+    def join(self, ring: Ring, views: Views, pointer: Callable[[int], str]) -> list[str]:
+        """C that copies the new rows which are not computed in their place."""
+        graph = self.live.graph
+        lines = []
+        start = 0
+        unit = graph.tensors[ring.memory].dtype.itemsize
+        for part in ring.joining.inputs:
+            count = size(graph, part)
+            if part not in views.found or views.root(part) != ring.memory:
+                target = f"{pointer(ring.memory)} + {start}"
+                if self.rows:
+                    target = f"{pointer(ring.memory)} + {ring.start} * place"
+                lines.append(f"memcpy({target}, {pointer(part)}, {count * unit});")
+            start += count
+        return lines
+
+    def carry(self, context: Context, link: StateLink, pointer: Callable[[int], str]) -> Carry:
+        """C that hands a link's state to the next run: nothing for a ring, whose rows move when that begins, or stay."""
+        graph = self.live.graph
+        tensor = graph.tensors[link.before]
+        count = size(graph, link.before)
+        first, last = "", ""
+        ring = next((ring for ring in self.by_memory.values() if ring.link == link), None)
+        if ring is not None and self.rows:
+            target, count = pointer(ring.memory), size(graph, ring.memory)
+        elif ring is None:
+            target = pointer(link.before)
+            last = f"memcpy({target}, {pointer(link.after)}, {tensor.size_bytes});"
+        else:
+            target = f"{pointer(ring.memory)} + {ring.start}"
+            distance = ring.start * tensor.dtype.itemsize
+            context.use("et_move_down.c", header="et_elementwise.h")
+            first = f"et_move_down((int8_t *){pointer(ring.memory)}, {distance}, {tensor.size_bytes});"
+        if tensor.dtype == np.int8:
+            reset = f"memset({target}, {link.start}, {count});"
+        else:
+            reset = f"for (int32_t i = 0; i < {count}; ++i) {{ ({target})[i] = {link.start}; }}"
+        return Carry(first, last, reset)
+
+
+@dataclass(frozen=True)
+class Carry:
+    """C for a link's state: at the beginning of a run, at its end (empty for nothing), and at a reset."""
+
+    first: str
+    last: str
+    reset: str
+
+
+def find_rings(live: LiveGraph) -> Rings:
+    """The rings among a graph's links."""
+    found = {ring.memory: ring for link in live.links if (ring := _ring(live, link)) is not None}
+    return Rings(live, found, _circular_rows(live, found))
+
+
+def _ring(live: LiveGraph, link: StateLink) -> Ring | None:
+    """The memory of a link that is: join the old rows and new ones, keep all but the first."""
+    graph = live.graph
+    last = producer(graph, link.after)
+    results = None if last is None else view_results(graph, last)
+    if last is None or results is None or last.kind == "SPLIT":
+        return None
+    memory = last.inputs[0]
+    joining = producer(graph, memory)
+    if joining is None or joining.kind != "CONCATENATION" or joining.inputs[0] != link.before:
+        return None
+    shape = graph.tensors[memory].shape
+    axis = int(joining.options.get("axis", 0)) % len(shape)
+    start = size(graph, memory) - size(graph, link.after)
+    elements = results[0].reshape(-1)
+    whole = np.arange(start, size(graph, memory))
+    alone = live.readers(link.before) == [joining] and size(graph, link.before) == elements.size
+    if any(count != 1 for count in shape[:axis]) or not alone or not np.array_equal(elements, whole):
+        return None
+    return Ring(memory, link, joining, start)
+
+
+def _circular_rows(live: LiveGraph, rings: dict[int, Ring]) -> int:
+    """The rows of all rings if each takes one new row a run and the order of rows does not matter; else 0."""
+    graph = live.graph
+    counts = {ring.rows(graph) for ring in rings.values()}
     if len(counts) != 1:
         return 0
     (rows,) = counts
-    for ring in rings:
-        size = int(np.prod(graph.tensors[ring.memory].shape))
-        if ring.start * rows != size:
-            return 0
-    joins = {ring.memory: ring for ring in rings}
-    ends = {ring.link.after for ring in rings}
+    if any(ring.start * rows != size(graph, memory) for memory, ring in rings.items()):
+        return 0
+    ends = {ring.link.after for ring in rings.values()}
     axes: dict[int, int] = {}
-    for place in order:
-        op = graph.ops[place]
-        if op.outputs[0] in joins:
-            axes[op.outputs[0]] = joins[op.outputs[0]].axis(graph)
+    for op in live.ops:
+        if op.outputs[0] in rings:
+            axes[op.outputs[0]] = rings[op.outputs[0]].axis(graph)
             continue
         if not any(index in axes for index in op.inputs) or op.outputs[0] in ends:
             continue
@@ -73,7 +169,7 @@ def circular_rows(
             return 0
         if axis >= 0:
             axes[op.outputs[0]] = axis
-    return 0 if any(index in axes for index in outputs) else rows
+    return 0 if any(index in axes for index in live.outputs) else rows
 
 
 def _axis_of_result(graph: Graph, op: Op, axes: dict[int, int]) -> int | None:

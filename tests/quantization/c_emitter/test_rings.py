@@ -10,7 +10,7 @@ import pytest
 
 from quantization.c_emitter.emit import kernel_files
 from quantization.c_emitter.graph_function import lower_graph
-from quantization.c_emitter.rings import StateLink
+from quantization.c_emitter.live_graph import StateLink
 from quantization.c_fragments.context import Context
 from quantization.graph.ir import Graph, GraphBuilder, Quantization
 from quantization.reference import Interpreter
