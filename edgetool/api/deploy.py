@@ -190,7 +190,8 @@ def bench(
     ``json`` and ``html`` are files to write. ``progress`` is told each stage; ``show`` is called with the
     report before a broken budget is raised.
 
-    ``report.runs`` has a run for each row; ``run.predictions`` is float32 (windows, joints) in Nm/kg.
+    ``report.runs`` has a run for each row, the float model first; ``run.measured.estimates`` is float32 (windows, joints) in
+    Nm/kg, ``run.accuracy`` its scores.
 
     Raises BudgetError if int8 is more than ``max_rmse_increase`` percent worse than float, or its 99th percentile above
     ``max_p99_us`` µs; BundleError for a bundle that was changed, ContractError for data that do not fit it, UsageError for
