@@ -14,7 +14,8 @@ from typing import Any, get_args
 from quantization import golden
 from quantization.graph.graph_file import SCHEMES, GraphFile, GraphKind
 from quantization.graph.state import StreamState
-from quantization.tflite.contract import read_contract
+from quantization.tflite.contract import contract_of
+from quantization.tflite.model import model_of
 from quantization.tflite.operators import operator_counts
 from toolkit import __version__
 from toolkit.contract import SensorContract
@@ -156,7 +157,7 @@ def _entry(graph: GraphFile) -> dict[str, Any]:
         "file": graph.file,
         "sha256": _sha256(graph.content),
         "bytes": len(graph.content),
-        "operators": operator_counts(graph.content),
+        "operators": operator_counts(model_of(graph)),
         "recipe": graph.recipe,
         "notes": list(graph.notes),
         "state": None if graph.state is None else graph.state.to_json(),
@@ -239,7 +240,7 @@ def _require_one_contract(
     hashes = {"its hash in manifest.json": stated, CHECKPOINT: checkpoint.contract.hash}
     for graph in graphs:
         try:
-            inside = read_contract(graph.content, graph.file)
+            inside = contract_of(model_of(graph), graph.file)
         except ModelFileError as error:
             raise BundleError(f"bundle {path}: {error}") from None
         hashes[graph.file] = inside.hash if inside is not None else "missing"

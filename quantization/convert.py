@@ -26,7 +26,7 @@ from quantization.golden import Golden, golden_vectors
 from quantization.graph.graph_file import GraphFile, Scheme
 from quantization.quantizer import search
 from quantization.quantizer.recipe import Recipe
-from quantization.tflite.contract import embed_contract
+from quantization.tflite.contract import contract_entry
 from quantization.tflite.run import has_tflm
 from toolkit.data.windows import cut
 from toolkit.model import load_checkpoint
@@ -88,8 +88,8 @@ def convert(
         asked, searched = _searched(model, recordings, drawn, asked, tell)
         tell(f"converting with the {converter} converter", 1, 3)
         build = converters.converter_named(converter)
-        built = build(model, drawn.calibration, scheme=scheme, **asked.of_converter)
-        graphs = [replace(g, content=embed_contract(g.content, model.contract)) for g in built]
+        entries = contract_entry(model.contract)
+        graphs = build(model, drawn.calibration, scheme=scheme, metadata=entries, **asked.of_converter)
         tell("computing golden vectors", 2, 3)
         vectors, graphs = golden_vectors(model, graphs, drawn.golden)
         about = _about(asked, data, recordings, drawn) | searched

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from quantization.c_fragments.text import ctype, wrapped
 from quantization.graph.graph_file import GraphFile
 from quantization.tflite.file import SUPPORTED_OPS
+from quantization.tflite.model import model_of
 from quantization.tflite.operators import operator_counts
 from quantization.tflite.run import has_tflm
 from quantization.tflite.stderr import native_stderr
@@ -50,7 +51,7 @@ def tflm_files(
     reason = _why_not(window, vectors)
     if reason:
         return {}, {"notes": [f"no {FOLDER}/: {reason}"]}
-    operators = sorted(operator_counts(window.content))
+    operators = sorted(operator_counts(model_of(window)))
     recorded, least = recorded_arena(window.content), least_arena(window.content)
     digest = hashlib.sha256(window.content).hexdigest()
     version = importlib.metadata.version("tflite-micro")

@@ -20,7 +20,7 @@ import numpy as np
 from quantization.bundle import Bundle
 from quantization.convert import convert
 from quantization.ops.work import multiply_accumulates
-from quantization.tflite.file import read
+from quantization.tflite.file import graph_of
 from runtime.engines import open_engine
 from runtime.engines.interface import Engine
 from runtime.engines.native_build import compiler
@@ -89,7 +89,7 @@ def share_of_peak(bundle: Bundle, windows: dict[str, float]) -> str:
     """What part of that peak a native window reaches, its activations, softmax and calls included."""
     name, rate = peak()
     file = bundle.graph("window", "int8")
-    work = multiply_accumulates(read(file.content, file.file))
+    work = multiply_accumulates(graph_of(file))
     reached = work / windows["native int8"] * 1e6
     return (
         f"native window {reached / 1e9:.0f} of {rate / 1e9:.0f} G multiply-accumulates a second: {reached / rate:.0%} of one "

@@ -20,7 +20,7 @@ from quantization.bundle import Bundle
 from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import Graph
 from quantization.reference import Interpreter
-from quantization.tflite.file import read
+from quantization.tflite.file import graph_of
 from toolkit.errors import UsageError
 
 #: Windows a device runs, spread evenly over the host's; and recordings, spread evenly, with their first steps from reset.
@@ -69,12 +69,12 @@ class DeviceData:
 def device_data(bundle: Bundle, data: Evaluation, progress: Progress) -> DeviceData:
     """What devices get of ``data``, and the integer reference's answers; UsageError for a bundle without int8 graphs."""
     graphs = int8_graphs(bundle)
-    window_graph = read(graphs["window"].content, graphs["window"].file)
+    window_graph = graph_of(graphs["window"])
     window = _window_data(data, window_graph, progress)
     stream, stream_graph = None, None
     if "stream" in graphs:
         file = graphs["stream"]
-        stream_graph = read(file.content, file.file).carrying(file.state)
+        stream_graph = graph_of(file).carrying(file.state)
         stream = _stream_data(data, stream_graph, progress)
     return DeviceData(window, stream, window_graph, stream_graph)
 

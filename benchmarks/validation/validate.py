@@ -24,7 +24,7 @@ from quantization.bundle import Bundle
 from quantization.c_emitter.bundle_files import FOLDER, source_files
 from quantization.c_emitter.emit import DEFAULT_PREFIX
 from quantization.reference import Interpreter
-from quantization.tflite.file import read
+from quantization.tflite.file import graph_of
 from toolkit.errors import BudgetError, InputError, UsageError
 from toolkit.files import new_folder, write_json
 
@@ -136,7 +136,7 @@ def golden_check(bundle: Bundle) -> Check | None:
     vectors = bundle.golden
     if "moments.window.int8.tflm" not in vectors:
         return None
-    graph = read(bundle.graph("window", "int8").content, str(bundle.path))
+    graph = graph_of(bundle.graph("window", "int8"))
     names = [item.stream.name for item in bundle.contract.inputs]
     given = [vectors[f"{name}.window.int8"][:, None] for name in names]
     interpreter = Interpreter(graph)

@@ -17,7 +17,7 @@ from quantization.bundle import Bundle
 from quantization.graph.ir import Graph
 from quantization.ops.call import Semantics
 from quantization.reference.integer_graph import Interpreter
-from quantization.tflite.file import read
+from quantization.tflite.file import graph_of
 from quantization.tflite.run import litert_tensors
 from toolkit.errors import EdgetoolError
 
@@ -32,8 +32,8 @@ def golden_inputs(bundle: Bundle, graph: Graph) -> list[Stored]:
 
 def differences(bundle: Bundle) -> list[dict[str, Any]]:
     """One row a computed tensor: share of values that differ (%) and the largest difference in steps, for both comparisons."""
-    content = bundle.graph("window", "int8").content
-    graph = read(content)
+    file = bundle.graph("window", "int8")
+    graph = graph_of(file)
     inputs = golden_inputs(bundle, graph)
     wanted = [index for op in graph.ops for index in op.outputs]
 
@@ -43,7 +43,7 @@ def differences(bundle: Bundle) -> list[dict[str, Any]]:
         return {index: interpreter.tensor_at(index) for index in wanted}
 
     tflm, desktop = run("tflm"), run("litert")
-    default = litert_tensors(content, inputs, wanted, lambda stage, done, total: None)
+    default = litert_tensors(file.content, inputs, wanted, lambda stage, done, total: None)
     rows = []
     for index in wanted:
         between = np.abs(tflm[index].astype(np.int64) - desktop[index])

@@ -28,7 +28,7 @@ from quantization.graph.ir import Graph
 from quantization.ops.quantize import dequantize, quantize
 from quantization.reference import Interpreter
 from quantization.reference.fake_quantization import FloatReplica, Source
-from quantization.tflite.file import read
+from quantization.tflite.file import graph_of
 from quantization.tflite.run import has_tflm, litert_tensors, tflm_tensors
 from toolkit.data.splits import Part
 from toolkit.data.windows import cut
@@ -159,7 +159,7 @@ def attribute_windows(
     progress: Progress | None = None,
 ) -> Attribution:
     """The same on given normalised windows; ``data``, ``part`` and ``notes`` only say where they come from."""
-    integer = read(bundle.graph("window", "int8").content, "window.int8.tflite")
+    integer = graph_of(bundle.graph("window", "int8"))
     work = _Attributor(bundle, integer, _float_graph(bundle), windows, progress or _silent)
     work.notes += notes
     return work.run(data, part)
@@ -176,7 +176,7 @@ def _own_source(bundle: Bundle) -> str:
 
 def _float_graph(bundle: Bundle) -> Graph | None:
     if any((item.graph, item.scheme) == ("window", "float32") for item in bundle.graphs):
-        return read(bundle.graph("window", "float32").content, "window.float32.tflite")
+        return graph_of(bundle.graph("window", "float32"))
     return None
 
 

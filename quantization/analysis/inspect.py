@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,12 @@ import numpy as np
 
 from quantization.bundle import Bundle
 from quantization.reference.integer_graph import Interpreter
-from quantization.tflite.contract import (
-    CONTRACT_ENTRY,
-    get_entry,
-    load_model,
-    parse_contract,
-)
+from quantization.tflite.contract import contract_of
 from quantization.tflite.file import read
-from quantization.tflite.limits import FILE_IDENTIFIER
-from quantization.tflite.operators import Shape, multiply_accumulates, operator_name
+from quantization.tflite.flatbuffer import FILE_IDENTIFIER
+from quantization.tflite.model import load_model, operator_name
+from quantization.tflite.operators import Shape, multiply_accumulates
+from quantization.tflite.schema import Table, names_of
 from toolkit.contract import SensorContract
 from toolkit.errors import InputError, ModelFileError
 from toolkit.model import PRETRAINED, resolve_checkpoint
@@ -98,7 +94,6 @@ def describe_checkpoint(checkpoint: Checkpoint, name: str, size: int) -> dict[st
 def describe_tflite(content: bytes, name: str) -> dict[str, Any]:
     """Operators, tensors, quantization, multiply-accumulates, sizes and contract of any .tflite."""
     model = load_model(content, name)
-    entry = get_entry(model, CONTRACT_ENTRY)
     graphs = [_graph(model, graph) for graph in model.subgraphs]
     return {
         "schema": SCHEMA,
@@ -110,7 +105,7 @@ def describe_tflite(content: bytes, name: str) -> dict[str, Any]:
         "macs": sum(graph["macs"] for graph in graphs),
         "subgraphs": graphs,
         "integer_reference": _refusal(content, name),
-        **_contract_json(None if entry is None else parse_contract(entry, name)),
+        **_contract_json(contract_of(model, name)),
     }
 
 
@@ -130,7 +125,7 @@ def _contract_json(contract: SensorContract | None) -> dict[str, Any]:
     }
 
 
-def _graph(model: Any, graph: Any) -> dict[str, Any]:
+def _graph(model: Table, graph: Table) -> dict[str, Any]:
     tensors = [_tensor(model, index, tensor) for index, tensor in enumerate(graph.tensors or [])]
     operators = [
         _operator(model, index, operator, tensors) for index, operator in enumerate(graph.operators or [])
@@ -146,7 +141,7 @@ def _graph(model: Any, graph: Any) -> dict[str, Any]:
     }
 
 
-def _operator(model: Any, index: int, operator: Any, tensors: list[dict[str, Any]]) -> dict[str, Any]:
+def _operator(model: Table, index: int, operator: Table, tensors: list[dict[str, Any]]) -> dict[str, Any]:
     name = operator_name(model, operator)
     inputs, outputs = _whole(operator.inputs), _whole(operator.outputs)
     shapes: list[list[Shape]] = [
@@ -155,23 +150,23 @@ def _operator(model: Any, index: int, operator: Any, tensors: list[dict[str, Any
     return {
         "index": index,
         "operator": name,
-        "version": int(model.operatorCodes[operator.opcodeIndex].version),
+        "version": int(model.operator_codes[operator.opcode_index].version),
         "inputs": inputs,
         "outputs": outputs,
         "macs": multiply_accumulates(name, *shapes),
     }
 
 
-def _tensor(model: Any, index: int, tensor: Any) -> dict[str, Any]:
+def _tensor(model: Table, index: int, tensor: Table) -> dict[str, Any]:
     data = model.buffers[tensor.buffer].data
     constant = data is not None and len(data) > 0
     return {
         "index": index,
         "name": _text(tensor.name),
         "shape": _whole(tensor.shape),
-        "type": _type_names().get(int(tensor.type), f"TYPE_{tensor.type}"),
+        "type": names_of("TensorType").get(tensor.type, f"TYPE_{tensor.type}").lower(),
         "constant": constant,
-        "variable": bool(tensor.isVariable),
+        "variable": bool(tensor.is_variable),
         "bytes": len(data) if constant else 0,
         "quantization": _quantization(tensor.quantization),
     }
@@ -184,8 +179,8 @@ def _quantization(value: Any) -> dict[str, Any] | None:
     scales = [float(s) if np.isfinite(s) else None for s in value.scale]
     return {
         "scale": scales,
-        "zero_point": _whole(value.zeroPoint),
-        "axis": int(value.quantizedDimension),
+        "zero_point": _whole(value.zero_point),
+        "axis": int(value.quantized_dimension),
     }
 
 
@@ -195,10 +190,3 @@ def _whole(values: Any) -> list[int]:
 
 def _text(value: bytes | None) -> str:
     return "" if value is None else value.decode(errors="replace")
-
-
-@cache
-def _type_names() -> dict[int, str]:
-    from ai_edge_litert import schema_py_generated as schema
-
-    return {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}

@@ -17,7 +17,7 @@ from quantization.c_fragments.context import (
     Target,
 )
 from quantization.graph.graph_file import GraphFile
-from quantization.tflite.file import read
+from quantization.tflite.file import graph_of
 from toolkit.contract import SensorContract
 from toolkit.errors import UsageError
 
@@ -56,8 +56,8 @@ def source_files(
         raise UsageError("C source is made of the int8 window graph: --target needs --scheme int8")
     state = None
     if stream is not None and stream.state is not None:
-        state = read(stream.content, stream.file).carrying(stream.state)
-    model = read(window.content, window.file)
+        state = graph_of(stream).carrying(stream.state)
+    model = graph_of(window)
     emission = emit(model, contract, core, stream=state, prefer=profile, golden=golden, prefix=prefix)
     about = {
         "target": core,

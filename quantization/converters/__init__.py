@@ -7,6 +7,7 @@ module is imported only when it is asked for, because one of them needs tensorfl
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from quantization.graph.graph_file import GraphFile, Scheme
@@ -19,12 +20,19 @@ class Build(Protocol):
     """What ``build`` of a converter's module must be."""
 
     def __call__(
-        self, checkpoint: Checkpoint, calibration: Windows, *, scheme: Scheme, **options: Any
+        self,
+        checkpoint: Checkpoint,
+        calibration: Windows,
+        *,
+        scheme: Scheme,
+        metadata: Mapping[str, bytes] | None = None,
+        **options: Any,
     ) -> list[GraphFile]:
         """Graphs of ``scheme``, and with int8 also the float32 graph of the same kind as its baseline.
 
-        ``calibration`` holds normalised windows; a converter that needs no ranges ignores it. ``options``
-        are the converter's own and a name it does not know is a UsageError. Deterministic: same input, same bytes.
+        ``calibration`` holds normalised windows; a converter that needs no ranges ignores it. ``metadata`` are
+        entries of every file by name. ``options`` are the converter's own, and a name it does not know is a UsageError.
+        Deterministic: same input, same bytes.
         """
         ...
 

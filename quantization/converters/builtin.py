@@ -30,6 +30,7 @@ def build(
     calibration: Windows,
     *,
     scheme: Scheme,
+    metadata: Mapping[str, bytes] | None = None,
     recipe: Recipe | Mapping[str, Any] | None = None,
     **options: Any,
 ) -> list[GraphFile]:
@@ -46,6 +47,7 @@ def build(
     floats = {"window": passes.apply(lower_window(checkpoint), chosen.passes)}
     if checkpoint.config.window > 1:  # a window of one row has no ring to carry
         floats["stream"] = passes.apply(lower_stream(checkpoint), chosen.passes)
+    floats = {kind: graph.with_metadata(**(metadata or {})) for kind, graph in floats.items()}
     files = [_file(kind, "float32", graph, None, ()) for kind, graph in floats.items()]
     if scheme == "float32":
         return files

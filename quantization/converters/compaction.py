@@ -11,18 +11,18 @@ _TENSOR_LISTS = ("inputs", "outputs", "intermediates")
 
 
 def compact(model: Any) -> None:
-    """Drop unused tensors of each subgraph of a ``ModelT``, then unused buffers and operator codes, and renumber.
+    """Drop unused tensors of each subgraph of a model, then unused buffers and operator codes, and renumber.
 
     Buffer 0 stays: the schema reserves it as the empty one. Order is kept.
     """
     for index, graph in enumerate(model.subgraphs):
         _compact_tensors(model, index, graph)
     _compact_buffers(model)
-    used = sorted({operator.opcodeIndex for graph in model.subgraphs for operator in graph.operators})
-    model.operatorCodes = [model.operatorCodes[i] for i in used]
+    used = sorted({operator.opcode_index for graph in model.subgraphs for operator in graph.operators})
+    model.operator_codes = [model.operator_codes[i] for i in used]
     for graph in model.subgraphs:
         for operator in graph.operators:
-            operator.opcodeIndex = used.index(operator.opcodeIndex)
+            operator.opcode_index = used.index(operator.opcode_index)
 
 
 def _compact_tensors(model: Any, index: int, graph: Any) -> None:
@@ -34,10 +34,10 @@ def _compact_tensors(model: Any, index: int, graph: Any) -> None:
         if getattr(owner, name) is not None:
             setattr(owner, name, np.array([place.get(int(i), -1) for i in _read(owner, name)], np.int32))
     graph.tensors = [graph.tensors[i] for i in used]
-    for signature in model.signatureDefs or []:
-        if signature.subgraphIndex == index:
+    for signature in model.signature_defs or []:
+        if signature.subgraph_index == index:
             for entry in [*(signature.inputs or []), *(signature.outputs or [])]:
-                entry.tensorIndex = place[entry.tensorIndex]
+                entry.tensor_index = place[entry.tensor_index]
 
 
 def _compact_buffers(model: Any) -> None:

@@ -8,6 +8,7 @@ the model does not have, and an int8 output (:mod:`quantization.converters.tenso
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,13 @@ from quantization.converters.compaction import compact
 from quantization.converters.tensorflow_output import refine_output
 from quantization.graph.graph_file import GraphFile, Scheme
 from quantization.quantizer import outliers
-from quantization.tflite.contract import dump_model, load_model, remove_entry
-from quantization.tflite.operators import operator_name
+from quantization.tflite.model import (
+    dump_model,
+    load_model,
+    operator_name,
+    remove_entry,
+    set_entry,
+)
 from quantization.tflite.run import run_litert
 from quantization.tflite.stderr import quiet
 from toolkit.errors import ConversionError, MissingDependencyError, UsageError
@@ -38,7 +44,14 @@ _CHECKED_INT8_WINDOWS = 32
 KERAS_CELL_CLIP = 10.0
 
 
-def build(checkpoint: Checkpoint, calibration: Windows, *, scheme: Scheme, **options: Any) -> list[GraphFile]:
+def build(
+    checkpoint: Checkpoint,
+    calibration: Windows,
+    *,
+    scheme: Scheme,
+    metadata: Mapping[str, bytes] | None = None,
+    **options: Any,
+) -> list[GraphFile]:
     """The window graph in float32 and, for the scheme int8, in int8 (see ``quantization.converters.Build``).
 
     Raises MissingDependencyError without tensorflow, ConversionError if the replica, the converter or the float
@@ -50,11 +63,11 @@ def build(checkpoint: Checkpoint, calibration: Windows, *, scheme: Scheme, **opt
     with quiet():
         replica = _replica(checkpoint)
         require_equal(checkpoint, random, _run_replica(replica, random), "the tf_keras replica")
-        float_content = _polish(_converted(replica, None), checkpoint, None)
+        float_content = _polish(_converted(replica, None), checkpoint, None, metadata or {})
         require_equal(checkpoint, random, run_litert(float_content, random)[0], "the float32 .tflite")
         graphs = [GraphFile("window", "float32", float_content)]
         if scheme == "int8":
-            content = _polish(_converted(replica, calibration), checkpoint, calibration)
+            content = _polish(_converted(replica, calibration), checkpoint, calibration, metadata or {})
             _require_near(checkpoint, calibration, content)
             recipe = {
                 "ranges": "minmax",
@@ -155,8 +168,10 @@ def _converted(replica: Any, calibration: Windows | None) -> bytes:
         ) from error
 
 
-def _polish(content: bytes, checkpoint: Checkpoint, calibration: Windows | None) -> bytes:
-    """Set what the converter does not: no cell clip, int16 output, names; same bytes in every process."""
+def _polish(
+    content: bytes, checkpoint: Checkpoint, calibration: Windows | None, metadata: Mapping[str, bytes]
+) -> bytes:
+    """Set what the converter does not: no cell clip, int16 output, names, metadata; same bytes in every process."""
     model = load_model(content)
     graph = model.subgraphs[0]
     if calibration is not None:
@@ -165,10 +180,12 @@ def _polish(content: bytes, checkpoint: Checkpoint, calibration: Windows | None)
         refine_output(model, *layer, largest_moment=float(np.abs(moments).max()))
     for operator in graph.operators:
         if operator_name(model, operator) == "UNIDIRECTIONAL_SEQUENCE_LSTM":
-            operator.builtinOptions.cellClip = 0.0
+            operator.builtin_options.cell_clip = 0.0
     _rename(model)
     remove_entry(model, "CONVERSION_METADATA")  # holds a hash of names that change from process to process
     compact(model)
+    for name, value in metadata.items():
+        set_entry(model, name, value)
     model.description = f"Cross-LSTM, window graph, {'float32' if calibration is None else 'int8'}".encode()
     return dump_model(model)
 
@@ -187,7 +204,7 @@ def _rename(model: Any) -> None:
         ):
             for position, index in enumerate(indices if indices is not None else ()):
                 tensor = graph.tensors[index]
-                constant = model.buffers[tensor.buffer].data is not None or tensor.isVariable
+                constant = model.buffers[tensor.buffer].data is not None or tensor.is_variable
                 if index >= 0 and (role != "input" or constant):
                     tensor.name = f"{name}_{role}{position}".encode()
     names = [next(s for s in STREAMS if s in text) for text in by_channels]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from quantization.graph.state import StreamState
@@ -30,6 +31,11 @@ class GraphFile:
     recipe: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     state: StreamState | None = None
+
+    @cached_property
+    def kept(self) -> dict[str, Any]:
+        """What readers have made of ``content``, so that a graph is parsed once (:mod:`quantization.tflite`)."""
+        return {}
 
     @property
     def file(self) -> str:

@@ -21,8 +21,9 @@ from quantization.bundle import (
 )
 from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import GraphBuilder, Quantization
-from quantization.tflite.contract import embed_contract, load_model, read_contract
+from quantization.tflite.contract import embed_contract, read_contract
 from quantization.tflite.file import write
+from quantization.tflite.model import load_model
 from toolkit.errors import BundleError, ModelFileError, OutputError
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import ModelConfig

@@ -19,9 +19,8 @@ from quantization import tflm_emitter
 from quantization.converters import builtin
 from quantization.golden import golden_vectors
 from quantization.graph.graph_file import GraphFile
-from quantization.tflite.contract import load_model
 from quantization.tflite.file import SUPPORTED_OPS
-from quantization.tflite.operators import operator_name
+from quantization.tflite.model import load_model, operator_name
 from quantization.tflite.run import has_tflm, run_tflm
 from tests.quantization.c_emitter.harness import run
 from tests.quantization.c_emitter.test_models import drawn_checkpoint, drawn_windows

@@ -19,7 +19,7 @@ from quantization.bundle import Bundle
 from quantization.convert import convert
 from quantization.converters import tensorflow, tensorflow_model
 from quantization.graph.graph_file import GraphFile
-from quantization.tflite.contract import load_model
+from quantization.tflite.model import load_model
 from quantization.tflite.operators import operator_counts
 from quantization.tflite.run import (
     has_tflm,
@@ -84,7 +84,7 @@ def test_the_graphs_are_named_and_fused(small: tuple[Checkpoint, list[GraphFile]
     int8, float32 = small[1]
     assert [(g.graph, g.scheme) for g in small[1]] == [("window", "int8"), ("window", "float32")]
     for graph in (int8, float32):
-        counts = operator_counts(graph.content)
+        counts = operator_counts(load_model(graph.content))
         assert counts["UNIDIRECTIONAL_SEQUENCE_LSTM"] == 2 and "WHILE" not in counts
         (found,) = describe_tflite(graph.content, "m")["subgraphs"]
         assert [found["tensors"][i]["name"] for i in found["inputs"]] == ["imu", "emg"]
@@ -158,9 +158,9 @@ def test_no_cell_clip_is_left(small: tuple[Checkpoint, list[GraphFile]]) -> None
     for graph in small[1]:
         model = load_model(graph.content)
         clips = [
-            o.builtinOptions.cellClip
+            o.builtin_options.cell_clip
             for o in model.subgraphs[0].operators
-            if hasattr(o.builtinOptions, "cellClip")
+            if hasattr(o.builtin_options, "cell_clip")
         ]
         assert clips == [0.0] * 2
 

@@ -12,9 +12,9 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from quantization.graph.ir import Graph, GraphBuilder, Quantization
-from quantization.tflite.contract import load_model
 from quantization.tflite.file import read, write
-from quantization.tflite.limits import MAX_TABLES
+from quantization.tflite.flatbuffer import MAX_TABLES
+from quantization.tflite.model import load_model
 from toolkit.errors import ModelFileError
 
 WEIGHTS = np.array([[1, -2, 3], [4, 5, -6]], np.int8)
