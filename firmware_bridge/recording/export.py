@@ -75,17 +75,27 @@ def export(
 
 
 def _require_plausible(track: Track, recording: Path) -> None:
-    """RecordingError if the sample numbers of a boot session say that it lasted over twice as long as it did, and 10 s more."""
+    """RecordingError if filling would make more up than was measured: a counter that jumped, or next to nothing was received.
+
+    The sample numbers of a boot session may say that it lasted twice as long as it did, and 10 s more; and for each value
+    that came there may be 20 that did not, and a million more.
+    """
+    what = f"{recording}: stream {track.stream.name!r} of node {track.node_name!r}"
+    rows = 0
     for boot_session in np.unique(track.boot_session):
-        rows = track.boot_session == boot_session
-        counted_s = float(np.ptp(track.number[rows])) / track.stream.rate_hz
-        lasted_s = float(np.ptp(track.host_s[rows]))
+        of_session = track.boot_session == boot_session
+        rows += int(np.ptp(track.number[of_session])) + 1
+        counted_s = float(np.ptp(track.number[of_session])) / track.stream.rate_hz
+        lasted_s = float(np.ptp(track.host_s[of_session]))
         if counted_s > 2 * lasted_s + 10:
             raise RecordingError(
-                f"{recording}: the sample numbers of stream {track.stream.name!r} of node {track.node_name!r} span "
-                f"{counted_s:.0f} s, and it was received for {lasted_s:.0f} s: its counter jumped, and such a hole is not "
-                "filled; use --fill none"
+                f"{what}: its sample numbers span {counted_s:.0f} s, and it was received for {lasted_s:.0f} s: its counter "
+                "jumped, and such a hole is not filled; use --fill none"
             )
+    if rows * track.values.shape[1] > 20 * track.values.size + 1_000_000:
+        raise RecordingError(
+            f"{what}: {len(track.number):,} of {rows:,} samples were received, and such holes are not filled; use --fill none"
+        )
 
 
 def filled(track: Track, fill: Fill) -> Track:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from firmware_bridge.items import Chunk, Item, LinkChange, Lost, NodeDescriptor, Snapshot
+from firmware_bridge.recording.checksums import Buffer, Checksums
 from toolkit.errors import OutputError, RecordingError
 
 MARKER = b"\x89ETL\r\n\x1a\n"
@@ -31,8 +32,6 @@ _HEAD = struct.Struct("<8sBBxxIII")
 _CHUNK = struct.Struct("<BBxxIQ")
 HEAD_BYTES = _HEAD.size
 assert (HEAD_BYTES, _CHUNK.size) == (24, 16)
-
-Buffer = bytes | mmap.mmap
 
 
 class Kind(IntEnum):
@@ -131,16 +130,20 @@ def pack_block(kind: Kind, number: int, payload: bytes) -> bytes:
 
 def read_block(content: Buffer, offset: int) -> Block | None:
     """The block at ``offset``, or None if there is no whole one."""
+    return _block(content, offset, Checksums(content))
+
+
+def _block(content: Buffer, offset: int, checksums: Checksums) -> Block | None:
     head = content[offset : offset + HEAD_BYTES]
     if len(head) < HEAD_BYTES:
         return None
     marker, version, kind, number, size, checksum = _HEAD.unpack(head)
+    start = offset + HEAD_BYTES
     if marker != MARKER or version != VERSION or kind not in _KINDS or size > MAX_PAYLOAD:
         return None
-    payload = content[offset + HEAD_BYTES : offset + HEAD_BYTES + size]
-    if len(payload) != size or zlib.crc32(payload, zlib.crc32(head[:20])) != checksum:
+    if start + size > len(content) or checksums.of(start, start + size, zlib.crc32(head[:20])) != checksum:
         return None
-    return Block(offset, Kind(kind), number, payload)
+    return Block(offset, Kind(kind), number, content[start : start + size])
 
 
 _KINDS = frozenset(int(kind) for kind in Kind)
@@ -148,11 +151,11 @@ _KINDS = frozenset(int(kind) for kind in Kind)
 
 def scan(content: Buffer) -> Iterator[Block | Damage]:
     """Whole blocks in order, and the damage between them. Any bytes will do."""
-    offset, last = 0, -1
+    offset, last, checksums = 0, -1, Checksums(content)
     while offset < len(content):
-        block = read_block(content, offset)
+        block = _block(content, offset, checksums)
         if block is None or not _follows(block, last):
-            found, block = _next_block(content, offset + 1, last)
+            found, block = _next_block(content, offset + 1, last, checksums)
             yield Damage(offset, found - offset, block is None)
         if block is not None:
             yield block
@@ -166,10 +169,10 @@ def _follows(block: Block, last: int) -> bool:
     return block.number > last or (block.kind is Kind.LOST and block.number == last)
 
 
-def _next_block(content: Buffer, offset: int, last: int) -> tuple[int, Block | None]:
+def _next_block(content: Buffer, offset: int, last: int, checksums: Checksums) -> tuple[int, Block | None]:
     """Where the next whole block with a number above ``last`` begins, and that block; the end if there is none."""
     while (offset := content.find(MARKER, offset)) >= 0:
-        block = read_block(content, offset)
+        block = _block(content, offset, checksums)
         if block is not None and _follows(block, last):
             return offset, block
         offset += 1
@@ -371,11 +374,21 @@ class RecordingWriter:
             self._write_snapshot()
 
     def sync(self) -> None:
-        """Ask the system to put everything written on the disk; may be called from another thread."""
-        os.fsync(self._file)
+        """Ask the system to put everything written on the disk; may be called from another thread.
+
+        OutputError if the disk says that it cannot.
+        """
+        file = self._file
+        if file < 0:
+            return
+        try:
+            os.fsync(file)
+        except OSError as error:
+            if self._file == file:  # not closed meanwhile
+                raise self._unwritten(error) from None
 
     def close(self, ledger: Mapping[str, Any]) -> None:
-        """Write what waits and the end block."""
+        """Write what waits and the end block. OutputError if that cannot be; the file is closed all the same."""
         if self._file < 0:
             return
         try:
@@ -389,8 +402,11 @@ class RecordingWriter:
             self._write(Kind.END, json.dumps(end).encode())
             self.sync()
         finally:
-            os.close(self._file)
-            self._file = -1
+            file, self._file = self._file, -1
+            try:
+                os.close(file)
+            except OSError as error:
+                raise self._unwritten(error) from None
 
     def _flush(self) -> None:
         if self._waiting:
@@ -415,7 +431,10 @@ class RecordingWriter:
             while done < len(block):
                 done += os.write(self._file, block[done:])
         except OSError as error:
-            raise OutputError(
-                f"cannot write on {self.path}: {error.strerror or error}; what was recorded before is kept"
-            ) from None
+            raise self._unwritten(error) from None
         self._number += 1
+
+    def _unwritten(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"cannot write on {self.path}: {error.strerror or error}; what was recorded before is kept"
+        )

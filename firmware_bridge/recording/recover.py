@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmware_bridge.items import Snapshot
+from firmware_bridge.recording.checksums import Buffer
 from firmware_bridge.recording.file import (
     Block,
-    Buffer,
     Damage,
     Kind,
     opened,

@@ -49,6 +49,13 @@ def _xml(text: str) -> bytes:
 
 
 def _header(track: Track) -> str:
+    """The stream's description.
+
+    A stream with holes is declared irregular (rate 0), its rate stated beside its channels: readers take samples of a rate
+    for evenly spaced and move their stamps (pyxdf by tens of ms about a hole), and our stamps are the measured ones.
+    """
+    regular = track.missing == 0 and track.boot_session[0] == track.boot_session[-1]
+    rate_hz = repr(float(track.stream.rate_hz))
     channels = "".join(
         f"<channel><label>{escape(c.name)}</label><unit>{escape(c.unit)}</unit></channel>"
         for c in track.stream.channels
@@ -56,8 +63,9 @@ def _header(track: Track) -> str:
     return (
         f"<info><name>{escape(track.node_name)} {escape(track.stream.name)}</name>"
         f"<type>{escape(track.stream.name)}</type><channel_count>{len(track.stream.channels)}</channel_count>"
-        f"<nominal_srate>{track.stream.rate_hz!r}</nominal_srate><channel_format>double64</channel_format>"
-        f"<source_id>link {track.link} node {track.node}</source_id><desc><channels>{channels}</channels></desc></info>"
+        f"<nominal_srate>{rate_hz if regular else '0'}</nominal_srate><channel_format>double64</channel_format>"
+        f"<source_id>link {track.link} node {track.node}</source_id><desc><channels>{channels}</channels>"
+        f"<sampling><rate_hz>{rate_hz}</rate_hz><missing_samples>{track.missing}</missing_samples></sampling></desc></info>"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -72,13 +71,9 @@ class Recorder:
         if writer is not None:
             try:
                 writer.sync()
-            except OSError as error:
-                # Closed meanwhile, or the system has told once, and only here, that what it had taken is lost.
-                if error.errno != errno.EBADF:
-                    self.trouble = f"the disk has lost what was written: {error.strerror or error}"
-                    self._lost = writer
-            except ValueError:
-                return  # closed meanwhile
+            except OutputError as error:
+                # The system has told once, and only here, that what it had taken is lost.
+                self.trouble, self._lost = f"the disk has lost what was written: {error}", writer
 
     def close(self, ledger: Mapping[str, Any]) -> None:
         """End the file in order."""
@@ -86,7 +81,7 @@ class Recorder:
         if writer is not None:
             try:
                 writer.close(ledger)
-            except (OutputError, OSError) as error:
+            except OutputError as error:
                 self.trouble = str(error)
 
     def status(self) -> RecordingStatus:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import math
 
-import pytest
-
 from firmware_bridge.items import Chunk, LinkChange
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.sample_node import SampleClock
 from firmware_bridge.sources.several import SeveralSources
 from firmware_bridge.streams.session import Session
 from tests.firmware_bridge.sources.lsl_outlet import RUN, Outlet
+from tests.tools import require_package
 
 
 async def heard(name: str) -> tuple[list[LinkChange], int]:
@@ -35,7 +34,7 @@ async def heard(name: str) -> tuple[list[LinkChange], int]:
 
 
 def test_it_is_a_lost_link_that_is_tried_again_and_the_other_goes_on() -> None:
-    pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed: a dead channel is NOT played")
+    require_package("pylsl")
     name = f"{RUN} one"
     with (
         Outlet(f"{name} dead", rate_hz=1000.0, values=lambda k: (math.nan, 1.0), source_id="dead"),
@@ -48,7 +47,7 @@ def test_it_is_a_lost_link_that_is_tried_again_and_the_other_goes_on() -> None:
 
 
 def test_labels_with_spaces_at_their_ends_and_the_same_twice() -> None:
-    pylsl = pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed: labels are NOT sent")
+    pylsl = require_package("pylsl")
     from firmware_bridge.sources.lsl import _channels
 
     info = pylsl.StreamInfo("labels", "EMG", 5, 100.0, "float32", "labels")
@@ -68,7 +67,7 @@ async def with_label(name: str, query: str) -> str:
 
 
 def test_such_a_stream_is_opened_and_its_channel_named_as_it_is_shown() -> None:
-    pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed: labels are NOT sent")
+    require_package("pylsl")
     name = f"{RUN} label"
     with Outlet(name, labels=["biceps ", "triceps"]):
         for query in ("", "?channels=biceps", "?channels=biceps%20"):
