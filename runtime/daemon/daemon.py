@@ -56,9 +56,9 @@ class Timing:
 
     ``tick_s``: looks whether estimates have stopped coming, and writes what waits for the recording. ``fsync_s``: puts the
     recording on the disk. ``watch_s``: looks at the bundle on the disk (``model.watch``). ``machine_s``: reads the computer's
-    health for the dashboard. ``record_again_s``: until a recording is tried again after an error of the disk. At the end what is
-    on its way has ``end_s``, and in a replay, which has no deadline, ``replay_end_s``. ``pauses``: until a part that has raised
-    is begun again.
+    health for the dashboard. ``record_again_s``: until a recording is tried again after an error of the disk. At the end what
+    is on its way has ``end_s``, and in a replay, which has no deadline, ``replay_end_s``. ``pauses``: until a part that
+    has raised is begun again.
     """
 
     tick_s: float = 0.02
