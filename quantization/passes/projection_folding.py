@@ -4,7 +4,8 @@ Score of row t: ``q . (Wk h_t + bk)`` with ``q = Wq a + bq`` is ``(Wk' q) . h_t 
 and softmax does not see what is added to all scores. So the query becomes ``u = (Wk' Wq) a + Wk' bq`` and the memory is asked
 directly: ``scores = u . h_t``. No key is computed. (The 1/sqrt(d) must have gone into the query: constant folding runs first.)
 
-Context: ``sum_t w_t (Wv h_t + bv) = Wv (sum_t w_t h_t) + bv``, because the attention weights w_t sum to 1. One product with Wv, not T.
+Context: ``sum_t w_t (Wv h_t + bv) = Wv (sum_t w_t h_t) + bv``, because the attention weights w_t sum to 1. One product with
+Wv, not T.
 
 Exact in real numbers. It saves 2 T H d multiply-accumulates a head and the storage of keys and values, and it leaves two
 tensors fewer to quantize. T rows of one hidden size are asked, so u has H values where the query had d.
