@@ -18,12 +18,8 @@ from numpy.typing import NDArray
 from benchmarks.evaluation.latency import Latency, summarise
 from benchmarks.records import Judged, Measured, Size, Skipped
 from benchmarks.targets.job import Job
-from benchmarks.targets.pi_transport import (
-    about,
-    bench_there,
-    remote_shell,
-    require_result,
-)
+from benchmarks.targets.pi_answer import Answer, Expected
+from benchmarks.targets.pi_transport import bench_there, remote_shell
 from benchmarks.targets.pi_worker import RUNS, run
 from toolkit.errors import UsageError
 
@@ -50,9 +46,8 @@ def judge(job: Job, target: str) -> Judged:
     inputs = inputs_of(job)
     timed = place.label == "measured"
     job.progress(f"{target} engines", 0, 2)
-    there = bench_there(place.command, target, job.bundle.path, inputs, timed, place.environment)
-    found = about(there)
-    require_result(target, found)
+    asked = expected_of(job, inputs, timed)
+    found = bench_there(place.command, target, job.bundle, inputs, asked, place.environment)
     job.progress(f"{target} engines", 1, 2)
     here = run(job.bundle, inputs, timed=False)
     job.progress(f"{target} engines", 2, 2)
@@ -62,8 +57,8 @@ def judge(job: Job, target: str) -> Judged:
             key = f"{engine}/{scheme}"
             if scheme != graph.scheme:
                 continue
-            if key in found["refused"]:
-                skipped.append(Skipped(target, engine, graph.graph, scheme, found["refused"][key]))
+            if key in found.refused:
+                skipped.append(Skipped(target, engine, graph.graph, scheme, found.refused[key]))
                 continue
             rows.append(
                 Measured(
@@ -71,16 +66,24 @@ def judge(job: Job, target: str) -> Judged:
                     engine=engine,
                     graph=graph.graph,
                     scheme=scheme,
-                    version=found["versions"][key],
+                    version=found.versions[key],
                     how=_HOW[place.label],
-                    estimates=estimates_of(job, there, key, graph.graph),
-                    latency=_latency(job, there, key, graph.graph, _processor(found)),
+                    estimates=estimates_of(job, found.arrays, key, graph.graph),
+                    latency=_latency(job, found, key, graph.graph),
                     size=Size(len(graph.content)),
                     judged_latency=timed,
-                    figures=_figures(place.label, found, _differing(there, here, key, graph.graph)),
+                    figures=_figures(place.label, found, _differing(found.arrays, here, key, graph.graph)),
                 )
             )
     return Judged(tuple(rows), tuple(skipped))
+
+
+def expected_of(job: Job, inputs: Arrays, timed: bool) -> Expected:
+    """What must come back for ``inputs``."""
+    stream = job.data.contract.inputs[0].stream.name
+    steps = tuple(len(inputs[f"{recording}/{stream}"]) for recording in range(len(job.data.sequences)))
+    engines = tuple(f"{engine}/{scheme}" for engine, scheme in RUNS)
+    return Expected(engines, len(job.data.windows), len(job.data.joints), steps, timed)
 
 
 def place_of(target: str, job: Job) -> Place:
@@ -144,14 +147,11 @@ def estimates_of(job: Job, results: Arrays, key: str, graph: str) -> NDArray[np.
     return moments
 
 
-def _processor(found: Mapping[str, Any]) -> str:
-    return str(found["machine"]["model"] or found["machine"]["architecture"])
-
-
-def _latency(job: Job, results: Arrays, key: str, graph: str, processor: str) -> Latency | None:
-    times = results.get(f"{key}/time/{graph}")
+def _latency(job: Job, found: Answer, key: str, graph: str) -> Latency | None:
+    times = found.arrays.get(f"{key}/time/{graph}")
     if times is None:
         return None
+    processor = str(found.machine["model"] or found.machine["architecture"])
     return summarise([int(t) for t in times], job.data.contract.grid_rate_hz, processor)
 
 
@@ -174,8 +174,8 @@ def _differing(there: Arrays, here: Arrays, key: str, graph: str) -> dict[str, A
     }
 
 
-def _figures(label: str, found: Mapping[str, Any], differing: dict[str, Any] | None) -> dict[str, Any]:
-    figures: dict[str, Any] = {"label": label, "machine": found["machine"], "against_this_machine": differing}
-    if "machine_after" in found:
-        figures["machine_after"] = found["machine_after"]
+def _figures(label: str, found: Answer, differing: dict[str, Any] | None) -> dict[str, Any]:
+    figures: dict[str, Any] = {"label": label, "machine": found.machine, "against_this_machine": differing}
+    if found.machine_after is not None:
+        figures["machine_after"] = found.machine_after
     return figures

@@ -1,29 +1,41 @@
 """Sends a bench to a Python elsewhere through its standard input and takes the result from its standard output.
 
-One ZIP goes there: edgetool's own source, the bundle, the rows. So a bench runs this machine's edgetool, whichever is
-installed there; what must be installed there is numpy and the engines' packages.
+One ZIP goes there: edgetool's own source, the files that the bundle's manifest lists, the rows. So a bench runs this machine's
+edgetool, whichever is installed there; what must be installed there is numpy and the engines' packages. What comes back is
+taken for hostile: no more of it is read than was asked for.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import os
 import shlex
+import stat
 import subprocess
+import threading
 import zipfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.errors import EdgetoolError, LinkError
+from benchmarks.targets.pi_answer import Answer, Expected, read_answer
+from quantization.bundle import MANIFEST, Bundle
+from toolkit.errors import BundleError, LinkError
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = ("toolkit", "quantization", "firmware_bridge", "runtime", "benchmarks")
 _KINDS = (".py", ".c", ".h", ".S", ".json", ".toml", ".ld", ".mk")
 _MARK = b"edgetool-result\n"
+#: What a login shell may print before the result, and the end of standard error that is kept, bytes.
+_NOISE_BYTES = 1 << 16
+#: Characters of its last line that an error repeats.
+_LINE = 300
 #: A window of the slowest engine takes 20 ms on a Pi 3 and 60 ms under emulation.
 TIMEOUT_S = 3600
 
@@ -45,31 +57,83 @@ with os.fdopen(out, "wb") as file:
 def bench_there(
     command: Sequence[str],
     name: str,
-    bundle: Path,
+    bundle: Bundle,
     inputs: Mapping[str, NDArray[Any]],
-    timed: bool,
+    expected: Expected,
     environment: Mapping[str, str] | None = None,
-) -> dict[str, NDArray[Any]]:
+) -> Answer:
     """:func:`benchmarks.targets.pi_worker.run` by ``command``, which is a Python that gets :data:`BOOTSTRAP` with ``-c``.
 
-    LinkError with the last line that it said if it ends without a result.
+    LinkError with the last line that it said if it ends without a result, or with one that is not what was ``expected``.
     """
-    job = _packed(bundle, inputs, timed)
+    job = _packed(bundle, inputs, expected.timed)
+    # A ZIP of what cannot be compressed is a little larger than its content.
+    limit = expected.most_bytes + expected.most_bytes // 10 + _NOISE_BYTES
+    out, said, code = _talk(name, command, job, environment, limit)
+    # What a login shell there prints comes before the mark.
+    _, mark, body = out.partition(_MARK)
+    if code or not mark:
+        lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+        raise LinkError(f"{name}: {_explained(lines[-1][:_LINE] if lines else 'it said nothing', code)}")
+    return read_answer(name, body, expected)
+
+
+def _talk(
+    name: str, command: Sequence[str], job: bytes, environment: Mapping[str, str] | None, limit: int
+) -> tuple[bytes, bytes, int]:
+    """Standard output, at most ``limit`` bytes of it, the end of standard error, and the exit code of ``command``."""
     try:
-        done = subprocess.run(
-            command, input=job, capture_output=True, env=environment, timeout=TIMEOUT_S, check=False
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )
     except FileNotFoundError:
         raise LinkError(f"{name}: {command[0]} is not installed on this machine") from None
-    except subprocess.TimeoutExpired:
-        raise LinkError(f"{name}: no result within {TIMEOUT_S} s; use fewer windows (--windows)") from None
-    # What a login shell there prints comes before the mark.
-    _, mark, body = done.stdout.partition(_MARK)
-    if done.returncode or not mark:
-        said = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-        raise LinkError(f"{name}: {_explained(said[-1] if said else 'it said nothing', done.returncode)}")
-    with np.load(io.BytesIO(body)) as stored:
-        return {key: stored[key] for key in stored.files}
+    assert process.stdin and process.stdout and process.stderr
+    said, late = bytearray(), threading.Event()
+
+    def out_of_time() -> None:
+        late.set()
+        process.kill()
+
+    clock = threading.Timer(TIMEOUT_S, out_of_time)
+    helpers = [
+        threading.Thread(target=_feed, args=(process.stdin, job), daemon=True),
+        threading.Thread(target=_keep_end, args=(process.stderr, said), daemon=True),
+        clock,
+    ]
+    for helper in helpers:
+        helper.start()
+    try:
+        out = process.stdout.read(limit + 1)
+        if len(out) > limit:
+            raise LinkError(
+                f"{name}: it sends more than the {limit:,} bytes that were asked for; is it an edgetool?"
+            )
+        code = process.wait()
+    finally:
+        process.kill()
+        process.wait()
+        clock.cancel()
+        for helper in helpers:
+            helper.join()
+        process.stdout.close()
+    if late.is_set():
+        raise LinkError(f"{name}: no result within {TIMEOUT_S} s; use fewer windows (--windows)")
+    return out, bytes(said), code
+
+
+def _feed(pipe: IO[bytes], job: bytes) -> None:
+    """Write all of ``job`` and close; one that ends before it has read all says why on its standard error."""
+    with suppress(OSError), pipe:
+        pipe.write(job)
+
+
+def _keep_end(pipe: IO[bytes], said: bytearray) -> None:
+    """Read until the end, and keep the last bytes in ``said``."""
+    with pipe:
+        while part := os.read(pipe.fileno(), _NOISE_BYTES):
+            said.extend(part)
+            del said[:-_NOISE_BYTES]
 
 
 def remote_shell(python: str | None) -> str:
@@ -84,7 +148,6 @@ def remote_shell(python: str | None) -> str:
 def far_side(folder: str) -> bytes:
     """What :data:`BOOTSTRAP` calls there."""
     from benchmarks.targets.pi_worker import run
-    from quantization.bundle import Bundle
 
     place = Path(folder)
     with np.load(place / "inputs.npz") as stored:
@@ -96,21 +159,46 @@ def far_side(folder: str) -> bytes:
     return _MARK + buffer.getvalue()
 
 
-def _packed(bundle: Path, inputs: Mapping[str, NDArray[Any]], timed: bool) -> bytes:
+def _packed(bundle: Bundle, inputs: Mapping[str, NDArray[Any]], timed: bool) -> bytes:
     rows = io.BytesIO()
     np.savez(rows, **inputs)  # type: ignore[arg-type]
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
         for package in _PACKAGES:
             for file in sorted((_ROOT / package).rglob("*")):
-                if file.suffix in _KINDS and file.is_file():
+                if file.suffix in _KINDS and file.is_file() and not file.is_symlink():
                     archive.write(file, Path("source") / file.relative_to(_ROOT))
-        for file in sorted(bundle.rglob("*")):
-            if file.is_file():
-                archive.write(file, Path("bundle") / file.relative_to(bundle))
+        archive.writestr(f"bundle/{MANIFEST}", json.dumps(bundle.manifest))
+        for name, content in _listed_files(bundle):
+            archive.writestr(f"bundle/{name}", content)
         archive.writestr("inputs.npz", rows.getvalue())
         archive.writestr("options.json", json.dumps({"timed": timed}))
     return whole.getvalue()
+
+
+def _listed_files(bundle: Bundle) -> Iterator[tuple[str, bytes]]:
+    """The files of the manifest, as they were when the bundle was loaded: nothing else in the folder leaves this machine.
+
+    BundleError for a link, whose content may be anybody's, and for a file that is no longer the one that was loaded.
+    """
+    for name, entry in bundle.manifest["files"].items():
+        path = bundle.path / name
+        for part in (path, *(bundle.path / parent for parent in PurePosixPath(name).parents if parent.name)):
+            if part.is_symlink():
+                raise BundleError(
+                    f"bundle {bundle.path}: {part.name} is a link, which is not sent; copy the file"
+                )
+        try:
+            # Not to wait for a pipe, and not to follow what became a link meanwhile.
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(handle, "rb") as file:
+                regular = stat.S_ISREG(os.fstat(handle).st_mode)
+                content = file.read() if regular else b""
+        except OSError as error:
+            raise BundleError(f"bundle {bundle.path}: {name} cannot be read ({error.strerror})") from None
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise BundleError(f"bundle {bundle.path}: {name} was changed since it was loaded; start again")
+        yield name, content
 
 
 def _explained(said: str, code: int) -> str:
@@ -128,16 +216,3 @@ def _explained(said: str, code: int) -> str:
     }
     hint = next((text for sign, text in hints.items() if sign in said), None)
     return f"{said} (exit code {code})" + (f"; {hint}" if hint else "")
-
-
-def about(results: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """The JSON of a result."""
-    found: dict[str, Any] = json.loads(str(results["about"]))
-    return found
-
-
-def require_result(name: str, found: Mapping[str, Any]) -> None:
-    """EdgetoolError if not a single engine could be opened there."""
-    if not found["versions"]:
-        reasons = "; ".join(f"{key}: {reason}" for key, reason in found["refused"].items())
-        raise EdgetoolError(f"{name}: no engine runs there: {reasons}")
