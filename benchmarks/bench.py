@@ -11,13 +11,14 @@ from benchmarks import machine
 from benchmarks.budgets import check, require_kept, require_sensible
 from benchmarks.evaluation.windows import evaluate_on
 from benchmarks.peers import Peer, build_peers
-from benchmarks.records import Progress, Report
+from benchmarks.records import Report
 from benchmarks.report import json_file as report_json
 from benchmarks.rows import judge_all
 from benchmarks.targets import require_known
 from benchmarks.targets.job import Job
 from quantization.bundle import Bundle
 from toolkit.errors import UsageError
+from toolkit.progress import Progress, silent
 from toolkit.records import Recording
 
 #: Enough for intervals of a few per cent, few enough for a minute on two cores.
@@ -56,9 +57,11 @@ def bench(
     require_known(on)
     if threads < 1:
         raise UsageError(f"--threads is {threads}; it must be at least 1")
+    if windows < 1:
+        raise UsageError(f"windows is {windows}; it must be at least 1")
     if seed < 0:
         raise UsageError(f"--seed is {seed}; it must be at least 0")
-    progress = progress or _silent
+    progress = progress or silent
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(Path(bundle))
     source = data if data is not None else own_source(loaded)
     recordings = _recordings(source, progress)
@@ -137,10 +140,6 @@ def _publish(
         report_html.write(report, Path(html))
     if show is not None:
         show(report)
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Progress for callers that want none."""
 
 
 def _command(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,6 @@ from benchmarks.evaluation.accuracy import Accuracy, Scores
 from benchmarks.evaluation.latency import Latency
 from benchmarks.evaluation.windows import Evaluation
 
-#: Called with what is being done, how much of it is done, and how much there is.
-Progress = Callable[[str, int, int], None]
 #: Version of the JSON in docs/BENCH.md.
 SCHEMA = 1
 #: The engine of the float baseline: the checkpoint itself.

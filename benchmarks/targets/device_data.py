@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation.windows import Evaluation
-from benchmarks.records import Progress
 from quantization.arithmetic.storage import TensorFormat, decode, encode
 from quantization.bundle import Bundle
 from quantization.graph.graph_file import GraphFile
@@ -22,6 +21,7 @@ from quantization.graph.ir import Graph
 from quantization.reference import Interpreter
 from quantization.tflite.file import graph_of
 from toolkit.errors import UsageError
+from toolkit.progress import Progress
 
 #: Windows a device runs, spread evenly over the host's; and recordings, spread evenly, with their first steps from reset.
 WINDOWS = 200

@@ -7,9 +7,9 @@ from functools import cached_property
 
 from benchmarks.evaluation.windows import Evaluation
 from benchmarks.peers import Peer
-from benchmarks.records import Progress
 from benchmarks.targets.device_data import DeviceData, device_data
 from quantization.bundle import Bundle
+from toolkit.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,8 @@ import numpy as np
 
 from benchmarks.bench import WINDOWS, bench
 from benchmarks.budgets import deployed
-from benchmarks.records import NotJudged, Progress, Report, Run
+from benchmarks.records import NotJudged, Report, Run
+from benchmarks.report.headline import differences
 from benchmarks.targets import require_known
 from benchmarks.validation import evidence
 from benchmarks.validation.bounds import (
@@ -27,6 +28,7 @@ from quantization.reference import Interpreter
 from quantization.tflite.file import graph_of
 from toolkit.errors import BudgetError, InputError, UsageError
 from toolkit.files import new_folder, write_json
+from toolkit.progress import Progress
 
 
 def validate(
@@ -116,8 +118,9 @@ def _of_device(target: str, rows: Sequence[Run]) -> list[Check]:
     for run in rows:
         exact = run.measured.figures.get("bit_exact")
         if exact is not None:
+            detail = differences(run) if exact["differing"] else ""
             checks.append(
-                Check(target, _row(run), "differing_outputs", float(exact["differing"]), 0.0, label)
+                Check(target, _row(run), "differing_outputs", float(exact["differing"]), 0.0, label, detail)
             )
     tests = [run.measured.figures["self_test"] for run in rows if "self_test" in run.measured.figures]
     if tests:
@@ -143,8 +146,11 @@ def golden_check(bundle: Bundle) -> Check | None:
     interpreter.run(given)
     expected = vectors["moments.window.int8.tflm"]
     outputs = interpreter.tensor_at(graph.outputs[0]).reshape(expected.shape)
-    differing = int(np.count_nonzero((outputs != expected).any(axis=1)))
-    return Check("bundle", "golden", "differing_outputs", float(differing), 0.0, "computed")
+    wrong = np.flatnonzero((outputs != expected).any(axis=1))
+    detail = (
+        f"{len(wrong)} of {len(outputs)} golden windows differ; first window {wrong[0]}" if len(wrong) else ""
+    )
+    return Check("bundle", "golden", "differing_outputs", float(len(wrong)), 0.0, "computed", detail)
 
 
 def source_check(bundle: Bundle) -> Check | None:

@@ -11,7 +11,10 @@ from quantization.bundle import Bundle
 
 @dataclass(frozen=True)
 class Check:
-    """A figure of a row against its upper bound. ``label``: computed, emulated or measured. NaN never passes."""
+    """A figure of a row against its upper bound. ``label``: computed, emulated or measured. NaN never passes.
+
+    ``detail`` says more of a figure that does not pass: how many of how many, and where it begins.
+    """
 
     target: str
     row: str
@@ -19,6 +22,7 @@ class Check:
     value: float
     bound: float
     label: str
+    detail: str = ""
 
     @property
     def passed(self) -> bool:
@@ -27,7 +31,8 @@ class Check:
 
     def __str__(self) -> str:
         value, bound = figure(self.value), figure(self.bound)
-        return f"{self.name} of {self.target} {self.row} is {value}, the bound is {bound}"
+        text = f"{self.name} of {self.target} {self.row} is {value}, the bound is {bound}"
+        return f"{text}: {self.detail}" if self.detail else text
 
 
 @dataclass(frozen=True, eq=False)

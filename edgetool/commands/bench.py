@@ -7,7 +7,18 @@ from typing import Any
 
 import click
 
-from edgetool.commands.shared import PATH, SETTINGS, SOURCE, json_option, on_option, progress, wrote
+from edgetool.commands.shared import (
+    PATH,
+    SETTINGS,
+    SOURCE,
+    file_of,
+    json_option,
+    on_option,
+    print_json,
+    progress,
+    tables,
+    wrote,
+)
 
 
 @click.command(
@@ -18,7 +29,7 @@ from edgetool.commands.shared import PATH, SETTINGS, SOURCE, json_option, on_opt
 @click.argument("bundle", type=PATH)
 @click.option("--data", metavar="SOURCE", help=f"{SOURCE}. Default: the data that calibrated the bundle.")
 @on_option
-@json_option("Write all figures (docs/BENCH.md).")
+@json_option("Write all figures (docs/BENCH.md); - is standard output.")
 @click.option("--html", type=PATH, metavar="FILE", help="Write a report with plots, in one file.")
 @click.option(
     "--max-rmse-increase",
@@ -47,13 +58,15 @@ def command(bundle: Path, json: Path | None, html: Path | None, **options: Any) 
     TARGET is host, qemu:CORE (as qemu:cortex-m4), serial:PORT, pi-emulated or ssh://USER@HOST.
     """
     from benchmarks.report.console import show
+    from benchmarks.report.json_file import to_json
     from edgetool.api.deploy import bench
 
     with progress() as shown:
 
         def stop_and_show(report: Any) -> None:
             shown.stop()
-            show(report)
+            show(report, tables(json))
+            print_json(json, lambda: to_json(report))
 
-        bench(bundle, json=json, html=html, **options, progress=shown, show=stop_and_show)
+        bench(bundle, json=file_of(json), html=html, **options, progress=shown, show=stop_and_show)
     wrote(json, html)

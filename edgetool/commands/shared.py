@@ -49,11 +49,42 @@ def progress() -> AbstractContextManager[Shown]:
     return shown(quiet=bool(click.get_current_context().find_root().params.get("quiet")))
 
 
+#: ``--json -``: the JSON goes to standard output, and all else to standard error.
+STDOUT = Path("-")
+
+
+def file_of(json: Path | None) -> Path | None:
+    """The file that ``--json`` names; None if there is none, or for standard output."""
+    return None if json == STDOUT else json
+
+
+def print_json(json: Path | None, value: Callable[[], Any]) -> None:
+    """Write ``value()`` to standard output if that is what ``--json`` asks for."""
+    if json == STDOUT:
+        import sys
+        from json import dumps
+
+        sys.stdout.write(dumps(value(), indent=2, allow_nan=False) + "\n")
+        sys.stdout.flush()
+
+
+def tables(json: Path | None) -> Console:
+    """Where tables are shown: standard output, unless ``--json`` has taken it."""
+    import sys
+
+    from toolkit.terminal import console
+
+    return console(file=sys.stderr if json == STDOUT else None)
+
+
 def wrote(*paths: Path | None) -> None:
     """Say which files were written."""
     from toolkit.terminal import say
 
-    say(*(f"Wrote {path}" for path in paths if path is not None))
+    say(
+        *(f"Wrote {path}" for path in paths if path is not None and path != STDOUT),
+        err=STDOUT in paths,
+    )
 
 
 def count(number: int, one: str, several: str) -> str:

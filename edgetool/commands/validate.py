@@ -12,13 +12,18 @@ from edgetool.commands.shared import (
     SETTINGS,
     SOURCE,
     count,
+    file_of,
     json_option,
     on_option,
+    print_json,
     progress,
+    tables,
     wrote,
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from benchmarks.validation.verdict import Verdict
 
 
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option("--data", metavar="SOURCE", help=f"{SOURCE}. Default: the data that calibrated the bundle.")
 @click.option("--out", type=PATH, metavar="FOLDER", help="Write the evidence: hashes, build, report.")
-@json_option("Write the verdict alone.")
+@json_option("Write the verdict alone; - is standard output.")
 @click.option("--windows", default=2000, metavar="N", help="Judge about N windows, in whole gait cycles.")
 @click.option("--seed", default=0, metavar="N", help="Seed of the bootstrap.")
 def command(bundle: Path, json: Path | None, out: Path | None, **options: Any) -> None:
@@ -48,25 +53,26 @@ def command(bundle: Path, json: Path | None, out: Path | None, **options: Any) -
 
     TARGET is host, qemu:CORE (as qemu:cortex-m4), serial:PORT, pi-emulated or ssh://USER@HOST.
     """
+    from benchmarks.validation.evidence import verdict_json
     from edgetool.api.deploy import validate
 
     with progress() as shown:
 
         def stop_and_show(verdict: Verdict) -> None:
             shown.stop()
-            _show(verdict)
+            _show(verdict, tables(json))
+            print_json(json, lambda: verdict_json(verdict))
 
-        validate(bundle, json=json, out=out, **options, progress=shown, show=stop_and_show)
+        validate(bundle, json=file_of(json), out=out, **options, progress=shown, show=stop_and_show)
     wrote(json, out)
 
 
-def _show(verdict: Verdict) -> None:
-    """One line a check, within 80 columns."""
+def _show(verdict: Verdict, out: Console) -> None:
+    """One line a check, within 80 columns, and what is behind each that failed."""
     from rich.table import Table
     from rich.text import Text
 
     from toolkit.printable import terminal_text
-    from toolkit.terminal import console
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("", "target", "row", "check"):
@@ -77,13 +83,18 @@ def _show(verdict: Verdict) -> None:
     for check in verdict.checks:
         word = Text("pass", "green") if check.passed else Text("FAIL", "bold red")
         figures = [_number(value) for value in (check.value, check.bound)]
-        table.add_row(word, check.target, check.row, check.name, *figures, check.label)
-    out = console()
+        names = (terminal_text(name) for name in (check.target, check.row, check.name))
+        table.add_row(word, *names, *figures, check.label)
     out.print(table)
+    for check in verdict.failed:
+        if check.detail:
+            out.print(terminal_text(f"{check.target} {check.row}: {check.detail}"))
     for one in verdict.not_judged:
         out.print(terminal_text(f"not judged: {one.name} on {one.target}: {one.reason}"))
     if not verdict.failed:
-        out.print(f"Passed: {count(len(verdict.checks), 'check', 'checks')}.")
+        missing = len(verdict.not_judged)
+        open_ones = f"; {count(missing, 'bound', 'bounds')} not judged" if missing else ""
+        out.print(f"Passed: {count(len(verdict.checks), 'check', 'checks')}{open_ones}.")
 
 
 def _number(value: float) -> str:

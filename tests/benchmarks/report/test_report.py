@@ -13,12 +13,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from benchmarks.evaluation.accuracy import Accuracy
+from benchmarks.records import Run
 from benchmarks.report import html as report_html
 from benchmarks.report import json_file as report_json
 from benchmarks.report.console import show
 from benchmarks.report.svg import Scale, label, nice_step
 from tests.benchmarks.report.small_report import small_report
+from toolkit.contract import Channel
 from toolkit.errors import OutputError
+from toolkit.terminal import console
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "BENCH.md"
 
@@ -133,6 +137,97 @@ def test_tables_fit_80_columns() -> None:
     assert "+20.00 %" in row and "0.1200" in row
     assert any("not run: tflm float32 window" in line for line in lines)
     assert "…" not in text.getvalue()  # nothing is cut off
+
+
+LONG = "serial:/dev/serial/by-id/usb-STMicroelectronics_STM32_STLink_066DFF515055657867153131-if02"
+
+
+def test_tables_fit_80_columns_whatever_the_names_are() -> None:
+    """Long names of targets, tasks and joints fold, and joints that are too many get tables of their own; nothing is cut."""
+    report = small_report()
+    joints = tuple(f"a_joint_of_the_spine_that_is_number_{number}_moment" for number in range(7))
+    scores = report.runs[0].accuracy.overall
+    task = "walking-up-a-very-long-ramp-with-a-load-of-20-kg"
+
+    def renamed(run: Run) -> Run:
+        accuracy = Accuracy(
+            scores, dict.fromkeys(joints, scores), {task: scores}, {task: dict.fromkeys(joints, scores)}
+        )
+        measured = replace(
+            run.measured, target=LONG if run.measured.scheme == "int8" else "host", version="x" * 200
+        )
+        return replace(run, accuracy=accuracy, measured=measured)
+
+    outputs = tuple(Channel(joint, "Nm/kg") for joint in joints)
+    data = replace(report.data, contract=replace(report.data.contract, outputs=outputs), source="s" * 200)
+    runs = tuple(map(renamed, report.runs))
+    text = io.StringIO()
+    report = replace(report, data=data, runs=runs, targets=(LONG, "host"), command="c" * 200)
+    show(report, console(file=text))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in text.getvalue()
+    whole = re.sub(r"\s", "", text.getvalue())
+    for name in (LONG, "s" * 200, "c" * 200):
+        assert name in whole
+    # What is folded within a column stands in pieces: each piece is there.
+    for number in range(7):
+        assert f"number {number}" in text.getvalue()
+
+
+def test_the_row_that_was_asked_for_leads() -> None:
+    """An emulated core was asked for; the host's float rows are there to compare with."""
+    report = small_report()
+    exact = {"compared": 200, "differing": 0, "first": None}
+    figures = {
+        "bit_exact": exact,
+        "board": "mps2-an386",
+        "core": "cortex-m4",
+        "self_test": "passed",
+        "instructions": {"label": "emulated", "median": 2_950_000, "mean": 2_950_000.5, "most": 2_950_040},
+        "flash_bytes": {"label": "measured", "library": 91_000, "image": 105_000},
+        "ram_bytes": {"label": "measured", "library": 9_700, "library_with_stack": 10_600, "image": 20_000},
+        "stack_bytes": {"label": "emulated", "value": 888, "at_start": 824},
+    }
+    int8 = report.runs[2]
+    measured = replace(
+        int8.measured,
+        target="qemu:cortex-m4",
+        engine="firmware",
+        latency=None,
+        figures=figures,
+        rows=np.arange(200),
+    )
+    device = replace(int8, measured=measured)
+    asked = replace(report, runs=report.runs[:2], devices=(device,), targets=("qemu:cortex-m4",))
+    text = io.StringIO()
+    show(asked, console(file=text))
+    said = text.getvalue()
+    first = said.index("On qemu:cortex-m4 the RMSE changes by +20.00 %")
+    assert first < said.index("On devices") < said.index("Accuracy, all joints")
+    assert "All 200 windows give the integer reference’s outputs, bit for bit." in " ".join(said.split())
+    assert "litert" not in said[: said.index("Accuracy, all joints")]
+    page = report_html.page(asked)
+    head = page[page.index("<h1>") : page.index('<section id="summary">')]
+    assert "2.95 M" in head and "91.0 kB" in head and "litert" not in head
+    assert page.index('id="devices"') < page.index('id="summary"')
+    both = report_html.page(replace(asked, runs=report.runs, targets=("host", "qemu:cortex-m4")))
+    assert both.index('id="devices"') > both.index('id="summary"')
+
+
+def test_the_processor_stands_beside_every_time() -> None:
+    report = small_report()
+    latency = replace(report.runs[2].measured.latency, processor="Raspberry Pi 5")
+    elsewhere = replace(report.runs[2], measured=replace(report.runs[2].measured, latency=latency))
+    report = replace(
+        report, runs=(*report.runs[:2], elsewhere), machine=report.machine | {"processor": "EPYC"}
+    )
+    text = io.StringIO()
+    show(report, console(file=text))
+    assert "measured on EPYC" in text.getvalue() and "  Raspberry Pi 5" in text.getvalue()
+    assert "Raspberry Pi 5" in report_html.page(report)
+    runs = report_json.to_json(report)["runs"]
+    assert [run["latency"]["processor"] for run in runs] == ["", "", "Raspberry Pi 5"]
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tests.benchmarks.report.small_report import small_report
 from toolkit.errors import InputError, UsageError
 
 TARGET = "qemu:cortex-m4"
+FIRST = {"window": 7, "output": 2, "device": 40, "reference": 41, "tensor": "imu/softmax"}
 
 
 def device_report(**changed: Any) -> Report:
@@ -81,7 +82,7 @@ def test_each_budget_is_held_against_its_own_figure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "name"),
     [
-        ({"bit_exact": {"compared": 200, "differing": 1, "first": {"window": 7}}}, "differing_outputs"),
+        ({"bit_exact": {"compared": 200, "differing": 177, "first": FIRST}}, "differing_outputs"),
         ({"self_test": "failed"}, "failed_self_test"),
         ({"self_test": "not_run"}, "failed_self_test"),
     ],
@@ -90,6 +91,14 @@ def test_bit_exactness_and_golden_vectors_need_no_budget(changed: dict[str, Any]
     assert all(check.passed for check in judge_target(device_report(), TARGET, Bounds())[0])
     checks, _ = judge_target(device_report(**changed), TARGET, Bounds())
     assert {check.name for check in checks if not check.passed} == {name}
+
+
+def test_a_difference_is_told_with_its_count_and_the_first_wrong_tensor() -> None:
+    report = device_report(bit_exact={"compared": 200, "differing": 177, "first": FIRST})
+    failed = [check for check in judge_target(report, TARGET, Bounds())[0] if not check.passed]
+    detail = "177 of 200 windows differ; first window 7, output 2: 40 instead of 41; the first wrong tensor is imu/softmax"
+    assert failed[0].detail == detail
+    assert str(failed[0]) == f"differing_outputs of {TARGET} window is 177, the bound is 0: {detail}"
 
 
 def test_a_broken_bound_is_told_in_whole_instructions() -> None:

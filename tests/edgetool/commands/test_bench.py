@@ -132,7 +132,7 @@ def test_console_is_readable(benched: Benched) -> None:
 
 def run_main(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     with pytest.raises(SystemExit) as caught:
-        main(["bench", *arguments])
+        main(["--quiet", "bench", *arguments])
     assert isinstance(caught.value.code, int)
     return caught.value.code, capsys.readouterr().err
 
@@ -164,6 +164,19 @@ def test_a_changed_bundle_is_refused(
     code, error = run_main(capsys, str(changed))
     assert code == 2
     assert "models/window.int8.tflite was changed after its manifest" in error and error.count("\n") == 1
+
+
+def test_json_on_standard_output_is_alone_there(
+    benched: Benched, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["bench", str(benched.bundle), "--windows", "20", "--max-p99-us", "1", "--json", "-"]
+    with pytest.raises(SystemExit) as left:
+        main([*arguments, "--html", str(tmp_path / "a.html")])
+    assert left.value.code == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["budgets"]["broken"][0]["budget"] == "p99_us"
+    assert "Accuracy, all joints" in said.err and "budget broken" in said.err
+    assert not Path("-").exists()
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,15 @@ def test_on_the_host_a_broken_budget_is_exit_code_1_and_the_evidence_is_there(
     assert {row["engine"] for row in measured["rows"]} == {"litert", "native", "tflm"}
 
 
+def test_the_verdict_on_standard_output_is_alone_there(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status("validate", bundle, "--windows", 20, "--json", "-") == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["passed"] is True
+    assert "Passed: " in said.err
+
+
 def test_golden_vectors_that_are_not_the_references_fail(bundle: Path, tmp_path: Path) -> None:
     loaded = Bundle.load(bundle)
     name = "moments.window.int8.tflm"
