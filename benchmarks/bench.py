@@ -17,6 +17,7 @@ from benchmarks.rows import judge_all
 from benchmarks.targets import require_known
 from benchmarks.targets.job import Job
 from quantization.bundle import Bundle
+from toolkit.contract import SensorContract
 from toolkit.errors import UsageError
 from toolkit.progress import Progress, silent
 from toolkit.records import Recording
@@ -64,7 +65,7 @@ def bench(
     progress = progress or silent
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(Path(bundle))
     source = data if data is not None else own_source(loaded)
-    recordings = _recordings(source, progress)
+    recordings = _recordings(source, loaded.contract, progress)
     evaluation = evaluate_on(loaded.checkpoint, recordings, source, windows)
     others = _peers(loaded, recordings, progress) if peers else ()
     rows = judge_all(Job(loaded, evaluation, threads, seed, progress, others), on)
@@ -113,11 +114,12 @@ def _about(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _recordings(source: str, progress: Progress) -> list[Recording]:
+def _recordings(source: str, contract: SensorContract, progress: Progress) -> list[Recording]:
+    from toolkit.calibration import for_model
     from toolkit.data import load
 
     progress("data", 0, 1)
-    recordings = load(source)
+    recordings = for_model(load(source), contract)
     progress("data", 1, 1)
     return recordings
 

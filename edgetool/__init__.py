@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.records import Report as Report
     from benchmarks.validation.verdict import Verdict as Verdict
     from edgetool.api import service as service
+    from edgetool.api.calibration import calibrate as calibrate
     from edgetool.api.deploy import bench as bench
     from edgetool.api.deploy import convert as convert
     from edgetool.api.deploy import inspect as inspect
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from quantization.analysis.error_attribution import Attribution as Attribution
     from quantization.bundle import Bundle as Bundle
     from runtime.status.status import DaemonStatus as DaemonStatus
+    from toolkit.calibration import Calibration as Calibration
     from toolkit.contract import Channel as Channel
     from toolkit.contract import ModelInput as ModelInput
     from toolkit.contract import SensorContract as SensorContract
@@ -73,6 +75,7 @@ _FROM: dict[str, tuple[str, ...]] = {
         *("scan", "doctor", "monitor", "simulate", "record", "replay", "recover", "export"),
         "Reachable",
     ),
+    "edgetool.api.calibration": ("calibrate",),
     "edgetool.api.live": ("run",),
     "edgetool.api.learn": ("train", "data"),
     "quantization.bundle": ("Bundle",),
@@ -82,6 +85,7 @@ _FROM: dict[str, tuple[str, ...]] = {
     "firmware_bridge.tools.doctor": ("Diagnosis",),
     "firmware_bridge.tools.monitor": ("Health",),
     "runtime.status.status": ("DaemonStatus",),
+    "toolkit.calibration": ("Calibration",),
     "toolkit.contract": ("Channel", "StreamSpec", "ModelInput", "SensorContract"),
     "toolkit.records": ("Recording", "Signal", "Windows"),
     "toolkit.model": ("load_checkpoint",),

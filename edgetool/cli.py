@@ -35,6 +35,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "edgetool.commands.simulate",
             "virtual sensor nodes with seeded faults, as a serial port",
         ),
+        "calibrate": (
+            "edgetool.commands.calibrate",
+            "where today's sensors are on the person who wears them",
+        ),
         "record": ("edgetool.commands.record", "what sensors send, byte for byte, to a file"),
         "replay": ("edgetool.commands.replay", "a recording once more through the decoder, with its ledger"),
         "recover": ("edgetool.commands.recover", "what is whole in a cut or damaged recording"),

@@ -28,6 +28,7 @@ from quantization.quantizer import search
 from quantization.quantizer.recipe import Recipe
 from quantization.tflite.contract import contract_entry
 from quantization.tflite.run import has_tflm
+from toolkit.calibration import for_model
 from toolkit.data.windows import cut
 from toolkit.model import load_checkpoint
 from toolkit.model.checkpoint import Checkpoint
@@ -83,7 +84,7 @@ def convert(
     model = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint, key_map)
     with new_bundle(out) as folder:
         tell("reading and filtering data", 0, 3)
-        recordings = toolkit.data.load(data) if isinstance(data, str) else list(data)
+        recordings = for_model(toolkit.data.load(data) if isinstance(data, str) else data, model.contract)
         drawn = draw(model, recordings, calibration_windows, seed)
         asked, searched = _searched(model, recordings, drawn, asked, tell)
         tell(f"converting with the {converter} converter", 1, 3)

@@ -87,6 +87,8 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "engine": _text(*ENGINES),
         "scheme": _text("int8", "float32"),
         "watch": _FLAG,
+        "calibration": _text(),
+        "uncalibrated": _text("refuse", "degraded"),
     },
     "sources": {"urls": Key("texts", needed=True)},
     "alignment": {
@@ -205,6 +207,8 @@ def _settings(reader: _Reader) -> Settings:
             model.get("engine", DEFAULT_ENGINE),
             model.get("scheme", "int8"),
             model.get("watch", False),
+            reader.place(("model", "calibration"), model["calibration"]) if "calibration" in model else None,
+            model.get("uncalibrated", "refuse"),
         ),
         sources=tuple(sections["sources"]["urls"]),
         inputs=_inputs(reader),

@@ -15,12 +15,18 @@ from runtime.pipeline.states import Rules
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which bundle runs on which engine. With ``watch`` a changed bundle is loaded without being told to."""
+    """Which bundle runs on which engine. With ``watch`` a changed bundle is loaded without being told to.
+
+    ``calibration`` is the session's file (``edgetool calibrate``), for a model that asks for one; ``uncalibrated`` says what
+    to do without it: refuse to start, or publish estimates that are degraded at best.
+    """
 
     bundle: Path
     engine: str = DEFAULT_ENGINE
     scheme: str = "int8"
     watch: bool = False
+    calibration: Path | None = None
+    uncalibrated: Literal["refuse", "degraded"] = "refuse"
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,8 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("records", "toml_lines"),
         ("filtering",),
         ("data",),  # windows are cut after the filter chain has run
-        ("model",),
         ("calibration",),
+        ("model",),
         ("learning",),
     ),
     "quantization": (
@@ -64,7 +64,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "runtime": (
         ("engines",),
         ("pipeline",),
-        ("log", "status", "sinks"),
+        ("log", "status", "sinks", "calibration"),
         ("settings",),
         ("server",),
         ("config",),

@@ -118,6 +118,8 @@ class SensorContract:
     It travels in the checkpoint, the .tflite metadata, the C header and the sensor descriptor.
     ``outputs`` are moments in Nm/kg: hip flexion, knee extension and ankle plantarflexion sign
     as the channel names say. ``horizon_ms`` is how far ahead of the newest sample they look.
+    ``calibration`` is what a session is calibrated on before the filters (``toolkit.calibration.CalibrationReference``
+    as JSON), None for a model that takes sensors as they are.
     """
 
     inputs: tuple[ModelInput, ...]
@@ -125,6 +127,7 @@ class SensorContract:
     window: int
     outputs: tuple[Channel, ...]
     horizon_ms: float = 0.0
+    calibration: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.grid_rate_hz) and self.grid_rate_hz > 0):
@@ -140,7 +143,8 @@ class SensorContract:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, keys in a fixed order; :meth:`from_json` inverts it."""
-        return {
+        asked = {} if self.calibration is None else {"calibration": dict(self.calibration)}
+        return asked | {
             "grid_rate_hz": self.grid_rate_hz,
             "window": self.window,
             "horizon_ms": self.horizon_ms,
@@ -175,6 +179,7 @@ class SensorContract:
                 window=int(value["window"]),
                 outputs=tuple(Channel(c["name"], c["unit"]) for c in value["outputs"]),
                 horizon_ms=float(value["horizon_ms"]),
+                calibration=_calibration_from_json(value.get("calibration")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ContractError(
@@ -185,8 +190,24 @@ class SensorContract:
     @property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON, 64 hex digits. Packets carry the first 8 bytes of it."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return json_hash(self.to_json())
+
+    @property
+    def calibration_hash(self) -> str:
+        """The hash of what sessions are calibrated on; empty for a model that takes sensors as they are."""
+        return "" if self.calibration is None else json_hash(self.calibration)
+
+
+def json_hash(value: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of ``value``, 64 hex digits."""
+    text = json.dumps(dict(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _calibration_from_json(value: Any) -> Mapping[str, Any] | None:
+    if value is not None and not isinstance(value, Mapping):
+        raise ContractError(f"a contract's calibration is an object; it is {type(value).__name__}")
+    return value
 
 
 def stream_to_json(stream: StreamSpec) -> dict[str, Any]:

@@ -75,6 +75,8 @@ class Recording:
 
     ``person`` and ``task`` ("level", "incline", "decline", "stairs-up", "stairs-down", ...) group
     recordings for splits and reports; ``heel_strikes_s`` bounds gait cycles, ascending, in seconds.
+    ``calibration`` is the hash of what its sensors were calibrated on (``SensorContract.calibration_hash``), empty if
+    they are as they were worn.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Recording:
     moments: Signal | None = None
     heel_strikes_s: tuple[float, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
+    calibration: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in ("synthetic", "measured", "virtual-imu"):

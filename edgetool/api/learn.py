@@ -69,6 +69,7 @@ def train(
     horizon_ms: float = 0.0,
     joints: str | Sequence[str] | None = None,
     weights: Literal["float32", "float16"] = "float32",
+    calibration: Literal["none", "walk"] = "none",
     json: str | Path | None = None,
     card: str | Path | None = None,
     progress: Progress | None = None,
@@ -82,6 +83,8 @@ def train(
     The model: ``window`` samples of a grid of ``rate_hz`` Hz, predicting ``horizon_ms`` ahead of the newest; ``hidden`` units
     and ``layers`` LSTM layers per stream, ``heads`` attention heads in each direction, ``norm`` after the residual,
     ``head_hidden`` units of the fully connected layer. ``weights`` float16 halves the file.
+    ``calibration`` ``walk`` calibrates every person on a walk first; the model then asks each session for one
+    (docs/CALIBRATION.md).
 
     Training: at most ``epochs``, fewer after ``patience`` epochs without a better validation loss, with ``batch`` windows per
     step, of which every ``stride``-th of the data is used; ``learning_rate`` is the peak of the schedule, ``weight_decay`` is

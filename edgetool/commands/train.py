@@ -68,6 +68,12 @@ if TYPE_CHECKING:
     type=click.Choice(["float32", "float16"]),
     help="Type of the weights in the file; float16 halves it.",
 )
+@click.option(
+    "--calibration",
+    default="none",
+    type=click.Choice(["none", "walk"]),
+    help="walk: calibrate every person on a walk; the model then asks each session for a calibration.",
+)
 @json_option("Also write scores and losses.")
 @click.option("--card", type=PATH, metavar="FILE", help="Also write a model card.")
 def command(out: Path, json: Path | None, card: Path | None, **options: Any) -> None:

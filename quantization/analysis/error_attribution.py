@@ -30,6 +30,7 @@ from quantization.reference import Interpreter
 from quantization.reference.fake_quantization import FloatReplica, Source
 from quantization.tflite.file import graph_of
 from quantization.tflite.run import has_tflm, litert_tensors, tflm_tensors
+from toolkit.calibration import for_model
 from toolkit.data.splits import Part
 from toolkit.data.windows import cut
 from toolkit.errors import BundleError, RecordingError, UsageError
@@ -184,7 +185,9 @@ def _draw(
     checkpoint: Checkpoint, source: str | Sequence[Recording], count: int, seed: int
 ) -> tuple[Windows, Part, tuple[str, ...]]:
     """Windows that recipes may be judged by, the part they are of, and what to know about it."""
-    recordings = toolkit.data.load(source) if isinstance(source, str) else list(source)
+    recordings = for_model(
+        toolkit.data.load(source) if isinstance(source, str) else source, checkpoint.contract
+    )
     split, notes = calibration_split(checkpoint, recordings)
     segments, words = validation_segments(recordings, split)
     every = cut(segments, checkpoint.contract, STRIDE)

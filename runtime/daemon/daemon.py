@@ -210,7 +210,7 @@ class Daemon:
     def _estimator(self, model: LoadedModel) -> Estimator:
         # A replay waits for the model, so there is no such thing as an engine that is too slow.
         clock = still if self.clock.foreign else time.perf_counter
-        return Estimator(model.bundle.contract, model.engine, self.settings.rules, clock)
+        return Estimator(model.bundle.contract, model.engine, self.settings.rules, clock, model.calibration)
 
     async def _serve(self) -> None:
         if self.settings.server is None:

@@ -9,18 +9,21 @@ from quantization.bundle import MANIFEST, Bundle
 from runtime.engines import open_engine
 from runtime.engines.interface import Engine
 from runtime.settings import ModelSettings
-from toolkit.contract import require_same_stream
+from toolkit.calibration import Calibration, load_calibration, require_calibration_fits
+from toolkit.contract import SensorContract, require_same_stream
 from toolkit.errors import ContractError
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """``hash`` is the SHA-256 of the bundle's manifest, which holds the hashes of all its files."""
+    """``hash`` is the SHA-256 of the bundle's manifest, which holds the hashes of all its files;
+    ``calibration`` is the session's."""
 
     settings: ModelSettings
     bundle: Bundle
     engine: Engine
     hash: str
+    calibration: Calibration | None = None
 
     def words(self) -> dict[str, str]:
         """What a log says of it."""
@@ -29,7 +32,7 @@ class LoadedModel:
             "model": self.hash[:12],
             "engine": f"{self.engine.name} {self.engine.version}",
             "scheme": self.settings.scheme,
-        }
+        } | ({} if self.calibration is None else {"calibration": self.calibration.hash[:12]})
 
     def stamp(self) -> tuple[int, int] | None:
         """Size and time of the manifest on the disk; None if there is none now."""
@@ -67,6 +70,19 @@ def opened_again(model: LoadedModel) -> LoadedModel:
 def load_model(settings: ModelSettings) -> LoadedModel:
     """Read and verify the bundle and open its engine (which proves that it carries state). Raises their errors."""
     bundle = Bundle.load(settings.bundle)
+    calibration = _calibration(settings, bundle.contract)
     engine = open_engine(bundle, settings.engine, settings.scheme)
     digest = hashlib.sha256((settings.bundle / MANIFEST).read_bytes()).hexdigest()
-    return LoadedModel(settings, bundle, engine, digest)
+    return LoadedModel(settings, bundle, engine, digest, calibration)
+
+
+def _calibration(settings: ModelSettings, contract: SensorContract) -> Calibration | None:
+    """The session's, read whole and checked before anything runs. ContractError where the model needs one and there is none."""
+    found = None if settings.calibration is None else load_calibration(settings.calibration)
+    require_calibration_fits(contract, found)
+    if contract.calibration is not None and found is None and settings.uncalibrated == "refuse":
+        raise ContractError(
+            f"bundle {settings.bundle} needs calibrated sensors: run edgetool calibrate and give its file as "
+            'model.calibration, or set model.uncalibrated = "degraded" to see estimates that are not to be relied on'
+        )
+    return found

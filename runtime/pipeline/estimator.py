@@ -23,11 +23,13 @@ from runtime.pipeline.states import (
     DECIMATED,
     ENGINE,
     LATE,
+    UNCALIBRATED,
     WARM_UP,
     FindingWindow,
     Rules,
     Verdict,
 )
+from toolkit.calibration import Calibration, require_calibration_fits, stages
 from toolkit.contract import SensorContract
 from toolkit.errors import EdgetoolError
 
@@ -66,7 +68,11 @@ _PATIENCE = 4
 
 
 class Estimator:
-    """One model at work. ``clock`` (s) measures what a call costs; pass one that stands still to rule out decimation."""
+    """One model at work. ``clock`` (s) measures what a call costs; pass one that stands still to rule out decimation.
+
+    ``calibration`` is the session's, for a contract that asks for one: without it every estimate is degraded at best
+    (``uncalibrated``). ContractError for one that was made for another model, or for a model that takes none.
+    """
 
     def __init__(
         self,
@@ -74,14 +80,21 @@ class Estimator:
         engine: Engine,
         rules: Rules | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        calibration: Calibration | None = None,
     ) -> None:
+        require_calibration_fits(contract, calibration)
+        self.calibration = calibration
+        self.uncalibrated = contract.calibration is not None and calibration is None
         self.contract = contract
         self.engine = engine
         self.stream = engine.has_stream
         self.rules = rules or Rules()
         self._clock = clock
         self._inputs = {
-            item.stream.name: InputFeatures(item, contract.grid_rate_hz) for item in contract.inputs
+            item.stream.name: InputFeatures(
+                item, contract.grid_rate_hz, () if calibration is None else stages(calibration, item.stream)
+            )
+            for item in contract.inputs
         }
         self._window = FindingWindow(contract.window, self.rules, 1e3 / contract.grid_rate_hz)
         self.decimation = Decimation(1.0 / contract.grid_rate_hz, clock)
@@ -130,12 +143,12 @@ class Estimator:
         self._begun = False
 
     def continue_from(self, other: Estimator) -> bool:
-        """Take over another estimator's filters and window, so that nothing is lost; False if the contracts differ.
+        """Take over another estimator's filters and window, so that nothing is lost; False if contracts or calibrations differ.
 
         The engine runs once through the features that the window holds.
         """
         self.decimated, self.refused = other.decimated, other.refused
-        if other.contract.hash != self.contract.hash:
+        if (other.contract.hash, _hash(other.calibration)) != (self.contract.hash, _hash(self.calibration)):
             return False
         self._inputs, self._window, self._rings = other._inputs, other._window, other._rings
         self._row, self._begun = other._row, other._begun
@@ -166,6 +179,8 @@ class Estimator:
         result = []
         for row in range(len(findings)):
             verdict = self._window.append(int(findings[row]))
+            if self.uncalibrated:
+                verdict = verdict.and_also(State.DEGRADED, UNCALIBRATED)
             self._row += 1
             if self.decimation.every > 1:
                 if not self._due(behind):
@@ -250,3 +265,7 @@ class Estimator:
     def _replay(self) -> None:
         for row in range(len(next(iter(self._rings.values())))):
             self.engine.step({name: rows[row] for name, rows in self._rings.items()})
+
+
+def _hash(calibration: Calibration | None) -> str:
+    return "" if calibration is None else calibration.hash

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.pipeline.intake import InputRows
 from runtime.pipeline.states import LARGEST
-from toolkit.contract import ModelInput
+from toolkit.contract import FilterStage, ModelInput
 from toolkit.filtering.chain import Chain
 from toolkit.filtering.stages import rational
 
@@ -21,14 +21,14 @@ Features = NDArray[np.float32]
 class InputFeatures:
     """One input of the model: its chain, its features that wait for the other inputs, and where each grid row comes from."""
 
-    def __init__(self, item: ModelInput, grid_rate_hz: float) -> None:
-        self._item, self._grid_rate_hz = item, grid_rate_hz
+    def __init__(self, item: ModelInput, grid_rate_hz: float, before: tuple[FilterStage, ...] = ()) -> None:
+        self._item, self._grid_rate_hz, self._before = item, grid_rate_hz, before
         self._step: Fraction = rational(item.stream.rate_hz) / rational(grid_rate_hz)
         self.reset()
 
     def reset(self) -> None:
         """The next row is row 0."""
-        self._chain = Chain.of(self._item, self._grid_rate_hz)
+        self._chain = Chain.of(self._item, self._grid_rate_hz, self._before)
         self._good: NDArray[np.float32] = np.zeros(len(self._item.stream.channels), np.float32)
         self.features: Features = np.empty((0, len(self._good)), np.float32)
         self.findings: NDArray[np.uint8] = np.empty(0, np.uint8)

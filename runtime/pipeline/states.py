@@ -47,6 +47,7 @@ SILENT = "silent"
 MISMATCH = "contract-mismatch"
 DECIMATED = "decimated"
 ENGINE = "engine"
+UNCALIBRATED = "uncalibrated"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, require_same_stream
 from toolkit.data.splits import Segment
-from toolkit.errors import RecordingError
+from toolkit.errors import ContractError, RecordingError
 from toolkit.filtering.chain import Chain
 from toolkit.records import Recording, Signal, Windows
 
@@ -135,6 +135,8 @@ def cut(segments: Sequence[Segment], contract: SensorContract, stride: int = 1) 
     recording is shorter than a window.
     """
     unique = list({id(s.recording): s.recording for s in segments}.values())
+    for recording in unique:
+        _require_calibration(recording, contract)
     index_of = {id(recording): i for i, recording in enumerate(unique)}
     filtered = features(unique, contract.inputs, contract.grid_rate_hz)
     names = [item.stream.name for item in contract.inputs]
@@ -161,6 +163,25 @@ def cut(segments: Sequence[Segment], contract: SensorContract, stride: int = 1) 
         np.concatenate(owners),
         np.concatenate(times),
         tuple(unique),
+    )
+
+
+def _require_calibration(recording: Recording, contract: SensorContract) -> None:
+    """A model that learnt from calibrated sensors is right for no others, and the other way round."""
+    if recording.calibration == contract.calibration_hash:
+        return
+    if not recording.calibration:
+        raise ContractError(
+            f"recording {recording.name!r} is not calibrated and the model wants calibrated sensors; "
+            "use toolkit.calibration.calibrate_recordings, or edgetool calibrate for a session"
+        )
+    raise ContractError(
+        f"recording {recording.name!r} is calibrated on {recording.calibration[:12]} and the model "
+        + (
+            f"on {contract.calibration_hash[:12]}"
+            if contract.calibration
+            else "takes sensors as they are worn"
+        )
     )
 
 

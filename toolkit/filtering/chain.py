@@ -47,10 +47,12 @@ class Chain:
         )
 
     @classmethod
-    def of(cls, item: ModelInput, grid_rate_hz: float) -> Chain:
-        """The chain of one input of a contract, normaliser included."""
+    def of(cls, item: ModelInput, grid_rate_hz: float, before: tuple[FilterStage, ...] = ()) -> Chain:
+        """The chain of one input of a contract, normaliser included, after the stages ``before`` (a session's calibration)."""
         stream = item.stream
-        return cls(item.filters, len(stream.channels), stream.rate_hz, grid_rate_hz, item.normaliser)
+        return cls(
+            (*before, *item.filters), len(stream.channels), stream.rate_hz, grid_rate_hz, item.normaliser
+        )
 
     def push(self, samples: NDArray[np.floating]) -> Samples:
         """Take the next rows, shape (rows, ..., channels); return the grid rows now known, float32."""

@@ -9,6 +9,9 @@ sections       ``coefficients``: rows ``[b0, b1, b2, a1, a2]`` of second-order s
                steady state of the first sample, so that a constant input has no transient.
 rectify        none: ``y = |x|``
 scale          ``gain``: one float32 a channel: ``y = gain * x``
+rotate         ``places``: rows of 6 channels, an IMU's accelerometer x, y, z and gyroscope x, y, z; for each a
+               ``rotation`` of 9 float32 by rows and a ``bias`` of 3: both vectors become
+               ``y_i = (r_i0*v_0 + r_i1*v_1) + r_i2*v_2``, the gyroscope's of ``v = x - bias``; other channels stay
 resample       ``from_hz``, ``to_hz``: row k of the output is at time ``k / to_hz`` after the first
                input row, linearly interpolated between the input rows about it, and given out as soon as
                the later of them is there: no sample from the future enters.
@@ -137,6 +140,46 @@ class Scale:
         """Stateless."""
 
 
+class Rotate:
+    """Turns IMUs from the axes of their cases into those of their segments; see the module's table."""
+
+    def __init__(self, parameters: Mapping[str, Any], channels: int) -> None:
+        places = _numbers(parameters, "rotate", "places")
+        rotation, bias = (_numbers(parameters, "rotate", name) for name in ("rotation", "bias"))
+        if places.ndim != 2 or places.shape[1:] != (6,) or not len(places):
+            raise ContractError(
+                f"filter stage 'rotate' needs places of shape (IMUs, 6); it has shape {places.shape}"
+            )
+        count = len(places)
+        if rotation.shape != (count, 9) or bias.shape != (count, 3):
+            raise ContractError(
+                f"filter stage 'rotate' needs a rotation of 9 and a bias of 3 for each of {count} IMUs; it has shapes "
+                f"{rotation.shape} and {bias.shape}"
+            )
+        self._places = places.astype(np.int64)
+        if len({*self._places.flat}) != self._places.size or not (
+            (self._places >= 0).all() and (self._places < channels).all()
+        ):
+            raise ContractError(f"filter stage 'rotate': its places must differ and be 0 to {channels - 1}")
+        self._rotation, self._bias = rotation, bias
+
+    def push(self, samples: Samples) -> Samples:
+        """Turned samples, same shape."""
+        result = np.array(samples, np.float32)
+        for places, r, bias in zip(self._places, self._rotation, self._bias):
+            vectors = samples[..., places]
+            for first, (x, y, z) in (
+                (0, (vectors[..., i] for i in range(3))),
+                (3, (vectors[..., 3 + i] - bias[i] for i in range(3))),
+            ):
+                for i in range(3):
+                    result[..., places[first + i]] = (r[3 * i] * x + r[3 * i + 1] * y) + r[3 * i + 2] * z
+        return result
+
+    def reset(self) -> None:
+        """Stateless."""
+
+
 class Resample:
     """Causal linear interpolation from one regular rate to another; see the module's table."""
 
@@ -205,6 +248,7 @@ STAGES: dict[str, Callable[[Mapping[str, Any], int], Stage]] = {
     "sections": Sections,
     "rectify": Rectify,
     "scale": Scale,
+    "rotate": Rotate,
     "resample": Resample,
 }
 

@@ -44,11 +44,14 @@ def prepare(
     horizon_ms: float,
     outputs: Sequence[str] | None,
     stride: int,
+    calibration: Mapping[str, Any] | None = None,
 ) -> Prepared:
     """Fit the contract on the train part and cut all parts.
 
     ``outputs`` names the moments wanted, None for all that the recordings have; ``stride`` thins the train and
-    validation windows: the test part uses every one. Raises RecordingError or ContractError for data that does
+    validation windows: the test part uses every one.
+    ``calibration`` is what the recordings were calibrated on (a calibration reference as JSON).
+    Raises RecordingError or ContractError for data that does
     not fit together, UsageError if a part has no window.
     """
     segments = {part: select(recordings, split, part) for part in PARTS}
@@ -58,6 +61,7 @@ def prepare(
         window=window,
         outputs=_outputs(recordings, outputs),
         horizon_ms=horizon_ms,
+        calibration=calibration,
     )
     windows = {part: cut(segments[part], contract, 1 if part == "test" else stride) for part in PARTS}
     for part, values in windows.items():

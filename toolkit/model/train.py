@@ -9,17 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 import toolkit.data
 from toolkit import __version__
+from toolkit.calibration import calibrate_recordings, fit_reference
 from toolkit.data.splits import (
     PARTS,
     Split,
     SplitKind,
     default_split,
+    select,
 )
 from toolkit.errors import CheckpointError, MissingDependencyError, UsageError
 from toolkit.model.checkpoint import Checkpoint
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from toolkit.model.fit import Fitted, Progress
 
 Precision = Literal["float32", "float16"]
+#: What sensors go through before the filters: nothing, or a calibration on a walk of the person who wears them.
+CalibrationKind = Literal["none", "walk"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +84,7 @@ def train(
     horizon_ms: float = 0.0,
     outputs: Sequence[str] | None = None,
     weights: Precision = "float32",
+    calibration: CalibrationKind = "none",
     progress: Callable[[Progress], None] | None = None,
 ) -> Trained:
     """Train on ``data`` (a source string of ``toolkit.data.load``, or recordings) and write a checkpoint to ``out``.
@@ -87,7 +92,9 @@ def train(
     ``split``: None (by subject if there are three people or more, else chronological), a text that
     :func:`parse_split` reads, or a Split. ``stride``: every how manyth window of the train and validation parts is used.
     ``outputs``: which moments, None for all that the data has. ``weights``: float16 rounds them after training,
-    which halves the file; the scores are those of the rounded weights. The other options are the sizes of
+    which halves the file; the scores are those of the rounded weights. ``calibration``: ``walk`` calibrates every person on a
+    walk of theirs (docs/CALIBRATION.md) before anything else, the model learns from calibrated sensors alone and its contract
+    asks for a calibration of every session; ``none`` takes sensors as they are worn. The other options are the sizes of
     ``ModelConfig`` and the settings of ``fit.Recipe``.
 
     The same data, options, seed, library versions and kind of processor give the same bytes; training runs on one
@@ -97,6 +104,8 @@ def train(
     _require_packages()
     from toolkit.model import fit
 
+    if calibration not in get_args(CalibrationKind):
+        raise UsageError(f"calibration is {calibration!r}; allowed: {', '.join(get_args(CalibrationKind))}")
     if weights not in ("float32", "float16"):
         raise UsageError(f"weights are {weights!r}; allowed: float32, float16")
     if out is not None and Path(out).suffix in (".pt", ".pth"):
@@ -118,6 +127,11 @@ def train(
     recipe = fit.Recipe(epochs, batch, learning_rate, weight_decay, patience=patience)
     recordings = toolkit.data.load(data) if isinstance(data, str) else list(data)
     chosen = split if isinstance(split, Split) else parse_split(split, recordings, seed)
+    reference = None
+    if calibration == "walk":
+        learners = {id(s.recording): s.recording for s in select(recordings, chosen, "train")}
+        reference = fit_reference(learners.values())
+        recordings = calibrate_recordings(recordings, reference)
     prepared = prepare(
         recordings,
         chosen,
@@ -126,6 +140,7 @@ def train(
         horizon_ms=horizon_ms,
         outputs=outputs,
         stride=stride,
+        calibration=None if reference is None else reference.to_json(),
     )
     fitted = fit.fit(
         _config_for(prepared, sizes),

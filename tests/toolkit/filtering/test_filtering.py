@@ -142,7 +142,7 @@ def test_a_silent_channel_keeps_a_finite_gain() -> None:
     [
         (
             FilterStage("wavelet"),
-            "unknown filter stage 'wavelet'; allowed: sections, rectify, scale, resample",
+            "unknown filter stage 'wavelet'; allowed: sections, rectify, scale, rotate, resample",
         ),
         (FilterStage("scale", {"gain": [1.0]}), "needs 3 gains"),
         (FilterStage("scale", {}), "lacks its parameter 'gain'"),

@@ -1,0 +1,92 @@
+"""``edgetool calibrate``: where today's sensors are; a thin face of :func:`edgetool.calibrate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgetool.commands.shared import PATH, SETTINGS, progress, show_table
+
+if TYPE_CHECKING:
+    from runtime.calibration.guide import Progress
+    from toolkit.calibration import Calibration
+    from toolkit.progress import Shown
+
+#: What the person is asked to do, by step.
+_ASK = {"stand": "stand still", "walk": "walk straight ahead at your usual pace", "done": "done"}
+
+
+@click.command(
+    name="calibrate",
+    epilog="Example: edgetool calibrate bundle --source serial:///dev/ttyUSB0 --out today.json",
+    context_settings=SETTINGS,
+)
+@click.argument("model", metavar="BUNDLE|CHECKPOINT")
+@click.option("--source", multiple=True, required=True, metavar="URL", help="A source; may be repeated.")
+@click.option("--out", required=True, type=PATH, metavar="FILE", help="The calibration to write (.json).")
+@click.option("--person", default="", metavar="NAME", help="Who wears the sensors; written into the file.")
+@click.option("--strides", default=10, type=click.IntRange(5, 100), metavar="N", help="Strides to walk.")
+@click.option("--stand/--no-stand", default=True, help="Stand still first, for the gyroscopes' bias.")
+@click.option(
+    "--limit",
+    default=120.0,
+    type=click.FloatRange(5, 3600),
+    metavar="N",
+    help="Seconds that a step may take.",
+)
+def command(
+    model: str, source: tuple[str, ...], out: Path, person: str, strides: int, stand: bool, limit: float
+) -> None:
+    """Find where the sensors sit on the person who wears them today.
+
+    Stand still, then walk about ten strides. Writes each IMU's rotation to its segment and each EMG channel's
+    gain, with a verdict; edgetool run applies them (model.calibration). Exit code 1 if a sensor is bad or the
+    walk contradicts where sensors are said to be: the file is written all the same.
+    """
+    from edgetool.api.calibration import calibrate
+
+    with progress() as shown:
+        found = calibrate(
+            model,
+            source=source,
+            out=out,
+            person=person,
+            strides=strides,
+            stand=stand,
+            limit=limit,
+            show=_telling(shown),
+        )
+    _show(found, out)
+    if found.verdict == "bad" or found.warnings:
+        raise SystemExit(1)
+
+
+def _telling(shown: Shown) -> Callable[[Progress], None]:
+    """Steps and what is wrong with them, as stages of the progress."""
+
+    def tell(done: Progress) -> None:
+        shown(done.trouble or _ASK[done.step], round(100 * done.share), 100)
+
+    return tell
+
+
+def _show(found: Calibration, out: Path) -> None:
+    """A row a sensor, in 80 columns, and what to do about those that are not good."""
+    from toolkit.terminal import console, say
+
+    rows = [
+        (f"{imu.segment} IMU", f"{imu.angle_deg:.1f} deg", f"{imu.uncertainty_deg:.1f} deg", imu.verdict)
+        for imu in found.imus
+    ] + [
+        (f"{one.channel} EMG", f"x {one.gain:.2f}", f"{100 * one.uncertainty:.0f} %", one.verdict)
+        for one in found.channels
+    ]
+    title = f"{found.strides} strides"
+    show_table(console(), title, ("sensor", ">turned by, gain", ">sure to", "verdict"), rows)
+    for advice in (*(imu.advice for imu in found.imus), *(channel.advice for channel in found.channels)):
+        if advice:
+            say(advice)
+    say(*(f"WARNING: {warning}" for warning in found.warnings), f"Wrote {out}")

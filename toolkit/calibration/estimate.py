@@ -1,0 +1,271 @@
+"""From a walk (and a stand) to a calibration: every IMU's rotation and bias, every EMG channel's gain, with a verdict each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.calibration.electrodes import amplitude, noise_floor
+from toolkit.calibration.layout import Imu, imus
+from toolkit.calibration.orientation import Fit, fit_rotation
+from toolkit.calibration.reference import CalibrationReference
+from toolkit.calibration.session import Calibration, EmgCalibration, ImuCalibration, Verdict
+from toolkit.calibration.strides import Strides, find_strides
+from toolkit.calibration.template import Placement, WalkTemplate, lay, place
+from toolkit.data.channels import GRAVITY
+from toolkit.errors import RecordingError
+from toolkit.records import Signal
+
+Float = NDArray[np.float64]
+
+#: Fewer strides than this do not average a stumble out.
+LEAST_STRIDES = 5
+#: A stand of at least this long, s, in which no gyroscope turns faster than this, rad/s.
+LEAST_STAND_S = 2.0
+STILL_RAD_S = 0.2
+#: Times the largest residual of training people: up to the first a fit is good, up to the second usable.
+_GOOD, _USABLE = 1.25, 2.0
+#: The sensors fit another order of segments clearly better if what is left falls below this part of it.
+_CLEARLY = 0.7
+#: A sensor is dead if its accelerometer changes by less than this while its wearer walks, m/s^2.
+_DEAD = 0.05
+#: A channel is railed if this part of its samples lies at one of its two ends.
+_RAILED = 0.02
+#: An electrode that walks with less than this signal over its noise says little of the muscle.
+_LEAST_CONTRAST = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Stand:
+    """What IMUs read while their wearer stands still: means (sensors, 6)."""
+
+    means: Float
+
+
+def walk_of(signal: Signal) -> tuple[dict[str, Float], Strides]:
+    """Mean stride (PHASES, 6) of every IMU of ``signal`` by its segment, and the strides. RecordingError for too few."""
+    found = imus(signal.spec)
+    samples = np.asarray(signal.samples, np.float64)
+    strides = find_strides(_gyroscopes(samples, found), signal.spec.rate_hz)
+    if len(strides) < LEAST_STRIDES:
+        raise RecordingError(
+            f"calibration needs at least {LEAST_STRIDES} regular strides and finds {len(strides)} in "
+            f"{signal.duration_s:.0f} s; walk about ten strides straight ahead at a steady pace, and do it again"
+        )
+    mean = strides.resampled(samples).mean(axis=0)
+    return {imu.segment: mean[:, imu.places] for imu in found}, strides
+
+
+def stand_of(signal: Signal) -> Stand:
+    """The means over a stand. RecordingError if it is too short or its wearer moved."""
+    found = imus(signal.spec)
+    samples = np.asarray(signal.samples, np.float64)
+    if signal.duration_s < LEAST_STAND_S:
+        raise RecordingError(
+            f"the stand lasts {signal.duration_s:.1f} s; stand still for at least {LEAST_STAND_S:g} s, and do it again"
+        )
+    gyroscopes = _gyroscopes(samples, found)
+    moved = np.linalg.norm(gyroscopes - gyroscopes.mean(axis=0), axis=2)
+    fastest = np.percentile(moved, 99, axis=0)
+    worst = int(fastest.argmax())
+    if fastest[worst] > STILL_RAD_S:
+        raise RecordingError(
+            f"the {found[worst].segment} moved while standing ({np.degrees(fastest[worst]):.0f} deg/s; at most "
+            f"{np.degrees(STILL_RAD_S):.0f}); stand still and do it again"
+        )
+    return Stand(np.stack([samples[:, imu.places].mean(axis=0) for imu in found]))
+
+
+def calibrate(
+    signals: Mapping[str, Signal],
+    reference: CalibrationReference,
+    *,
+    person: str = "",
+    stand: Signal | None = None,
+    created: str = "",
+    nodes: Mapping[str, str] | None = None,
+) -> Calibration:
+    """The calibration of the walk in ``signals`` ({stream: samples}) on ``reference``.
+
+    ``stand`` is the IMU stream while the person stands still: it gives each gyroscope's bias and gravity's residual;
+    without it the biases are 0. Raises RecordingError, in one line that says what to do, for a walk without enough strides, a
+    stand that is none, and streams that the reference's sensors are not in.
+    """
+    inertial: tuple[ImuCalibration, ...] = ()
+    warnings: list[str] = []
+    strides: Strides | None = None
+    if reference.template is not None:
+        signal = _stream_with(signals, set(reference.template.segments))
+        inertial, strides, said = _inertial(signal, reference.template, stand)
+        warnings += said
+    channels = _electric(signals, reference.amplitudes, strides)
+    return Calibration(
+        reference=reference.hash,
+        person=person,
+        strides=0 if strides is None else len(strides),
+        imus=inertial,
+        channels=channels,
+        created=created,
+        nodes=nodes,
+        warnings=tuple(warnings),
+    )
+
+
+def _gyroscopes(samples: Float, found: Sequence[Imu]) -> Float:
+    return np.stack([samples[:, imu.places[3:]] for imu in found], axis=1)
+
+
+def _stream_with(signals: Mapping[str, Signal], segments: set[str]) -> Signal:
+    for signal in signals.values():
+        if segments <= {imu.segment for imu in imus(signal.spec)}:
+            return signal
+    raise RecordingError(
+        f"no stream has IMUs on {', '.join(sorted(segments))}; the recording has {', '.join(signals)}: calibrate "
+        "with the sensors that the model was trained with"
+    )
+
+
+def _inertial(
+    signal: Signal, template: WalkTemplate, stand: Signal | None
+) -> tuple[tuple[ImuCalibration, ...], Strides, list[str]]:
+    found = {imu.segment: imu for imu in imus(signal.spec)}
+    samples = np.asarray(signal.samples, np.float64)
+    curves, strides = walk_of(signal)
+    names = template.segments
+    means = (
+        {} if stand is None else dict(zip((imu.segment for imu in imus(stand.spec)), stand_of(stand).means))
+    )
+    bias = {name: means[name][3:] if name in means else np.zeros(3) for name in names}
+    sensors = [np.concatenate([curves[n][:, :3], curves[n][:, 3:] - bias[n]], axis=1) for n in names]
+    curves_here = template.at(1.0 / strides.period_s)
+    laid = place(sensors, curves_here, names)
+    result = []
+    for name, fit in zip(names, laid.fits):
+        raw = samples[:, found[name].places]
+        verdict, advice = _judge(name, raw, fit, template.residuals[name])
+        norm = None if name not in means else float(np.linalg.norm(means[name][:3])) - GRAVITY
+        spread = _spread_deg(
+            strides.resampled(raw - np.concatenate([np.zeros(3), bias[name]])),
+            curves_here[name],
+            laid.shift,
+        )
+        result.append(
+            ImuCalibration(
+                segment=name,
+                rotation=fit.rotation,
+                bias=bias[name],
+                gravity_residual=None if norm is None else round(norm, 4),
+                uncertainty_deg=spread / np.sqrt(len(strides)),
+                residual=fit.residual,
+                verdict=verdict,
+                advice=advice,
+            )
+        )
+    return tuple(result), strides, _order_warnings(sensors, curves_here, laid)
+
+
+def _spread_deg(each: Float, curve: Float, shift: int) -> float:
+    """Standard deviation, over strides, of the angle between a stride's own rotation and that of their mean, degrees."""
+    mean = fit_rotation(np.roll(each.mean(axis=0), -shift, axis=0), curve).rotation
+    turns = [fit_rotation(np.roll(one, -shift, axis=0), curve).rotation @ mean.T for one in each]
+    cosines = np.clip([(np.trace(turn) - 1.0) / 2.0 for turn in turns], -1.0, 1.0)
+    return float(np.degrees(np.sqrt(np.mean(np.arccos(cosines) ** 2))))
+
+
+def _judge(name: str, raw: Float, fit: Fit, usual: float) -> tuple[Verdict, str]:
+    if float(raw[:, :3].std(axis=0).max()) < _DEAD:
+        return "bad", f"{name} IMU does not move while its wearer walks: switch it on, or fasten it"
+    railed = _railed(raw)
+    if railed.any():
+        kind = "accelerometer" if railed[:3].any() else "gyroscope"
+        return "bad", f"{name} IMU: the {kind} is at the end of its range; choose a wider range"
+    limit = max(usual, 0.1)
+    if fit.mirrored < _CLEARLY * fit.residual and fit.residual > _GOOD * limit:
+        return (
+            "bad",
+            f"{name} IMU: its axes are left-handed; give one axis the other sign in the sensor's description",
+        )
+    if fit.residual <= _GOOD * limit:
+        return "good", ""
+    if fit.residual <= _USABLE * limit:
+        return (
+            "usable",
+            f"{name} IMU: the walk is unlike that of training people; walk again at a normal pace",
+        )
+    return "bad", f"{name} IMU fits no mounting on the {name}: is it there, and are its units right?"
+
+
+def _railed(raw: Float) -> NDArray[np.bool_]:
+    ends = np.stack([raw.min(axis=0), raw.max(axis=0)])
+    at_end = (raw[None] == ends[:, None]).mean(axis=1)
+    result: NDArray[np.bool_] = at_end.max(axis=0) > _RAILED
+    return result
+
+
+def _order_warnings(sensors: Sequence[Float], curves: Mapping[str, Float], laid: Placement) -> list[str]:
+    """Do the sensors fit another order of segments better than the one they are configured with?"""
+    best = place(sensors, curves)
+    if best.order == laid.order or best.residual > _CLEARLY * laid.residual:
+        return []
+    moved = [f"{have} is on the {found}" for have, found in zip(laid.order, best.order) if have != found]
+    return [f"the walk says that the sensors are swapped: {', '.join(moved)}"]
+
+
+def assign(signal: Signal, template: WalkTemplate) -> tuple[Placement, float]:
+    """Which sensor is on which segment, from the walk alone: the best order, and how sure it is.
+
+    The sensors are the IMUs of ``signal`` in order of appearance; their names are not looked at. The
+    second value is what is left with the best order over what is left with the next best one: near 1 means that the walk
+    cannot tell.
+    """
+    walk, strides = walk_of(signal)
+    sensors = list(walk.values())
+    curves = template.at(1.0 / strides.period_s)
+    best = place(sensors, curves)
+    others = []
+    for i in range(len(sensors)):
+        for j in range(i + 1, len(sensors)):
+            order = list(best.order)
+            order[i], order[j] = order[j], order[i]
+            others.append(lay(sensors, curves, best.shift, order).residual)
+    return best, best.residual / max(min(others, default=float("inf")), 1e-9)
+
+
+def _electric(
+    signals: Mapping[str, Signal], amplitudes: Mapping[str, float], strides: Strides | None
+) -> tuple[EmgCalibration, ...]:
+    result = []
+    for name, usual in amplitudes.items():
+        signal = next((s for s in signals.values() if name in s.spec.channel_names), None)
+        if signal is None:
+            raise RecordingError(
+                f"no stream has the EMG channel {name!r}; the recording has {', '.join(signals)}"
+            )
+        column = np.asarray(signal.samples[:, [signal.spec.channel_names.index(name)]], np.float64)
+        result.append(_electrode(name, column, signal.spec.rate_hz, usual))
+    return tuple(result)
+
+
+def _electrode(name: str, column: Float, rate_hz: float, usual: float) -> EmgCalibration:
+    reached, floor = float(amplitude(column, rate_hz)[0]), float(noise_floor(column, rate_hz)[0])
+    if reached <= 0.0:
+        return EmgCalibration(name, 1.0, 0.0, floor, "bad", f"electrode {name} gives nothing: connect it")
+    halves = np.array_split(column, 4)
+    spread = float(np.std([amplitude(half, rate_hz)[0] for half in halves]) / 2.0 / reached)
+    if _railed(column)[0]:
+        verdict, advice = "bad", f"electrode {name} is at the end of its range: lower the gain, or fasten it"
+    elif reached < _LEAST_CONTRAST * floor:
+        verdict, advice = (
+            "bad",
+            f"electrode {name} shows no activity above its noise while walking: check its contact",
+        )
+    else:
+        verdict, advice = "good", ""
+    return EmgCalibration(name, usual / reached, spread, floor, _verdict(verdict), advice)
+
+
+def _verdict(text: str) -> Verdict:
+    return "good" if text == "good" else "bad"
