@@ -11,7 +11,7 @@ export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo wheel test test-pi check format pretrained fuzz faults soak screenshot clean
+.PHONY: help demo wheel test test-fast test-pi check coverage docs changelog format pretrained fuzz faults soak screenshot clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,11 @@ $(VENV)/dev.stamp: $(VENV)/deploy.stamp
 	$(PIP) --editable '.[deploy,tensorflow,dev]'
 	@touch $@
 
+$(VENV)/docs.stamp: $(VENV)/dev.stamp
+	@echo "Installing what the documentation site needs into $(VENV) ..."
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
 demo: $(VENV)/deploy.stamp ## convert the shipped checkpoint to int8, bench it, write demo/report.html
 	@mkdir -p $(DEMO)
 	$(EDGETOOL) convert pretrained --data synthetic --out $(DEMO)/bundle
@@ -47,6 +52,25 @@ wheel: $(VENV)/pyvenv.cfg ## dist/edgetool-*.whl, to install elsewhere: a Raspbe
 test: check ## lint, types and all tests (installs Debian packages where it may)
 	@sh tests/system_packages.sh
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST_ARGS)
+
+test-fast: $(VENV)/dev.stamp ## the tests of daily work, under a minute: none that is slow, emulates, renders or needs a service
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
+	  -m "not slow and not qemu and not browser and not service" $(PYTEST_ARGS)
+
+coverage: $(VENV)/dev.stamp ## which lines and branches all tests reach, commands run as processes included: build/coverage/html
+	@sh tests/system_packages.sh
+	@mkdir -p build/coverage && rm -f build/coverage/data*
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest --numprocesses 2 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage html --quiet
+	$(BIN)/python -m coverage report
+
+docs: $(VENV)/docs.stamp ## the documentation site, build/site; warnings and broken links are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Site: build/site/index.html"
+
+changelog: $(VENV)/docs.stamp ## what the next release will say; make changelog VERSION=0.2.0 moves it into CHANGELOG.md
+	$(BIN)/towncrier build $(if $(VERSION),--yes --version $(VERSION),--draft --version unreleased)
 
 test-pi: $(VENV)/dev.stamp ## the tests on an emulated Raspberry Pi alone; they fail where it cannot be made
 	@sh tests/system_packages.sh
@@ -68,9 +92,10 @@ soak: faults ## faults, then 10 minutes of load in real time, and five simulated
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.studies.bridge_load --live --seconds 600 --json build/soak/load.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.studies.clock_error --seeds 5 --json build/soak/clock.json
 
-check: $(VENV)/dev.stamp ## ruff (lint and format) and mypy --strict
+check: $(VENV)/dev.stamp ## ruff (lint and format), codespell and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
 screenshot: $(VENV)/dev.stamp ## docs/images/dashboard.png, from edgetool run --demo in a headless Chromium

@@ -1,0 +1,93 @@
+"""The files around the code agree with one another: versions, targets of make, changelog fragments, pages."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import toolkit
+from tests.tools import require, require_installed
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def constraint(name: str) -> str:
+    found = re.search(rf"^{name}==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M | re.I)
+    assert found, f"{name} is not in constraints.txt"
+    return found[1]
+
+
+def targets() -> set[str]:
+    """What make can be asked for."""
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def test_a_tree_without_git_has_the_version_of_one_that_is_not_built() -> None:
+    assert (
+        PROJECT["tool"]["setuptools_scm"]["fallback_version"]
+        in (ROOT / "toolkit" / "__init__.py").read_text()
+    )
+    assert re.fullmatch(r"\d+\.\d+\.\d+", toolkit.__version__)
+
+
+def test_the_version_is_the_last_tags_and_does_not_change_with_commits(tmp_path: Path) -> None:
+    """Generated C carries it: an untagged commit must not change the bytes."""
+    require("git")
+    require_installed("setuptools_scm")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def version() -> str:
+        return run(sys.executable, "-m", "setuptools_scm").splitlines()[-1]
+
+    git = ("git", "-c", "user.name=x", "-c", "user.email=x@localhost")
+    fallback = PROJECT["tool"]["setuptools_scm"]["fallback_version"]
+    assert version() == fallback
+    run("git", "init", "--quiet")
+    run("git", "add", ".")
+    run(*git, "commit", "--quiet", "--message", "one")
+    assert version() == fallback
+    run("git", "tag", "v9.8.7")
+    assert version() == "9.8.7"
+    (tmp_path / "more").touch()
+    run("git", "add", ".")
+    run(*git, "commit", "--quiet", "--message", "two")
+    assert version() == "9.8.7"
+
+
+def test_pre_commit_has_the_versions_of_make_check() -> None:
+    text = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert f"rev: v{constraint('ruff')}\n" in text
+    assert f"rev: v{constraint('codespell')}\n" in text
+
+
+def test_ci_runs_targets_that_exist() -> None:
+    asked = [
+        target
+        for file in (ROOT / ".github" / "workflows").glob("*.yml")
+        for words in re.findall(r"make ([a-z -]+)$", file.read_text(), re.M)
+        for target in words.split()
+    ]
+    assert {"test", "test-fast", "docs", "coverage"} <= set(asked) <= targets()
+
+
+def test_changelog_fragments_are_of_a_known_kind() -> None:
+    kinds = {kind["directory"] for kind in PROJECT["tool"]["towncrier"]["type"]}
+    assert kinds == {"security", "added", "changed", "fixed", "removed"}
+    for fragment in (ROOT / "changelog.d").iterdir():
+        name, _, rest = fragment.name.partition(".")
+        assert name.startswith("+") and rest.removesuffix(".md") in kinds, fragment.name
+        assert fragment.read_text().strip(), fragment.name
+
+
+def test_the_changelog_has_a_place_for_the_next_release() -> None:
+    assert PROJECT["tool"]["towncrier"]["start_string"] in (ROOT / "CHANGELOG.md").read_text()
