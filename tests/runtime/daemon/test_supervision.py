@@ -475,5 +475,6 @@ def test_the_housekeeper_has_no_other_coroutines() -> None:
     assert found == {"tell_silence", "keep_logs", "sync", "feed_watchdog"}
 
 
-def test_sinks_report_nothing_by_default() -> None:
+def test_sinks_report_nothing_by_default(capfd: pytest.CaptureFixture[str]) -> None:
     Sink.report(Fault("injected"))
+    assert capfd.readouterr() == ("", "")
