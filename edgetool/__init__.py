@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from edgetool.api.sensors import simulate as simulate
     from firmware_bridge.tools.doctor import Diagnosis as Diagnosis
     from firmware_bridge.tools.monitor import Health as Health
-    from quantization.analysis.error_attribution import Attribution as Attribution
+    from quantization.analysis.error_records import Attribution as Attribution
     from quantization.bundle import Bundle as Bundle
     from runtime.status.status import DaemonStatus as DaemonStatus
     from toolkit.calibration import Calibration as Calibration
@@ -79,7 +79,7 @@ _FROM: dict[str, tuple[str, ...]] = {
     "edgetool.api.live": ("run",),
     "edgetool.api.learn": ("train", "data"),
     "quantization.bundle": ("Bundle",),
-    "quantization.analysis.error_attribution": ("Attribution",),
+    "quantization.analysis.error_records": ("Attribution",),
     "benchmarks.records": ("Report",),
     "benchmarks.validation.verdict": ("Verdict",),
     "firmware_bridge.tools.doctor": ("Diagnosis",),

@@ -13,7 +13,7 @@ from toolkit.progress import Progress
 if TYPE_CHECKING:
     from benchmarks.records import Report
     from benchmarks.validation.verdict import Verdict
-    from quantization.analysis.error_attribution import Attribution
+    from quantization.analysis.error_records import Attribution
     from quantization.bundle import Bundle
     from toolkit.model.checkpoint import Checkpoint
     from toolkit.records import Recording

@@ -10,7 +10,7 @@ from toolkit.printable import terminal_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from quantization.analysis.error_attribution import Attribution
+    from quantization.analysis.error_records import Attribution
 
 #: Losses in the console's table; the files hold all.
 SHOWN = 12

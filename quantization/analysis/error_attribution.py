@@ -8,8 +8,7 @@ second what mending it gains.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import toolkit.data
+from quantization.analysis.error_records import (
+    Attribution,
+    Loss,
+    OutputError,
+    TensorErrors,
+)
+from quantization.analysis.every_runtime import GATES, Progress, real_values
 from quantization.bundle import Bundle
 from quantization.calibration_windows import (
     VALIDATION,
@@ -25,11 +31,9 @@ from quantization.calibration_windows import (
     validation_segments,
 )
 from quantization.graph.ir import Graph
-from quantization.ops.quantize import dequantize, quantize
-from quantization.reference import Interpreter
 from quantization.reference.fake_quantization import FloatReplica, Source
 from quantization.tflite.file import graph_of
-from quantization.tflite.run import has_tflm, litert_tensors, tflm_tensors
+from quantization.tflite.run import has_tflm
 from toolkit.calibration import for_model
 from toolkit.data.splits import Part
 from toolkit.data.windows import cut
@@ -38,92 +42,9 @@ from toolkit.model.checkpoint import Checkpoint
 from toolkit.records import Recording, Windows
 
 Values = NDArray[np.floating[Any]]
-#: Called with a stage's name, the number of steps done and how many there are.
-Progress = Callable[[str, int, int], None]
 #: The replica must equal the float graph of the bundle to this share of the output's deviation; float32 weights allow 1e-6.
 REPLICA_TOLERANCE = 1e-4
-#: Gates in the LSTM op's order; their sums are in Q3.12.
-GATES = ("input", "forget", "cell", "output")
-GATE_STEPS = 4096.0
 STRIDE = 3
-
-
-@dataclass(frozen=True)
-class OutputError:
-    """Moments of one computation: RMSE against the reference moments in Nm/kg, and against float in % of their deviation."""
-
-    engine: str
-    rmse: float
-    rmse_increase_pct: float
-    error_vs_float_pct: float
-
-
-@dataclass(frozen=True)
-class TensorErrors:
-    """One tensor against float: ``error_pct`` by engine is 100 RMS(error) / standard deviation of the float values.
-
-    ``over_time`` by engine is the same for each time step, for tensors that have one; both use the deviation
-    over all steps. ``deviation`` is in the tensor's own unit.
-    """
-
-    name: str
-    op: str
-    type: str
-    deviation: float
-    error_pct: Mapping[str, float]
-    over_time: Mapping[str, tuple[float, ...]]
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What one rounding costs at the output, in % of the reference moments' deviation (error) or of the float RMSE.
-
-    ``alone``: only this one is made. ``gain_16_bits``: all are made, and this one in 16 bits takes so much off
-    the error (0 or less: nothing to gain; None: it has 16 bits already).
-    """
-
-    source: str
-    kind: str
-    op: str
-    bits: int
-    alone_error_pct: float
-    alone_rmse_increase_pct: float
-    gain_16_bits_error_pct: float | None
-    gain_16_bits_rmse_pct: float | None
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """The whole finding. ``losses`` are ordered by their cost alone, ``tensors`` as the graph computes them."""
-
-    graph: str
-    data: str
-    part: str
-    windows: int
-    notes: tuple[str, ...]
-    outputs: tuple[OutputError, ...]
-    tensors: tuple[TensorErrors, ...]
-    losses: tuple[Loss, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "graph": self.graph,
-            "data": self.data,
-            "part": self.part,
-            "windows": self.windows,
-            "notes": list(self.notes),
-            "outputs": [vars(item) for item in self.outputs],
-            "losses": [vars(item) for item in self.losses],
-            "tensors": [
-                {
-                    **vars(item),
-                    "error_pct": dict(item.error_pct),
-                    "over_time": {engine: list(values) for engine, values in item.over_time.items()},
-                }
-                for item in self.tensors
-            ],
-        }
 
 
 def attribute_errors(
@@ -239,7 +160,15 @@ class _Attributor:
     def run(self, source: str, part: str) -> Attribution:
         every = [item.name for item in self.replica.sources]
         faked = self.replica.run(self.inputs, every)
-        engines = {"fake-quantized": faked, **self._engines()}
+        computed, notes = real_values(
+            self.integer,
+            self.bundle.graph("window", "int8").content,
+            self.windows.inputs,
+            lambda name: float(self.replica.quantization_of(f"{name}/cell").single),
+            self.tell,
+        )
+        self.notes += notes
+        engines = {"fake-quantized": faked, **computed}
         if not has_tflm():
             self.notes.append("tflite-micro is not installed: its column is missing")
         if not self.replica.exact_weights:
@@ -257,53 +186,6 @@ class _Attributor:
             tuple(self._tensor_errors(engines)),
             tuple(sorted(losses, key=lambda item: -item.alone_error_pct)),
         )
-
-    # -- engines ----------------------------------------------------------------------------------------------------
-
-    def _stored_inputs(self) -> list[NDArray[Any]]:
-        """Inputs in the graph's order and type, (N, 1, T, C)."""
-        stored = []
-        for index in self.integer.inputs:
-            tensor = self.integer.tensors[index]
-            values, quantized = self.windows.inputs[tensor.name], tensor.affine
-            kept = values if quantized is None else quantize(values, quantized).astype(tensor.dtype)
-            stored.append(np.ascontiguousarray(kept)[:, None])
-        return stored
-
-    def _engines(self) -> dict[str, dict[str, Values]]:
-        """Real values of every tensor by engine and name."""
-        inputs = self._stored_inputs()
-        content = self.bundle.graph("window", "int8").content
-        self.tell("integer reference", 0, 1)
-        reference = Interpreter(self.integer, keep_gates=True)
-        reference.run(inputs)
-        by_index = {i: reference.tensor_at(i) for i in (*self.integer.inputs, *reference.computed())}
-        found = {"reference": self._real(by_index)}
-        for name, trace in reference.lstm_traces.items():
-            found["reference"][f"{name}/cell"] = self._real_cell(name, trace["cell"])
-            for place, gate in enumerate(GATES):
-                found["reference"][f"{name}/gate/{gate}"] = trace["gates"][:, :, place] / GATE_STEPS
-        wanted = [*self.integer.inputs, *(index for op in self.integer.ops for index in op.outputs)]
-        runtimes = {"litert": litert_tensors, **({"tflm": tflm_tensors} if has_tflm() else {})}
-        for engine, tensors in runtimes.items():
-            try:
-                found[engine] = self._real(tensors(content, inputs, wanted, self.tell))
-            except RuntimeError as error:
-                self.notes.append(f"{engine} does not run this graph: {str(error).splitlines()[0]}")
-        return found
-
-    def _real(self, stored: Mapping[int, NDArray[Any]]) -> dict[str, Values]:
-        """Dequantized, with the tensor's first axis (of length 1) dropped, as the float graph has it."""
-        real: dict[str, Values] = {}
-        for index, values in stored.items():
-            tensor = self.integer.tensors[index]
-            quantized = tensor.affine
-            kept = values if quantized is None else dequantize(values.astype(np.int64), quantized)
-            real[tensor.name] = kept.reshape(len(self.target), *tensor.shape[1:]).astype(np.float64)
-        return real
-
-    def _real_cell(self, name: str, cell: NDArray[Any]) -> Values:
-        return (cell * float(self.replica.quantization_of(f"{name}/cell").single)).astype(np.float64)
 
     # -- comparisons ------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-from quantization.analysis.error_attribution import Attribution, Loss, TensorErrors
+from quantization.analysis.error_records import Attribution, Loss, TensorErrors
 from toolkit.errors import MissingDependencyError
 from toolkit.html_text import template
 from toolkit.printable import terminal_text

@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.records import Broken, Budgets, Measured, Report
 from benchmarks.report.html import page as bench_page
-from quantization.analysis.error_attribution import Attribution, Loss, OutputError, TensorErrors
+from quantization.analysis.error_records import Attribution, Loss, OutputError, TensorErrors
 from quantization.analysis.error_report import page as errors_page
 from tests.benchmarks.report.small_report import small_report
 from toolkit.contract import Channel

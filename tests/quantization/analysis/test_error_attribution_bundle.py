@@ -13,7 +13,8 @@ from click.testing import CliRunner
 
 from edgetool.commands.inspect import command
 from quantization.analysis.compare_litert import differences
-from quantization.analysis.error_attribution import Attribution, attribute_errors, attribute_windows
+from quantization.analysis.error_attribution import attribute_errors, attribute_windows
+from quantization.analysis.error_records import Attribution
 from quantization.analysis.error_report import page
 from quantization.bundle import Bundle
 from quantization.convert import convert
