@@ -58,7 +58,7 @@ def convert(
     seed: int = 0,
     max_rmse_increase: float | None = None,
     key_map: str | Path | None = None,
-    target: str | None = None,
+    core: str | None = None,
     prefer: str = "speed",
     prefix: str = "edgetool",
     progress: Progress | None = None,
@@ -70,7 +70,7 @@ def convert(
     ``calibration_windows`` windows of the train part of the checkpoint's split, drawn from ``seed`` over people and
     tasks alike. ``options`` are the converter's own. The same input gives the same bytes. ``max_rmse_increase`` (percent)
     lets the builtin converter search the cheapest recipe that holds it on the validation part, and the manifest says what was
-    tried. ``key_map`` is a TOML that says which tensor of a foreign PyTorch file is which (docs/MODEL.md). ``target``
+    tried. ``key_map`` is a TOML that says which tensor of a foreign PyTorch file is which (docs/MODEL.md). ``core``
     (``c99``, ``cortex-m4``, ...) adds C source in ``c/``, made for ``prefer`` (``speed`` or ``size``; docs/KERNELS.md) with
     names that begin with ``prefix``, and ``tflm/`` for projects that ship TensorFlow Lite Micro (docs/TARGETS.md).
 
@@ -78,7 +78,7 @@ def convert(
     converter, scheme or option, OutputError if ``out`` cannot be written, ConversionError if the converter fails.
     """
     asked = ConvertOptions(
-        scheme, converter, calibration_windows, seed, max_rmse_increase, target, prefer, prefix, options
+        scheme, converter, calibration_windows, seed, max_rmse_increase, core, prefer, prefix, options
     )
     tell = progress or _silent
     model = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint, key_map)
@@ -138,13 +138,13 @@ def _source(
     asked: ConvertOptions,
     tell: Progress,
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Files of C source by their path in the bundle, and what the manifest says of them; none without a target."""
-    if asked.target is None:
+    """Files of C source by their path in the bundle, and what the manifest says of them; none without a core."""
+    if asked.core is None:
         return {}, {}
-    tell(f"writing C source for {asked.target}", 2, 3)
+    tell(f"writing C source for {asked.core}", 2, 3)
     windows = {stream: vectors[stream] for stream in STREAMS}
     files, about = bundle_files.source_files(
-        graphs, checkpoint.contract, windows, asked.target, asked.prefer, asked.prefix
+        graphs, checkpoint.contract, windows, asked.core, asked.prefer, asked.prefix
     )
     window = next(g for g in graphs if (g.graph, g.scheme) == ("window", "int8"))
     tflm, about_tflm = tflm_emitter.tflm_files(window, vectors)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quantization import converters
-from quantization.c_emitter.bundle_files import require_target
+from quantization.c_emitter.bundle_files import require_core_and_profile
 from quantization.c_emitter.emit import DEFAULT_PREFIX, require_prefix
 from quantization.graph.graph_file import Scheme, require_scheme
 from toolkit.errors import UsageError
@@ -27,7 +27,7 @@ class ConvertOptions:
     calibration_windows: int = 200
     seed: int = 0
     max_rmse_increase: float | None = None
-    target: str | None = None
+    core: str | None = None
     prefer: str = DEFAULT_PREFER
     prefix: str = DEFAULT_PREFIX
     of_converter: Mapping[str, Any] = field(default_factory=dict)
@@ -39,12 +39,12 @@ class ConvertOptions:
                 f"calibration windows are {self.calibration_windows} and the seed {self.seed}; "
                 "at least 1 and 0 are allowed"
             )
-        if self.target is not None:
-            require_target(self.target, self.prefer)
+        if self.core is not None:
+            require_core_and_profile(self.core, self.prefer)
             require_prefix(self.prefix)
         elif (self.prefer, self.prefix) != (DEFAULT_PREFER, DEFAULT_PREFIX):
             raise UsageError(
-                "--prefer and --prefix are of the C source; give --target too, say --target cortex-m4"
+                "--prefer and --prefix are of the C source; give --core too, say --core cortex-m4"
             )
         converters.converter_named(self.converter)
         if self.max_rmse_increase is not None and (self.converter, self.scheme) != ("builtin", "int8"):

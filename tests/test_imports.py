@@ -40,7 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "toolkit": (
         ("errors",),
-        ("files", "reading", "contract", "printable"),
+        ("files", "reading", "contract", "printable", "cores"),
         ("terminal", "html_text"),
         ("progress",),
         ("records", "toml_lines"),

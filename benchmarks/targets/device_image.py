@@ -18,7 +18,7 @@ def build_image(bundle: Bundle, board: str, folder: Path, prefer: str | None = N
     ``folder`` then holds the C, in ``c``, and the ELF file.
     """
     facts = require_board(board)
-    write_c(bundle, facts.target, folder, prefer)
+    write_c(bundle, facts.core, folder, prefer)
     return build(folder / FOLDER, facts, folder / f"{board}.elf")
 
 

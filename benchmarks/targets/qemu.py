@@ -19,7 +19,7 @@ from quantization.c_emitter.bundle_files import FOLDER
 from toolkit.errors import UsageError
 
 #: A core's name stands for the first board that has it.
-CORE_BOARDS = {board.target: board.name for board in reversed(BOARDS.values())}
+CORE_BOARDS = {board.core: board.name for board in reversed(BOARDS.values())}
 #: Longest that an emulated board takes to run its golden vectors and greet, s.
 _START_S = 20.0
 #: QEMU drops what the board says before the pseudo-terminal is opened: then its greeting does not come, and waiting is in vain.
@@ -78,7 +78,7 @@ def board_name(target: str) -> str:
     """The board of a ``qemu:`` target; UsageError names what is allowed."""
     name = target.partition(":")[2]
     if name not in CORE_BOARDS and name not in BOARDS:
-        cores = list(dict.fromkeys(board.target for board in BOARDS.values()))
+        cores = list(dict.fromkeys(board.core for board in BOARDS.values()))
         raise UsageError(
             f"target {target!r} is not known; allowed: {', '.join(f'qemu:{n}' for n in (*cores, *BOARDS))}"
         )

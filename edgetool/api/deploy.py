@@ -30,7 +30,7 @@ def convert(
     max_rmse_increase: float | None = None,
     recipe: str | Path | Mapping[str, Any] | None = None,
     key_map: str | Path | None = None,
-    target: str | None = None,
+    core: str | None = None,
     prefer: str = "speed",
     prefix: str = "edgetool",
     seed: int = 0,
@@ -45,7 +45,7 @@ def convert(
     ``converter`` is ``builtin`` or ``tensorflow``.
     With ``max_rmse_increase`` (percent) the cheapest recipe that stays below it on the validation split is searched;
     ``recipe`` changes single entries of the default (docs/CONVERTER.md), as a mapping or a JSON file. ``key_map`` is a
-    TOML that names the tensors of a foreign PyTorch file (docs/MODEL.md). ``target`` (``c99``, ``cortex-m4``, ``cortex-m7``,
+    TOML that names the tensors of a foreign PyTorch file (docs/MODEL.md). ``core`` (``c99``, ``cortex-m4``, ``cortex-m7``,
     ``cortex-m33``, ``cortex-m55``) also writes C source, made for ``prefer`` (``speed`` or ``size``), whose names begin with
     ``prefix``. ``json`` also writes the manifest there. ``progress`` is told each stage.
 
@@ -67,7 +67,7 @@ def convert(
         seed=seed,
         max_rmse_increase=max_rmse_increase,
         key_map=key_map,
-        target=target,
+        core=core,
         prefer=prefer,
         prefix=prefix,
         progress=progress,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgetool.commands.shared import PATH, SETTINGS, SOURCE, json_option, progress, wrote
+from toolkit.cores import CORES
 
 if TYPE_CHECKING:
     from quantization.bundle import Bundle
@@ -49,9 +50,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     help="TOML that says which tensor of a foreign PyTorch file is which.",
 )
 @click.option(
-    "--target",
+    "--core",
     metavar="CORE",
-    help="Also write C source: c99, cortex-m4, cortex-m7, cortex-m33 or cortex-m55.",
+    help=f"Also write C source for a core: {', '.join(CORES)}.",
 )
 @click.option("--prefer", default="speed", metavar="WHAT", help="Optimise the C source for speed or size.")
 @click.option(

@@ -62,10 +62,10 @@ def build(c_folder: Path, board: Board, out: Path, *, probe: bool = False) -> Im
     InputError if the folder holds no generated C, or C for another core; MissingDependencyError without a compiler.
     """
     facts = header_facts(c_folder)
-    if facts["TARGET"] != board.target:
+    if facts["TARGET"] != board.core:
         raise InputError(
-            f"{c_folder} holds C for {facts['TARGET']} and board {board.name} is a {board.target}: "
-            f"run edgetool convert with --target {board.target}"
+            f"{c_folder} holds C for {facts['TARGET']} and board {board.name} is a {board.core}: "
+            f"run edgetool convert with --core {board.core}"
         )
     _require_messages(facts)
     compiler = require_compiler()
@@ -106,7 +106,7 @@ def build_process(c_folder: Path, out: Path, *, sanitize: bool = False) -> Path:
     """The firmware as a process of this machine whose link is standard input and output; ``c_folder`` is for target c99."""
     facts = header_facts(c_folder)
     if facts["TARGET"] != "c99":
-        raise InputError(f"{c_folder} holds C for {facts['TARGET']}; run edgetool convert with --target c99")
+        raise InputError(f"{c_folder} holds C for {facts['TARGET']}; run edgetool convert with --core c99")
     compiler = _compiler("cc")
     checks = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all") if sanitize else ()
     with _sources(c_folder) as folder:
@@ -137,7 +137,7 @@ def header_facts(c_folder: Path) -> dict[str, str]:
         text = header.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         raise InputError(
-            f"{header} cannot be read; give the folder c/ of a bundle made with edgetool convert --target CORE"
+            f"{header} cannot be read; give the folder c/ of a bundle made with edgetool convert --core CORE"
         ) from None
     facts = dict(re.findall(r'^#define EDGETOOL_(\w+) "?([^"\n]*?)"?$', text, re.MULTILINE))
     missing = [name for name in _FACTS if name not in facts]

@@ -10,27 +10,21 @@ from numpy.typing import NDArray
 
 from quantization.c_emitter.emit import DEFAULT_PREFIX, emit
 from quantization.c_emitter.project import WARNINGS
-from quantization.c_fragments.context import (
-    CORE_FLAGS,
-    TARGETS,
-    Prefer,
-    Target,
-)
+from quantization.c_fragments.context import Prefer
 from quantization.graph.graph_file import GraphFile
 from quantization.tflite.file import graph_of
 from toolkit.contract import SensorContract
+from toolkit.cores import Core, require_core
 from toolkit.errors import UsageError
 
 FOLDER = "c"
 
 
-def require_target(target: str, prefer: str) -> tuple[Target, Prefer]:
-    """The two as their types; UsageError names what is allowed."""
-    if target not in TARGETS:
-        raise UsageError(f"target {target!r} is not known; allowed: {', '.join(TARGETS)}")
+def require_core_and_profile(core: str, prefer: str) -> tuple[Core, Prefer]:
+    """The core's row, and the profile as its type; UsageError names what is allowed."""
     if prefer not in get_args(Prefer):
         raise UsageError(f"prefer is {prefer!r}; allowed: {', '.join(get_args(Prefer))}")
-    return target, prefer  # type: ignore[return-value]  # both were just checked
+    return require_core(core), prefer  # type: ignore[return-value]  # it was just checked
 
 
 def _graph(graphs: Sequence[GraphFile], kind: str) -> GraphFile | None:
@@ -41,29 +35,29 @@ def source_files(
     graphs: Sequence[GraphFile],
     contract: SensorContract,
     golden: Mapping[str, NDArray[np.float32]],
-    target: str,
+    core: str,
     prefer: str = "speed",
     prefix: str = DEFAULT_PREFIX,
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Files under ``c/`` by their path in the bundle, and the manifest's entry about them.
 
-    ``golden`` holds windows (n, T, channels) by stream for the self-test. Raises UsageError for an unknown target, a prefix
+    ``golden`` holds windows (n, T, channels) by stream for the self-test. Raises UsageError for an unknown core, a prefix
     that cannot begin C names or graphs without an int8 window graph, ModelFileError for a graph that cannot become C.
     """
-    core, profile = require_target(target, prefer)
+    row, profile = require_core_and_profile(core, prefer)
     window, stream = _graph(graphs, "window"), _graph(graphs, "stream")
     if window is None:
-        raise UsageError("C source is made of the int8 window graph: --target needs --scheme int8")
+        raise UsageError("C source is made of the int8 window graph: --core needs --scheme int8")
     state = None
     if stream is not None and stream.state is not None:
         state = graph_of(stream).carrying(stream.state)
     model = graph_of(window)
-    emission = emit(model, contract, core, stream=state, prefer=profile, golden=golden, prefix=prefix)
+    emission = emit(model, contract, row.name, stream=state, prefer=profile, golden=golden, prefix=prefix)
     about = {
-        "target": core,
+        "target": row.name,
         "prefer": profile,
         "prefix": prefix,
-        "flags": [*CORE_FLAGS[core], "-std=c99", *WARNINGS, "-ffp-contract=off"],
+        "flags": [*row.flags, "-std=c99", *WARNINGS, "-ffp-contract=off"],
         "notes": list(emission.notes),
     }
     return {f"{FOLDER}/{name}": content for name, content in emission.files.items()}, about

@@ -16,7 +16,7 @@ from quantization.c_emitter.graph_function import Port, Program, lower_graph
 from quantization.c_emitter.header import header_text
 from quantization.c_emitter.live_graph import StateLink
 from quantization.c_emitter.memory import Arenas
-from quantization.c_fragments.context import Context, Prefer, Target
+from quantization.c_fragments.context import Context, Prefer
 from quantization.c_fragments.text import float_literal
 from quantization.graph.ir import Graph
 from quantization.graph.ring_form import narrow
@@ -43,7 +43,7 @@ class Emission:
 def emit(
     window: Graph,
     contract: SensorContract,
-    target: Target = "c99",
+    core: str = "c99",
     *,
     stream: Graph | None = None,
     prefer: Prefer = "speed",
@@ -51,16 +51,16 @@ def emit(
     self_test_windows: int = 2,
     prefix: str = DEFAULT_PREFIX,
 ) -> Emission:
-    """C99 source of a quantized model for ``target``.
+    """C99 source of a quantized model for ``core``.
 
     ``window`` and ``stream`` (with its state) are int8 graphs with inputs named as the contract's streams. ``golden`` holds
     windows (n, T, channels) by stream; the self-test takes the first ``self_test_windows`` of them, or drawn ones without it.
     Public names, macros and files begin with ``prefix``, so that several models go into one program; they share the
     kernels. The text depends on nothing else.
-    Raises ModelFileError for a graph with an op or a form that has no C, UsageError for an unknown target.
+    Raises ModelFileError for a graph with an op or a form that has no C, UsageError for an unknown core.
     """
     require_prefix(prefix)
-    context = Context(target, prefer)
+    context = Context(core, prefer)
     context.use("et_convert.c", header="et_convert.h")
     context.use("et_filter.c", header="et_filter.h")
     _require_interface(window, contract, "window", (1, contract.window), set())
@@ -79,7 +79,7 @@ def emit(
     _require_apart(programs, context)
     arenas = _joined([program.arenas for program in programs])
     model_hash = _graph_hash([window, *([stream] if stream is not None else [])])
-    header = header_text(contract, programs, arenas, target, prefer, model_hash)
+    header = header_text(contract, programs, arenas, core, prefer, model_hash)
     kernels = kernel_files(context)
     files = {
         "edgetool_model.h": header,

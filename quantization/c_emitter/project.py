@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantization.c_fragments.context import CORE_FLAGS, Context
+from quantization.c_fragments.context import Context
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 
@@ -59,9 +59,10 @@ def files(context: Context, names: list[str]) -> dict[str, str]:
         for name in names
         if name.endswith((".c", ".S")) and "self_test" not in name and not name.endswith("_template.S")
     ]
-    core = "".join(f" {flag}" for flag in CORE_FLAGS[context.target])
+    core = "".join(f" {flag}" for flag in context.row.flags)
+    tools = context.row.tools
     makefile = _MAKEFILE.format(
-        compiler="CC ?= cc" if context.target == "c99" else "CC = arm-none-eabi-gcc\nAR = arm-none-eabi-ar",
+        compiler=f"CC = {tools}gcc\nAR = {tools}ar" if tools else "CC ?= cc",
         warnings=" ".join(WARNINGS),
         core=core,
         objects=" ".join(name.rsplit(".", 1)[0] + ".o" for name in sources),

@@ -160,7 +160,7 @@ def layer_function(context: Context, layer: LstmLayer) -> str:
 
 def _choose_kernel(context: Context, layer: LstmLayer) -> Literal["dsp", "helium", "portable"]:
     """Assembly where speed is preferred and the weights fit it; one C function for all layers is the smallest."""
-    if context.prefer == "size" or context.target == "c99":
+    if context.prefer == "size" or context.row.kernels == "portable":
         return "portable"
     if context.helium:
         return "helium"

@@ -34,7 +34,7 @@ WALK = "synthetic:people=1,seconds=4,tasks=level"
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     out = tmp_path_factory.mktemp("blink") / "bundle"
-    return convert("pretrained", "synthetic:people=2", out, calibration_windows=20, target="c99")
+    return convert("pretrained", "synthetic:people=2", out, calibration_windows=20, core="c99")
 
 
 def sample_lines(source: str) -> list[str]:

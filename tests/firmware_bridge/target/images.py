@@ -23,5 +23,5 @@ def shipped_image(name: str) -> Image:
     folder = Path(tempfile.mkdtemp(prefix="edgetool-test-image-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     checkpoint, windows, _, _ = shipped()
-    write(emission(checkpoint, board.target, windows), folder / "c")  # type: ignore[arg-type]
+    write(emission(checkpoint, board.core, windows), folder / "c")
     return build(folder / "c", board, folder / "image.elf")

@@ -59,7 +59,7 @@ def test_identity_bits_and_counts(emulator: Emulator) -> None:
     image = emulator.image
     link, identity = session(emulator)
     with link:
-        assert (identity.board, identity.core) == (image.board.name, image.board.target)
+        assert (identity.board, identity.core) == (image.board.name, image.board.core)
         assert identity.self_test == SelfTest.PASSED
         assert (identity.counter, identity.clock_hz) == (CounterKind.INSTRUCTIONS, image.board.clock_hz)
         # One instruction is 1 ns of virtual time: a tick of the clock is 1e9 / clock instructions.
@@ -151,7 +151,7 @@ def test_an_image_whose_windows_are_too_long_for_floats(name: str, tmp_path: Pat
     board = BOARDS[name]
     checkpoint = Checkpoint.random(ModelConfig(window=160, hidden=8, head_hidden=8), seed=2)
     windows = drawn_windows(checkpoint.config, 2, 2)
-    write(emission(checkpoint, board.target, windows, count=1), tmp_path / "c")  # type: ignore[arg-type]
+    write(emission(checkpoint, board.core, windows, count=1), tmp_path / "c")
     image = build(tmp_path / "c", board, tmp_path / "firmware.elf")
     with Emulator(image) as emulator, TargetLink(open_port(emulator.url), name) as link:
         identity = link.identify()
@@ -163,7 +163,7 @@ def test_an_image_whose_windows_are_too_long_for_floats(name: str, tmp_path: Pat
 def test_what_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="'arduino' is not known; allowed: mps2-an386"):
         require_board("arduino")
-    with pytest.raises(InputError, match="edgetool convert --target"):
+    with pytest.raises(InputError, match="edgetool convert --core"):
         header_facts(tmp_path)
     checkpoint, _, _, _ = shipped()
     folder = write(emission(checkpoint, "c99", drawn_windows(checkpoint.config, 2, 0)), tmp_path / "c")

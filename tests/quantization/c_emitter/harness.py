@@ -9,9 +9,9 @@ from pathlib import Path
 
 from quantization.c_emitter import Emission
 from quantization.c_emitter.project import WARNINGS
-from quantization.c_fragments.context import CORE_FLAGS, Target
 from quantization.kernels import INCLUDE_OPTIONS
 from tests.tools import require as require
+from toolkit.cores import CORES
 
 BOARD_FILES = Path(__file__).parent / "target"
 #: Functions that are compiled without the source around them show no tensors.
@@ -30,7 +30,7 @@ class Board:
 
 
 #: One instruction is 1 ns of virtual time with -icount shift=0; SysTick counts the processor clock (25, 25, 20, 32 MHz).
-BOARDS: dict[Target, Board] = {
+BOARDS: dict[str, Board] = {
     "cortex-m4": Board("mps2-an386", "0x0", "0x20000000", 4000),
     "cortex-m7": Board("mps2-an500", "0x0", "0x20000000", 4000),
     "cortex-m33": Board("mps2-an505", "0x10000000", "0x38000000", 5000),
@@ -54,21 +54,21 @@ def write(files: dict[str, str] | Emission, folder: Path) -> Path:
     return folder
 
 
-def build_image(folder: Path, main: str, target: Target, *sources: Path) -> Path:
+def build_image(folder: Path, main: str, core: str, *sources: Path) -> Path:
     """A bare image from an emission in ``folder`` (its library is built with its own Makefile) and a main."""
     run(["make", "-s", "-C", folder, "libedgetool_model.a"])
-    return link_image(folder, main, target, *sources, folder / "libedgetool_model.a")
+    return link_image(folder, main, core, *sources, folder / "libedgetool_model.a")
 
 
-def link_image(folder: Path, main: str, target: Target, *sources: Path) -> Path:
+def link_image(folder: Path, main: str, core: str, *sources: Path) -> Path:
     """A bare image of ``main`` and ``sources`` for the board of ``target``."""
-    board = BOARDS[target]
+    board = BOARDS[core]
     (folder / "image_main.c").write_text(main)
-    image = folder / f"image-{target}.elf"
+    image = folder / f"image-{core}.elf"
     run(
         [
             "arm-none-eabi-gcc",
-            *CORE_FLAGS[target],
+            *CORES[core].flags,
             "-std=c99",
             "-O2",
             NO_PROBE,
@@ -90,13 +90,13 @@ def link_image(folder: Path, main: str, target: Target, *sources: Path) -> Path:
     return image
 
 
-def emulate(image: Path, target: Target) -> tuple[int, str]:
+def emulate(image: Path, core: str) -> tuple[int, str]:
     """Exit status and output of an image on its emulated board, instructions counted."""
     done = subprocess.run(
         [
             "qemu-system-arm",
             "-M",
-            BOARDS[target].machine,
+            BOARDS[core].machine,
             "-nographic",
             "-monitor",
             "none",
@@ -116,6 +116,6 @@ def emulate(image: Path, target: Target) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def instructions(ticks: int, target: Target) -> int:
+def instructions(ticks: int, core: str) -> int:
     """Instructions of a number of SysTick ticks; exact to one tick."""
-    return (ticks & 0xFFFFFF) * BOARDS[target].instructions_per_100_ticks // 100
+    return (ticks & 0xFFFFFF) * BOARDS[core].instructions_per_100_ticks // 100

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.quantization.c_emitter.harness import BOARDS, Target
+from tests.quantization.c_emitter.harness import BOARDS
 from tests.quantization.c_emitter.test_models import measured
 
 BUDGETS = tomllib.loads((Path(__file__).parent / "budgets.toml").read_text())
 
 
-@pytest.mark.parametrize("target", BOARDS)
-def test_speed_profile(target: Target, tmp_path: Path, record_property: pytest.RecordProperty) -> None:
-    figures = measured(target, "speed", tmp_path)
+@pytest.mark.parametrize("core", BOARDS)
+def test_speed_profile(core: str, tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+    figures = measured(core, "speed", tmp_path)
     for name, value in figures.items():
         record_property(name, value)
-    print(target, figures)
-    budget = BUDGETS[target]
+    print(core, figures)
+    budget = BUDGETS[core]
     assert figures["differing"] == 0
     assert figures["window_instructions"] <= budget["window_instructions"]
     assert figures["step_instructions"] <= budget["step_instructions"]
@@ -28,11 +28,11 @@ def test_speed_profile(target: Target, tmp_path: Path, record_property: pytest.R
     assert figures["state_bytes"] + stack <= budget["ram_bytes"]
 
 
-@pytest.mark.parametrize("target", ["cortex-m4", "cortex-m55"])
-def test_size_profile(target: Target, tmp_path: Path) -> None:
-    figures = measured(target, "size", tmp_path)
-    print(target, figures)
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
+def test_size_profile(core: str, tmp_path: Path) -> None:
+    figures = measured(core, "size", tmp_path)
+    print(core, figures)
     assert figures["differing"] == 0
-    assert figures["flash_bytes"] <= BUDGETS[target]["flash_bytes_size"]
+    assert figures["flash_bytes"] <= BUDGETS[core]["flash_bytes_size"]
     stack = max(figures["window_stack"], figures["step_stack"])
-    assert figures["state_bytes"] + stack <= BUDGETS[target]["ram_bytes"]
+    assert figures["state_bytes"] + stack <= BUDGETS[core]["ram_bytes"]

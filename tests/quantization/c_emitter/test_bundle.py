@@ -1,4 +1,4 @@
-"""From one command to a running self-test: convert --target adds c/ to the bundle, hashed like everything in it."""
+"""From one command to a running self-test: convert --core adds c/ to the bundle, hashed like everything in it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_convert_with_target(tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     arguments = ["pretrained", "--data", "synthetic:people=2", "--out", str(out), "--converter", "builtin"]
     done = CliRunner().invoke(
-        command, [*arguments, "--calibration-windows", "20", "--target", "c99"], catch_exceptions=False
+        command, [*arguments, "--calibration-windows", "20", "--core", "c99"], catch_exceptions=False
     )
     assert done.exit_code == 0, done.output
     assert "C source for c99 is in bundle/c (docs/TARGETS.md).\n" in done.output
@@ -46,7 +46,7 @@ def test_what_is_slower_than_it_might_be_is_told(tmp_path: Path) -> None:
     shipped = Checkpoint.load(pretrained())
     drawn = Checkpoint.random(ModelConfig(hidden=20), seed=1)  # 20 units are no multiple of 8
     replace(drawn, contract=shipped.contract, split=shipped.split).save(tmp_path / "small.safetensors")
-    arguments = [str(tmp_path / "small.safetensors"), "--data", "synthetic:people=2", "--target", "cortex-m4"]
+    arguments = [str(tmp_path / "small.safetensors"), "--data", "synthetic:people=2", "--core", "cortex-m4"]
     arguments += ["--out", str(tmp_path / "bundle"), "--calibration-windows", "20"]
     done = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output

@@ -31,9 +31,9 @@ from toolkit.model import float_reference
 DOCS = Path(__file__).parents[3] / "docs" / "KERNELS.md"
 
 
-def shipped_emission(target: str = "c99") -> Emission:
+def shipped_emission(core: str = "c99") -> Emission:
     checkpoint, windows, window, stream = shipped()
-    return emit(window, checkpoint.contract, target, stream=stream, golden=windows.inputs)  # type: ignore[arg-type]
+    return emit(window, checkpoint.contract, core, stream=stream, golden=windows.inputs)
 
 
 def test_same_model_same_text() -> None:
@@ -135,13 +135,11 @@ def test_names_and_numbers_reach_c_as_they_are(tmp_path: Path) -> None:
     assert [float.fromhex(text) for text in numbers.split()] == expected
 
 
-@pytest.mark.parametrize("target", ["cortex-m4", "cortex-m55"])
-def test_the_library_keeps_nothing_and_calls_nothing_but_memcpy_and_memset(
-    target: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
+def test_the_library_keeps_nothing_and_calls_nothing_but_memcpy_and_memset(core: str, tmp_path: Path) -> None:
     """No variable outside the caller's state, so that instances may run at once; no malloc and no libm, by its symbols."""
     require("arm-none-eabi-gcc", "make")
-    folder = write(shipped_emission(target), tmp_path)
+    folder = write(shipped_emission(core), tmp_path)
     run(["make", "-s", "-C", folder, "libedgetool_model.a"])
     defined, wanted, member = set(), {}, ""
     for line in run(["arm-none-eabi-nm", folder / "libedgetool_model.a"]).splitlines():
@@ -222,8 +220,8 @@ def test_public_interface(tmp_path: Path) -> None:
 
 def test_unsupported_graphs_are_refused() -> None:
     checkpoint, _, window, stream = shipped()
-    with pytest.raises(UsageError, match=r"'avr'; allowed: c99, cortex-m4"):
-        emit(window, checkpoint.contract, "avr")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"core 'avr' is not known; allowed: c99, cortex-m4"):
+        emit(window, checkpoint.contract, "avr")
     odd = replace(window, ops=(*window.ops[:-1], replace(window.ops[-1], kind="CUSTOM")))
     with pytest.raises(
         ModelFileError, match=r"CUSTOM 'moments' has no C kernel; supported: ADD, BATCH_MATMUL"
@@ -231,7 +229,7 @@ def test_unsupported_graphs_are_refused() -> None:
         emit(odd, checkpoint.contract)
     with pytest.raises(ModelFileError, match=r"has inputs imu, emg, .*the contract streams imu, emg"):
         emit(stream, checkpoint.contract)
-    with pytest.raises(UsageError, match="--target needs --scheme int8"):
+    with pytest.raises(UsageError, match="--core needs --scheme int8"):
         source_files([], checkpoint.contract, {}, "c99")
 
 

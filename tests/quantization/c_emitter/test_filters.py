@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from quantization.c_emitter import filters
-from quantization.c_fragments.context import CORE_FLAGS
 from quantization.kernels import kernel_text
-from tests.quantization.c_emitter.harness import BOARDS, STRICT, Target, emulate, link_image, run, write
+from tests.quantization.c_emitter.harness import BOARDS, STRICT, emulate, link_image, run, write
 from tests.tools import require
 from toolkit.contract import Channel, FilterStage, ModelInput, Normaliser, SensorContract, StreamSpec
+from toolkit.cores import CORES
 from toolkit.filtering.chain import Chain
 from toolkit.filtering.design import butterworth
 
@@ -56,10 +56,10 @@ def test_chain_equals_python(imu_rate: float, emg_rate: float, compiler: str, tm
     made = contract(imu_rate, emg_rate)
     folder = write(filters.files(made), tmp_path)
     write({f"kernels/{name}": kernel_text(name) for name in FILTER_KERNEL}, folder)
-    target = folder / "filters.so"
+    core = folder / "filters.so"
     sources = [folder / filters.SOURCE, folder / "kernels/et_filter.c"]
-    run([compiler, *STRICT, "-O2", "-fPIC", "-shared", f"-I{folder}", *sources, "-o", target])
-    library = ctypes.CDLL(str(target))
+    run([compiler, *STRICT, "-O2", "-fPIC", "-shared", f"-I{folder}", *sources, "-o", core])
+    library = ctypes.CDLL(str(core))
     for item in made.inputs:
         name, channels = item.stream.name, len(item.stream.channels)
         samples = np.random.default_rng(5).normal(size=(700, channels)).astype(np.float32)
@@ -124,10 +124,10 @@ OWN_BUILD = ("-std=gnu11", "-O3", "-ffp-contract=fast")
 
 
 @pytest.mark.parametrize(
-    ("target", "flags"),
-    [*((target, (*STRICT, "-O2")) for target in BOARDS), ("cortex-m4", OWN_BUILD), ("cortex-m55", OWN_BUILD)],
+    ("core", "flags"),
+    [*((core, (*STRICT, "-O2")) for core in BOARDS), ("cortex-m4", OWN_BUILD), ("cortex-m55", OWN_BUILD)],
 )
-def test_chain_equals_python_on_board(target: Target, flags: tuple[str, ...], tmp_path: Path) -> None:
+def test_chain_equals_python_on_board(core: str, flags: tuple[str, ...], tmp_path: Path) -> None:
     """The cores' own float unit, and on M4 and M33 the compiler's double division."""
     require("arm-none-eabi-gcc", "qemu-system-arm", "make")
     made, samples = contract(148.148, 1259.26), 500
@@ -144,7 +144,5 @@ def test_chain_equals_python_on_board(target: Target, flags: tuple[str, ...], tm
     objects = []
     for source in (folder / filters.SOURCE, folder / "kernels/et_filter.c"):
         objects.append(folder / f"{source.stem}.o")
-        run(
-            ["arm-none-eabi-gcc", *CORE_FLAGS[target], *flags, f"-I{folder}", "-c", source, "-o", objects[-1]]
-        )
-    assert emulate(link_image(folder, BOARD_MAIN, target, *objects), target) == (0, f"0 of {rows}")
+        run(["arm-none-eabi-gcc", *CORES[core].flags, *flags, f"-I{folder}", "-c", source, "-o", objects[-1]])
+    assert emulate(link_image(folder, BOARD_MAIN, core, *objects), core) == (0, f"0 of {rows}")

@@ -15,7 +15,6 @@ import pytest
 
 from quantization.c_emitter import (
     Emission,
-    Target,
     emit,
 )
 from quantization.converters import builtin
@@ -87,10 +86,10 @@ def drawn_checkpoint(number: int) -> Checkpoint:
     return Checkpoint.random(config, seed=number)
 
 
-def emission(checkpoint: Checkpoint, target: Target, windows: Windows, count: int = 2) -> Emission:
+def emission(checkpoint: Checkpoint, core: str, windows: Windows, count: int = 2) -> Emission:
     window, stream = graphs(checkpoint, windows)
     return emit(
-        window, checkpoint.contract, target, stream=stream, golden=windows.inputs, self_test_windows=count
+        window, checkpoint.contract, core, stream=stream, golden=windows.inputs, self_test_windows=count
     )
 
 
@@ -115,10 +114,10 @@ def test_drawn_model_is_bit_exact(number: int, place: str, tmp_path: Path) -> No
     windows = drawn_windows(checkpoint.config, 8, number)
     if place in BOARDS:
         require("arm-none-eabi-gcc", "qemu-system-arm", "make")
-        target: Target = place  # type: ignore[assignment]
-        folder = write(emission(checkpoint, target, windows), tmp_path)
-        image = build_image(folder, SELF_TEST_MAIN, target, folder / "edgetool_self_test.c")
-        assert emulate(image, target) == (0, "")
+        core: str = place
+        folder = write(emission(checkpoint, core, windows), tmp_path)
+        image = build_image(folder, SELF_TEST_MAIN, core, folder / "edgetool_self_test.c")
+        assert emulate(image, core) == (0, "")
     else:
         require(place, "make")
         check_on_host(emission(checkpoint, "c99", windows), place, tmp_path)
@@ -268,11 +267,11 @@ def samples_header(windows: Windows, graph: Graph) -> str:
     )
 
 
-def measured(target: Target, prefer: str, folder: Path) -> dict[str, int]:
+def measured(core: str, prefer: str, folder: Path) -> dict[str, int]:
     """Figures of the shipped model on an emulated board."""
     require("arm-none-eabi-gcc", "qemu-system-arm", "make")
     checkpoint, windows, window, stream = shipped()
-    files = emit(window, checkpoint.contract, target, stream=stream, prefer=prefer)  # type: ignore[arg-type]
+    files = emit(window, checkpoint.contract, core, stream=stream, prefer=prefer)  # type: ignore[arg-type]
     assert not files.notes, files.notes
     write(files, folder)
     (folder / "samples.h").write_text(samples_header(windows, window))
@@ -280,12 +279,12 @@ def measured(target: Target, prefer: str, folder: Path) -> dict[str, int]:
     main = main.replace("imu[0]", "imu_rows[0]").replace("emg[0]", "emg_rows[0]")
     # A window is 64 rows that follow each other, so a row's address is a window's.
     main = main.replace("imu_rows[i]", "&imu_rows[i][0]").replace("emg_rows[i]", "&emg_rows[i][0]")
-    image = build_image(folder, main, target)
-    status, said = emulate(image, target)
+    image = build_image(folder, main, core)
+    status, said = emulate(image, core)
     assert status == 0, said
     figures = {name: int(value) for name, value in re.findall(r"(\w+) (-?\d+)", said)}
-    figures["window_instructions"] = instructions(figures["window_ticks"], target)
-    figures["step_instructions"] = instructions(figures["step_ticks_10"], target) // 10
+    figures["window_instructions"] = instructions(figures["window_ticks"], core)
+    figures["step_instructions"] = instructions(figures["step_ticks_10"], core) // 10
     figures["state_bytes"] = int(
         re.search(r"EDGETOOL_STATE_BYTES (\d+)", files.files["edgetool_model.h"].decode())[1]  # type: ignore[index]
     )

@@ -17,7 +17,7 @@ from quantization.c_fragments.context import Context
 from quantization.c_fragments.text import Pool
 from quantization.graph.ir import Graph, GraphBuilder, Quantization
 from quantization.reference import Interpreter
-from tests.quantization.c_emitter.harness import BOARDS, STRICT, Target, emulate, link_image, run, write
+from tests.quantization.c_emitter.harness import BOARDS, STRICT, emulate, link_image, run, write
 from tests.tools import require
 
 #: About a register of int16 and of int8.
@@ -132,8 +132,8 @@ def mixed(draw: Draw, n: int, *, transposed: bool) -> Graph:
     kept = [
         build.add(f"{name}_kept", shape, t, one) for name, shape, t in zip("ab", shapes, (np.int16, np.int8))
     ]
-    for source, target in zip(fed, kept):
-        build.op("MINIMUM", (source, source), (target,))
+    for source, core in zip(fed, kept):
+        build.op("MINIMUM", (source, source), (core,))
     wide = build.add("b16", shapes[1], np.int16, one)
     build.op("QUANTIZE", (kept[1],), (wide,))
     y = build.add("y", (heads, rows, columns), np.int16, affine(draw, np.int16, 0.05, 2.0))
@@ -141,13 +141,13 @@ def mixed(draw: Draw, n: int, *, transposed: bool) -> Graph:
     return build.build(tuple(fed), (y,))
 
 
-def softmax(draw: Draw, n: int, source: Any, target: Any) -> Graph:
+def softmax(draw: Draw, n: int, source: Any, core: Any) -> Graph:
     build = GraphBuilder("softmax")
     x = build.add("x", (1, 2, n), source, affine(draw, source, 0.0005, 0.2))
-    out = {8: (1 / 256, -128), 16: (1 / 32768, 0)}[8 * np.dtype(target).itemsize]
-    if np.dtype(source).itemsize == 1 and np.dtype(target).itemsize == 2:
+    out = {8: (1 / 256, -128), 16: (1 / 32768, 0)}[8 * np.dtype(core).itemsize]
+    if np.dtype(source).itemsize == 1 and np.dtype(core).itemsize == 2:
         out = (1 / 65536, -32768)
-    y = build.add("y", (1, 2, n), target, Quantization.per_tensor(*out))
+    y = build.add("y", (1, 2, n), core, Quantization.per_tensor(*out))
     build.op("SOFTMAX", (x,), (y,), beta=1.0)
     return build.build((x,), (y,))
 
@@ -162,11 +162,11 @@ def mean(draw: Draw, n: int, dtype: Any) -> Graph:
     return build.build((x,), (y,))
 
 
-def unary(kind: str, draw: Draw, n: int, source: Any, target: Any) -> Graph:
+def unary(kind: str, draw: Draw, n: int, source: Any, core: Any) -> Graph:
     build = GraphBuilder(kind)
     low = Quantization.per_tensor(0.013, -128 if source == np.int8 else 0)
     x = build.add("x", (1, n), source, low if kind == "RSQRT" else affine(draw, source))
-    y = build.add("y", (1, n), target, affine(draw, target))
+    y = build.add("y", (1, n), core, affine(draw, core))
     build.op(kind, (x,), (y,))
     return build.build((x,), (y,))
 
@@ -223,9 +223,9 @@ def draw_inputs(graph: Graph, draw: Draw, kind: str) -> list[NDArray[Any]]:
 Operations = tuple[Context, list[Program], list[Graph], list[str]]
 
 
-def all_operations(target: Target, wanted: Sequence[int] = SHORT + LONG) -> Operations:
+def all_operations(core: str, wanted: Sequence[int] = SHORT + LONG) -> Operations:
     """Every case at every one of its lengths that is wanted, as one function each, called run_0, run_1, ..."""
-    context = Context(target, "speed")
+    context = Context(core, "speed")
     programs, made, names = [], [], []
     for case, make in CASES.items():
         draw = np.random.default_rng(list(case.encode()))
@@ -299,12 +299,12 @@ int main(void) {{
 
 
 @pytest.mark.parametrize("wanted", [SHORT, LONG], ids=["short", "long"])
-@pytest.mark.parametrize("target", BOARDS)
-def test_ops_on_board(target: Target, wanted: tuple[int, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("core", BOARDS)
+def test_ops_on_board(core: str, wanted: tuple[int, ...], tmp_path: Path) -> None:
     """All ops at the wanted lengths in one image: the DSP and Helium forms of the kernels against the reference."""
     require("arm-none-eabi-gcc", "qemu-system-arm")
-    context, programs, made, names = all_operations(target, wanted)
-    dense = ("et_dense_mve_s16", "et_dense_mve_s8") if target == "cortex-m55" else ("et_dense_dsp",)
+    context, programs, made, names = all_operations(core, wanted)
+    dense = ("et_dense_mve_s16", "et_dense_mve_s8") if core == "cortex-m55" else ("et_dense_dsp",)
     attention = ("et_mixed_rows", "et_mixed_columns") if wanted is SHORT else ()
     for kernel in (*dense, *attention, "et_sum_s16", "et_product_s16", "et_fully_connected_s16"):
         assert any(f"{kernel}(" in program.text for program in programs), kernel
@@ -324,6 +324,6 @@ def test_ops_on_board(target: Target, wanted: tuple[int, ...], tmp_path: Path) -
     write({f"kernels/{name}": text for name, text in kernel_files(context).items()}, tmp_path)
     main = BOARD_MAIN.format(declarations=text, calls="\n".join(calls))
     sources = sorted(p for p in (tmp_path / "kernels").iterdir() if p.suffix in (".c", ".S"))
-    status, said = emulate(link_image(tmp_path, main, target, *sources), target)
+    status, said = emulate(link_image(tmp_path, main, core, *sources), core)
     assert said.lstrip("-").isdigit(), said
     assert (status, said) == (0, "-1"), names[int(said)]

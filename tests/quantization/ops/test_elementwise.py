@@ -16,7 +16,7 @@ from quantization.c_emitter.graph_function import lower_graph
 from quantization.c_fragments.context import Context
 from quantization.c_fragments.text import Pool
 from quantization.graph.ir import Graph, GraphBuilder, Quantization
-from tests.quantization.c_emitter.harness import STRICT, Target, emulate, link_image, run, write
+from tests.quantization.c_emitter.harness import STRICT, emulate, link_image, run, write
 from tests.tools import require
 
 COUNT = 64
@@ -82,9 +82,9 @@ def graph(kind: str, a: float, b: float, y: float, elements: int) -> Graph:
     return build.build((left, right), (result,))
 
 
-def both_forms(target: Target, folder: Path, include: str) -> tuple[str, list[Path]]:
+def both_forms(core: str, folder: Path, include: str) -> tuple[str, list[Path]]:
     """The C of all cases lowered for ``target`` and for any compiler, and the kernels of both."""
-    short, general = Context(target, "speed"), Context("c99", "speed", Pool("slow_"))
+    short, general = Context(core, "speed"), Context("c99", "speed", Pool("slow_"))
     fast = [lower_graph(short, graph(*case), f"fast_{i}") for i, case in enumerate(CASES)]
     slow = [lower_graph(general, graph(*case), f"slow_{i}") for i, case in enumerate(CASES)]
     assert not any("et_add_s16" in p.text or "et_multiply_s16" in p.text for p in fast)
@@ -103,11 +103,11 @@ def both_forms(target: Target, folder: Path, include: str) -> tuple[str, list[Pa
     return text, sorted((folder / "kernels").glob("*.c"))
 
 
-@pytest.mark.parametrize("target", ["cortex-m4", "cortex-m55"])
-def test_short_forms_on_board(target: Target, tmp_path: Path) -> None:
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
+def test_short_forms_on_board(core: str, tmp_path: Path) -> None:
     require("arm-none-eabi-gcc", "qemu-system-arm")
-    text, sources = both_forms(target, tmp_path, '#include "target.h"')
-    assert emulate(link_image(tmp_path, text, target, *sources), target) == (0, "")
+    text, sources = both_forms(core, tmp_path, '#include "target.h"')
+    assert emulate(link_image(tmp_path, text, core, *sources), core) == (0, "")
 
 
 def test_short_forms_in_portable_c(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from quantization.c_fragments.context import Context
 from quantization.c_fragments.weight_layout import LstmWeights, dsp_refusal
 from quantization.kernels import INCLUDE_OPTIONS, kernel_paths
 from quantization.ops import lstm_source as lstm
-from tests.quantization.c_emitter.harness import BOARDS, STRICT, Target, emulate, link_image, run, write
+from tests.quantization.c_emitter.harness import BOARDS, STRICT, emulate, link_image, run, write
 from tests.tools import require
 
 EVERY_INT16 = np.arange(-32768, 32768)
@@ -32,10 +32,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         "    return et_segments_tanh(et_clamp(et_tanh_steps(v, s), -65536, 65535)); }\n"
     )
     names = ("et_lstm.c", "et_activation.c", "et_segments.c", "et_segments_mve.c")
-    target = folder / "lstm.so"
+    core = folder / "lstm.so"
     sources = [folder / "lines.c", *(kernel_paths()[name] for name in names)]
-    run(["gcc", *STRICT, "-O2", "-fPIC", "-shared", *INCLUDE_OPTIONS, *sources, "-o", target])
-    return ctypes.CDLL(str(target))
+    run(["gcc", *STRICT, "-O2", "-fPIC", "-shared", *INCLUDE_OPTIONS, *sources, "-o", core])
+    return ctypes.CDLL(str(core))
 
 
 def test_sigmoid_at_every_int16(library: ctypes.CDLL) -> None:
@@ -141,9 +141,9 @@ static void set_bias(int unit, int gate, int32_t value, int32_t low, int32_t hig
 }
 
 
-def swept_image(target: Target, layer: lstm.LstmLayer, spread: int, folder: Path) -> Path:
+def swept_image(core: str, layer: lstm.LstmLayer, spread: int, folder: Path) -> Path:
     """An image that sweeps biases and cell states of ``layer`` (zero weights) through both kernels."""
-    context = Context(target, "speed")
+    context = Context(core, "speed")
     assert lstm.layer_function(context, layer) == "lstm_0"
     fast = context.pool.text().replace("static const int32_t lstm_stream", "static int32_t lstm_stream")
     fast = fast.replace("static const int8_t lstm_stream", "static int8_t lstm_stream")
@@ -175,7 +175,7 @@ def swept_image(target: Target, layer: lstm.LstmLayer, spread: int, folder: Path
         hidden_zero=rounding.hidden_zero_point,
     )
     sources = [folder / "layer.S", *sorted((folder / "kernels").glob("*.c"))]
-    return link_image(folder, main, target, *sources)
+    return link_image(folder, main, core, *sources)
 
 
 def zero_layer(exponent: int, clip: int, hidden: tuple[int, int]) -> lstm.LstmLayer:
@@ -205,14 +205,14 @@ def zero_layer(exponent: int, clip: int, hidden: tuple[int, int]) -> lstm.LstmLa
     [(-12, 32767, 1), (-15, 20000, 1), (-9, 32767, 1), (-11, 0, 31)],
     ids=["cell 2^-12", "cell 2^-15, clipped", "cell 2^-9", "four scales, wide sums"],
 )
-@pytest.mark.parametrize("target", ["cortex-m4", "cortex-m55"])
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
 def test_core_kernel_equals_portable_twin(
-    target: Target, exponent: int, clip: int, spread: int, tmp_path: Path
+    core: str, exponent: int, clip: int, spread: int, tmp_path: Path
 ) -> None:
     """Every int16 as the sum of each gate and as the cell state; the last case crosses every rounding of four scales."""
     require("arm-none-eabi-gcc", "qemu-system-arm")
     layer = zero_layer(exponent, clip, (1717986918, -22))
-    assert emulate(swept_image(target, layer, spread, tmp_path), target) == (0, "0")
+    assert emulate(swept_image(core, layer, spread, tmp_path), core) == (0, "0")
 
 
 def test_weights_that_the_paired_rows_cannot_hold_are_refused() -> None:

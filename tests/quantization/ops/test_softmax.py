@@ -15,7 +15,7 @@ from quantization.c_emitter.graph_function import lower_graph
 from quantization.c_fragments.context import Context
 from quantization.graph.ir import Graph, GraphBuilder, Quantization
 from quantization.reference import Interpreter
-from tests.quantization.c_emitter.harness import NO_PROBE, Target, emulate, link_image, run, write
+from tests.quantization.c_emitter.harness import NO_PROBE, emulate, link_image, run, write
 from tests.tools import require
 
 DEPTH = 17
@@ -71,8 +71,8 @@ def wanted() -> list[int]:
     return [checksum(Interpreter(graph(scale)).run([x])[0]) for scale in SCALES]
 
 
-def source(target: Target, wanted: list[int], folder: Path, include: str) -> tuple[str, list[Path]]:
-    context = Context(target, "speed")
+def source(core: str, wanted: list[int], folder: Path, include: str) -> tuple[str, list[Path]]:
+    context = Context(core, "speed")
     programs = [lower_graph(context, graph(scale), f"case_{i}") for i, scale in enumerate(SCALES)]
     # The reference takes all rows at once, the image one at a time.
     constants = context.pool.text().replace("4096,", "1,")
@@ -88,11 +88,11 @@ def source(target: Target, wanted: list[int], folder: Path, include: str) -> tup
     return text, sorted((folder / "kernels").glob("*.c"))
 
 
-@pytest.mark.parametrize("target", ["cortex-m4", "cortex-m55"])
-def test_every_distance_on_board(target: Target, wanted: list[int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
+def test_every_distance_on_board(core: str, wanted: list[int], tmp_path: Path) -> None:
     require("arm-none-eabi-gcc", "qemu-system-arm")
-    text, sources = source(target, wanted, tmp_path, '#include "target.h"')
-    assert emulate(link_image(tmp_path, text, target, *sources), target) == (0, "")
+    text, sources = source(core, wanted, tmp_path, '#include "target.h"')
+    assert emulate(link_image(tmp_path, text, core, *sources), core) == (0, "")
 
 
 def test_every_distance_in_portable_c(wanted: list[int], tmp_path: Path) -> None:
