@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from toolkit.contract import SensorContract
 from toolkit.errors import CheckpointError, ContractError
+from toolkit.model.argument import PRETRAINED, resolve_checkpoint
 from toolkit.model.checkpoint import Checkpoint, looks_like_pickle
 from toolkit.model.config import ModelConfig, weight_shapes
 
@@ -307,8 +308,6 @@ def _unstandardise(weights: Tensors, key_map: KeyMap, config: ModelConfig) -> No
 
 def _contract(name: str, folder: Path) -> SensorContract:
     """The contract in a JSON file beside the key map, or of another checkpoint."""
-    from toolkit.model import PRETRAINED, resolve_checkpoint
-
     if not name.endswith(".json"):
         return Checkpoint.load(resolve_checkpoint(name if name == PRETRAINED else folder / name)).contract
     try:
