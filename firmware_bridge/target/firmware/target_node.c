@@ -222,10 +222,22 @@ static bool all_finite(const uint8_t *values, size_t count) {
     return true;
 }
 
+/* What is counted is the model alone, whenever bytes come. */
+static uint32_t begin_count(void) {
+    port_hold_bytes();
+    return port_ticks();
+}
+
+static uint32_t end_count(uint32_t begun) {
+    const uint32_t ticks = port_elapsed(begun, port_ticks());
+    port_take_bytes();
+    return ticks;
+}
+
 /* Runs the model on the values behind the request's header; the outputs go to *out. Ticks of the model alone. */
 static uint32_t run_float(bool window, const float *values, float *out) {
     const float *emg = values + (window ? EDGETOOL_WINDOW : 1) * EDGETOOL_IMU_CHANNELS;
-    const uint32_t begun = port_ticks();
+    const uint32_t begun = begin_count();
     if (window) {
         edgetool_window(&model, values, emg, out);
     } else {
@@ -233,12 +245,12 @@ static uint32_t run_float(bool window, const float *values, float *out) {
         edgetool_step(&model, values, emg, out);
 #endif
     }
-    return port_elapsed(begun, port_ticks());
+    return end_count(begun);
 }
 
 static uint32_t run_quantized(bool window, const input_value *values, output_value *out) {
     const input_value *emg = values + (window ? EDGETOOL_WINDOW : 1) * EDGETOOL_IMU_CHANNELS;
-    const uint32_t begun = port_ticks();
+    const uint32_t begun = begin_count();
     if (window) {
         edgetool_window_quantized(&model, values, emg, out);
     } else {
@@ -246,7 +258,7 @@ static uint32_t run_quantized(bool window, const input_value *values, output_val
         edgetool_step_quantized(&model, values, emg, out);
 #endif
     }
-    return port_elapsed(begun, port_ticks());
+    return end_count(begun);
 }
 
 static uint8_t infer(bool window, const etf_request *request, etf_reply *reply, uint8_t *outputs, size_t *size) {
@@ -315,9 +327,9 @@ static uint8_t carry_out(const etf_request *request, etf_reply *reply, uint8_t *
         return ETF_ERROR_BAD_LENGTH;
     }
     if (request->operation == ETF_OPERATION_RESET) {
-        const uint32_t begun = port_ticks();
+        const uint32_t begun = begin_count();
         edgetool_reset(&model);
-        reply->count = port_elapsed(begun, port_ticks());
+        reply->count = end_count(begun);
     }
     return ETF_ERROR_NONE;
 }

@@ -25,6 +25,8 @@ void image_start(void);
 #define SYSTICK_VALUE REGISTER(0xE000E018u)
 #define SYSTICK_TURN 0x1000000u
 #define NVIC_ENABLE(number) REGISTER(0xE000E100u + 4u * ((number) / 32u))
+#define NVIC_DISABLE(number) REGISTER(0xE000E180u + 4u * ((number) / 32u))
+#define NVIC_BIT(number) (1u << ((number) % 32u))
 #define ICSR REGISTER(0xE000ED04u)
 #define VTOR REGISTER(0xE000ED08u)
 #define ICSR_SYSTICK_PENDING (1u << 26)
@@ -185,7 +187,7 @@ void port_start(void) {
     described.counter_step = described.counter == ETF_COUNTER_NONE           ? 0.0f
                              : described.counter == ETF_COUNTER_INSTRUCTIONS ? 1e9f / (float)described.clock_hz
                                                                              : 1.0f;
-    NVIC_ENABLE(board.uart_interrupt) = 1u << (board.uart_interrupt % 32u);
+    port_take_bytes();
     __asm__ volatile("cpsie i" ::: "memory");
 }
 
@@ -232,6 +234,15 @@ uint32_t port_ticks(void) {
 
 uint32_t port_elapsed(uint32_t from, uint32_t to) {
     return to - from;
+}
+
+void port_hold_bytes(void) {
+    NVIC_DISABLE(board.uart_interrupt) = NVIC_BIT(board.uart_interrupt);
+    __asm__ volatile("dsb\n isb" ::: "memory"); /* from here on it is off */
+}
+
+void port_take_bytes(void) {
+    NVIC_ENABLE(board.uart_interrupt) = NVIC_BIT(board.uart_interrupt);
 }
 
 uint32_t port_time_us(void) {

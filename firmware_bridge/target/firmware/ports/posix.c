@@ -52,6 +52,12 @@ uint32_t port_elapsed(uint32_t from, uint32_t to) {
     return to - from;
 }
 
+void port_hold_bytes(void) {
+}
+
+void port_take_bytes(void) {
+}
+
 uint32_t port_time_us(void) {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
