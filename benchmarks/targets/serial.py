@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from benchmarks.records import Judged
 from benchmarks.targets.device import Board, judge_link
 from benchmarks.targets.device_data import int8_graphs
-from benchmarks.targets.device_image import write_c
 from benchmarks.targets.job import Job
-from firmware_bridge.target.build import header_facts
 from firmware_bridge.target.link import TargetLink, open_port
 from quantization.bundle import Bundle
-from quantization.c_emitter.bundle_files import FOLDER
+from quantization.c_emitter.bundle_files import emission
 from toolkit import __version__
 from toolkit.errors import UsageError
 
@@ -55,6 +50,4 @@ def judge(job: Job, target: str) -> Judged:
 
 def model_hash(bundle: Bundle) -> str:
     """The hash that the generated C of a bundle carries, whatever the core."""
-    with tempfile.TemporaryDirectory(prefix="edgetool-bench-") as folder:
-        write_c(bundle, "c99", Path(folder))
-        return header_facts(Path(folder) / FOLDER)["MODEL_HASH"]
+    return emission(bundle.graphs, bundle.contract, parts=()).model_hash

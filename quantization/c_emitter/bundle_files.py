@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.c_emitter.emit import DEFAULT_PREFIX, emit
+from quantization.c_emitter.emit import DEFAULT_PREFIX, PARTS, Emission, Part, emit
 from quantization.c_emitter.project import WARNINGS
 from quantization.c_fragments.context import Prefer
 from quantization.graph.graph_file import GraphFile
@@ -31,18 +31,19 @@ def _graph(graphs: Sequence[GraphFile], kind: str) -> GraphFile | None:
     return next((item for item in graphs if (item.graph, item.scheme) == (kind, "int8")), None)
 
 
-def source_files(
+def emission(
     graphs: Sequence[GraphFile],
     contract: SensorContract,
-    golden: Mapping[str, NDArray[np.float32]],
-    core: str,
+    core: str = "c99",
     prefer: str = "speed",
     prefix: str = DEFAULT_PREFIX,
-) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Files under ``c/`` by their path in the bundle, and the manifest's entry about them.
+    golden: Mapping[str, NDArray[np.float32]] | None = None,
+    parts: Collection[Part] = PARTS,
+) -> Emission:
+    """The C of a bundle's int8 graphs; ``golden`` holds windows (n, T, channels) by stream for the self-test.
 
-    ``golden`` holds windows (n, T, channels) by stream for the self-test. Raises UsageError for an unknown core, a prefix
-    that cannot begin C names or graphs without an int8 window graph, ModelFileError for a graph that cannot become C.
+    Raises UsageError for an unknown core, a prefix that cannot begin C names or graphs without an int8 window graph,
+    ModelFileError for a graph that cannot become C.
     """
     row, profile = require_core_and_profile(core, prefer)
     window, stream = _graph(graphs, "window"), _graph(graphs, "stream")
@@ -51,13 +52,33 @@ def source_files(
     state = None
     if stream is not None and stream.state is not None:
         state = graph_of(stream).carrying(stream.state)
-    model = graph_of(window)
-    emission = emit(model, contract, row.name, stream=state, prefer=profile, golden=golden, prefix=prefix)
+    return emit(
+        graph_of(window),
+        contract,
+        row.name,
+        stream=state,
+        prefer=profile,
+        golden=golden,
+        prefix=prefix,
+        parts=parts,
+    )
+
+
+def source_files(
+    graphs: Sequence[GraphFile],
+    contract: SensorContract,
+    golden: Mapping[str, NDArray[np.float32]],
+    core: str,
+    prefer: str = "speed",
+    prefix: str = DEFAULT_PREFIX,
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Files under ``c/`` by their path in the bundle, and the manifest's entry about them; errors as :func:`emission`."""
+    made = emission(graphs, contract, core, prefer, prefix, golden)
     about = {
-        "target": row.name,
-        "prefer": profile,
+        "target": core,
+        "prefer": prefer,
         "prefix": prefix,
-        "flags": [*row.flags, "-std=c99", *WARNINGS, "-ffp-contract=off"],
-        "notes": list(emission.notes),
+        "flags": [*require_core(core).flags, "-std=c99", *WARNINGS, "-ffp-contract=off"],
+        "notes": list(made.notes),
     }
-    return {f"{FOLDER}/{name}": content for name, content in emission.files.items()}, about
+    return {f"{FOLDER}/{name}": content for name, content in made.files.items()}, about

@@ -2,7 +2,7 @@
 
 The cache is ``$EDGETOOL_CACHE``, else systemd's ``$CACHE_DIRECTORY``, else ``$XDG_CACHE_HOME/edgetool``, else
 ``~/.cache/edgetool``. A library's name is the hash of all that decides its bits: graphs, emitter, kernels,
-options, compiler, processor.
+options, compiler, processor, the versions of numpy and Python.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+import quantization
+import toolkit
 from quantization.bundle import Bundle
-from quantization.c_emitter.bundle_files import FOLDER, source_files
+from quantization.c_emitter.bundle_files import emission
 from quantization.graph.graph_file import GraphFile
 from quantization.kernels import kernel_paths, kernel_text
 from toolkit.errors import MissingDependencyError, ModelFileError, OutputError
 from toolkit.files import write_bytes
 
-_QUANTIZATION = Path(__file__).parents[2] / "quantization"
 #: Function -> (its portable kernel, the one for hosts that takes its name and calls the other for what it does not do).
 HOST_KERNELS = {
     "et_lstm_step": ("kernels/et_lstm.c", "kernels/et_lstm_host.c"),
@@ -61,13 +64,7 @@ def compiler() -> str:
 
 def sources(bundle: Bundle, graphs: list[GraphFile]) -> dict[str, bytes]:
     """The portable C of ``graphs``, the kernels for hosts beside it, and the glue for ctypes."""
-    vectors = {stream: bundle.golden[stream] for stream in (i.stream.name for i in bundle.contract.inputs)}
-    generated, _ = source_files(graphs, bundle.contract, vectors, "c99")
-    files = {
-        name.removeprefix(f"{FOLDER}/"): content
-        for name, content in generated.items()
-        if name.endswith((".c", ".h")) and "self_test" not in name and "edgetool_filters" not in name
-    }
+    files = dict(emission(graphs, bundle.contract, parts=()).files)
     wanted = [host for portable, host in HOST_KERNELS.values() if portable in files]
     for file in (*wanted, *_HOST_HEADERS):
         files[file] = kernel_text(Path(file).name).encode()
@@ -87,17 +84,28 @@ def library(bundle: Bundle, graphs: list[GraphFile]) -> Path:
     return path
 
 
+def makers() -> list[Path]:
+    """Every file that may decide the C: all code of the generator and of what it imports, the kernels, and what is here.
+
+    An update of edgetool compiles a model again, which takes seconds; a library that an older emitter made would be wrong.
+    """
+    modules = [
+        path for package in (quantization, toolkit) for path in Path(package.__path__[0]).rglob("*.py")
+    ]
+    return sorted(
+        {*modules, *kernel_paths().values(), *(p for p in Path(__file__).parent.iterdir() if p.is_file())}
+    )
+
+
 def _key(bundle: Bundle, graphs: list[GraphFile], program: str) -> str:
     """Of what the C is made from and not of the C: a start of the daemon need not generate it again."""
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
     parts = [platform.machine(), _processor(), said, str(OPTIONS), str(_TUNINGS), bundle.contract.hash]
+    parts += [np.__version__, platform.python_version()]
+    for graph in graphs:  # what a stream carries is in the manifest, not in its .tflite
+        parts += [graph.graph, graph.scheme, str(None if graph.state is None else graph.state.to_json())]
     digest = hashlib.sha256("\n".join(parts).encode())
-    makers = [
-        *kernel_paths().values(),
-        *_QUANTIZATION.rglob("*.py"),
-        *Path(__file__).parent.iterdir(),
-    ]
-    contents = [graph.content for graph in graphs] + [p.read_bytes() for p in sorted(makers) if p.is_file()]
+    contents = [graph.content for graph in graphs] + [path.read_bytes() for path in makers()]
     for content in contents:
         digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()[:32]
