@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from toolkit.errors import (
 )
 from toolkit.files import new_folder, write_bytes, write_json
 from toolkit.model.checkpoint import Checkpoint
+from toolkit.reading import read_file, read_json_object
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -186,21 +186,17 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     file = path / MANIFEST
     if not path.is_dir():
         raise BundleError(f"{path} is not a folder; a bundle is the folder that edgetool convert writes")
-    try:
-        manifest = json.loads(file.read_bytes())
-    except OSError as error:
-        raise BundleError(
-            f"{path} is not a bundle: {MANIFEST} cannot be read ({error.strerror or error}); edgetool convert writes one"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"bundle {path}: {MANIFEST} is not JSON ({error}); convert again") from None
-    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if not file.exists():
+        raise BundleError(f"{path} is not a bundle: it has no {MANIFEST}; edgetool convert writes one")
+    manifest = read_json_object(
+        file, "the manifest of a bundle in JSON (edgetool convert writes one)", BundleError
+    )
+    schema = manifest.get("schema")
     if schema != SCHEMA:
         raise BundleError(
             f"bundle {path}: {MANIFEST} has schema {schema!r}; this edgetool reads {SCHEMA}: convert again"
         )
-    result: dict[str, Any] = manifest
-    return result
+    return manifest
 
 
 def _verified_files(path: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
@@ -218,12 +214,7 @@ def _verified_files(path: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]
             raise BundleError(
                 f"bundle {path}: {MANIFEST} lists {name!r}, which is not a file inside the bundle"
             )
-        try:
-            contents[name] = (path / name).read_bytes()
-        except OSError as error:
-            raise BundleError(
-                f"bundle {path}: {name} cannot be read ({error.strerror or error}); convert again"
-            ) from None
+        contents[name] = read_file(path / name, "a file of a bundle", BundleError)
         found = _sha256(contents[name])
         if found != stated:
             raise BundleError(

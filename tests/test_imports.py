@@ -39,8 +39,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 #: The same inside each package: its rooms are its sub-packages and the modules beside them. A new room needs a floor here.
 ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "toolkit": (
+        ("printable",),
         ("errors",),
-        ("files", "reading", "contract", "printable", "cores"),
+        ("files", "reading", "contract", "cores"),
         ("terminal", "html_text"),
         ("progress",),
         ("records", "toml_lines"),

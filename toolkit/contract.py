@@ -18,6 +18,13 @@ from toolkit.errors import ContractError
 #: Units a channel may have. "1" is a fraction (an EMG envelope over its maximum).
 UNITS = ("m/s^2", "rad/s", "V", "mV", "uV", "1", "Nm/kg", "Nm", "rad", "deg", "g", "deg/s")
 
+#: Rates that a sensor or a grid can have, Hz: once in 100 s to ten times the fastest EMG amplifiers.
+RATE_HZ = (0.01, 1e6)
+#: Samples of a window and channels of a stream, at most. A file may say anything; memory is asked for by these numbers.
+WINDOW, CHANNELS = 65_536, 1_024
+#: Characters of a name in a contract.
+NAME = 200
+
 
 @dataclass(frozen=True)
 class Channel:
@@ -140,6 +147,7 @@ class SensorContract:
             raise ContractError("a contract needs at least one input stream and one output")
         if any(channel.unit != "Nm/kg" for channel in self.outputs):
             raise ContractError("outputs are joint moments and must have unit Nm/kg")
+        _require_bounded(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, keys in a fixed order; :meth:`from_json` inverts it."""
@@ -181,7 +189,7 @@ class SensorContract:
                 horizon_ms=float(value["horizon_ms"]),
                 calibration=_calibration_from_json(value.get("calibration")),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise ContractError(
                 f"not a sensor contract: {type(error).__name__} at {error}; it needs inputs, grid_rate_hz, "
                 "window, outputs and horizon_ms"
@@ -210,6 +218,30 @@ def _calibration_from_json(value: Any) -> Mapping[str, Any] | None:
     return value
 
 
+def _require_bounded(contract: SensorContract) -> None:
+    """Raise ContractError unless sizes and rates are such as a body-worn sensor can have, and names can be shown."""
+    rates = [contract.grid_rate_hz, *(item.stream.rate_hz for item in contract.inputs)]
+    beyond = [rate for rate in rates if not RATE_HZ[0] <= rate <= RATE_HZ[1]]
+    if beyond:
+        raise ContractError(
+            f"a rate of {beyond[0]:g} Hz is not allowed: {RATE_HZ[0]:g} to {RATE_HZ[1]:g} Hz are"
+        )
+    if contract.window > WINDOW:
+        raise ContractError(f"window is {contract.window} samples; at most {WINDOW} are allowed")
+    streams = [item.stream for item in contract.inputs]
+    for stream in streams:
+        if len(stream.channels) > CHANNELS:
+            raise ContractError(
+                f"stream {stream.name!r} has {len(stream.channels)} channels; at most {CHANNELS} are allowed"
+            )
+    names = [c.name for stream in streams for c in stream.channels] + [c.name for c in contract.outputs]
+    for name in (*(stream.name for stream in streams), *names):
+        if not isinstance(name, str) or not name.isprintable() or len(name) > NAME:
+            raise ContractError(
+                f"the name {str(name)[:NAME]!r} is not allowed: names are printable text of at most {NAME} characters"
+            )
+
+
 def stream_to_json(stream: StreamSpec) -> dict[str, Any]:
     """Plain JSON values of a stream; :func:`stream_from_json` inverts it."""
     return {
@@ -234,7 +266,7 @@ def require_same_stream(expected: StreamSpec, actual: StreamSpec, where: str) ->
             detail = f"missing {missing or 'none'}, not expected {surplus or 'none'}"
         else:
             i = next(i for i, n in enumerate(expected.channel_names) if n != actual.channel_names[i])
-            detail = f"wrong order: place {i} must be {expected.channel_names[i]!r}, not {actual.channel_names[i]!r}"
+            detail = f"wrong order: position {i} must be {expected.channel_names[i]!r}, not {actual.channel_names[i]!r}"
         raise ContractError(
             f"{where}: stream {expected.name!r} must have {len(expected.channels)} channels as in the contract and "
             f"has {len(actual.channels)}; {detail}"

@@ -20,11 +20,19 @@ Anything else that escapes is a bug of ours and keeps its traceback.
 
 from __future__ import annotations
 
+from toolkit.printable import terminal_text
+
 
 class EdgetoolError(Exception):
-    """Base of all errors that a user can mend. ``exit_code`` is what the command line returns."""
+    """Base of all errors that a user can mend. ``exit_code`` is what the command line returns.
+
+    As text it is one line, whatever the names of files, channels or peers in it hold.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return terminal_text(super().__str__())
 
 
 class UsageError(EdgetoolError):

@@ -31,7 +31,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         if partial is not None:
             partial.unlink(missing_ok=True)
         raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; choose a place that can be written with room on it"
+            f"cannot write {path}: {error.strerror or error}; choose a writable place with free space"
         ) from None
 
 
@@ -52,7 +52,7 @@ def new_folder(path: Path, *, replace_if: str) -> Iterator[Path]:
         raise OutputError(f"cannot write folder {path}: a file of that name exists; choose another --out")
     if existing and any(path.iterdir()) and not (path / replace_if).is_file():
         raise OutputError(
-            f"cannot write folder {path}: it exists and holds no {replace_if}, so it is not ours to replace; "
+            f"cannot write folder {path}: it exists and holds no {replace_if}, so edgetool will not replace it; "
             "choose another --out or empty it"
         )
     try:
@@ -60,7 +60,7 @@ def new_folder(path: Path, *, replace_if: str) -> Iterator[Path]:
         partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     except OSError as error:
         raise OutputError(
-            f"cannot write folder {path}: {error.strerror or error}; choose a place that can be written"
+            f"cannot write folder {path}: {error.strerror or error}; choose a writable place"
         ) from None
     try:
         yield partial

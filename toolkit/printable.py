@@ -10,6 +10,9 @@ from __future__ import annotations
 #: Characters of one entry of a log: a name of a megabyte must not fill a disk.
 LOG_LIMIT = 4000
 
+#: Bytes of a name that becomes a file's: 255 are allowed, and endings follow.
+FILE_NAME_BYTES = 200
+
 #: A cell that begins with one of these is computed, not shown, by spreadsheets (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -40,6 +43,13 @@ def spreadsheet_text(value: object) -> str:
     """
     text = terminal_text(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def file_name_text(value: object) -> str:
+    """``value`` as the name of one file in a folder: no separator, nothing that is not printable, no leading dot or dash."""
+    text = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in str(value))
+    text = f"_{text[1:]}" if text[:1] in ("", ".", "-", "~") else text
+    return text.encode()[:FILE_NAME_BYTES].decode(errors="ignore")
 
 
 def _escape(character: str) -> str:

@@ -5,12 +5,14 @@ A damaged or hostile file must cost one line, never a traceback, and never more 
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
 import stat
 import struct
 import sys
+import tokenize
 import tomllib
 import zipfile
 import zlib
@@ -40,9 +42,12 @@ _READERS_RAISE = (
     NotImplementedError,
     RecursionError,
     RuntimeError,
+    SyntaxError,
     TypeError,
     ValueError,
+    csv.Error,
     struct.error,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -59,7 +64,7 @@ def reading(what: object, expected: str, error: type[EdgetoolError] = InputError
     except EdgetoolError:
         raise
     except FileNotFoundError:
-        raise error(f"cannot read {what}: no such file") from None
+        raise error(f"cannot read {what}: no such file; it must be {expected}") from None
     except OSError as fault:
         raise error(f"cannot read {what}: {fault.strerror or fault}") from None
     except _READERS_RAISE as fault:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
@@ -43,6 +44,10 @@ class Signal:
             raise RecordingError(
                 f"stream {self.spec.name!r} needs samples of shape (rows, {len(self.spec.channels)}); "
                 f"it has shape {samples.shape}"
+            )
+        if not (math.isfinite(self.start_s) and math.isfinite(len(samples) / self.spec.rate_hz)):
+            raise RecordingError(
+                f"stream {self.spec.name!r} starts at {self.start_s} s with {self.spec.rate_hz:g} Hz; its times must be finite"
             )
         bad = np.argwhere(~np.isfinite(samples))
         if len(bad):
@@ -104,6 +109,16 @@ class Recording:
         if self.moments is not None and any(c.unit != "Nm/kg" for c in self.moments.spec.channels):
             raise RecordingError(
                 f"recording {self.name!r}: moments must be in Nm/kg; divide Nm by the body mass"
+            )
+        for word in ("name", "person", "task"):
+            if not isinstance(getattr(self, word), str):
+                raise RecordingError(
+                    f"recording {self.name!r}: its {word} is {getattr(self, word)!r}; it must be text"
+                )
+        strikes = self.heel_strikes_s
+        if not all(math.isfinite(t) for t in strikes) or any(b <= a for a, b in pairwise(strikes)):
+            raise RecordingError(
+                f"recording {self.name!r}: heel strikes must be finite and ascend, in seconds"
             )
         object.__setattr__(self, "signals", MappingProxyType(dict(self.signals)))
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))

@@ -1,4 +1,4 @@
-"""Where in a TOML file a value stands, so that an error can name its line."""
+"""Where in a TOML file a value stands, so that an error can name its line; and how text is written in one."""
 
 from __future__ import annotations
 
@@ -43,6 +43,23 @@ class Lines:
                 return self._lines[path]
             path = path[:-1]
         return 1
+
+
+def toml_text(text: str) -> str:
+    """``text`` as a TOML basic string, quotes included. What TOML cannot hold (half a character) is written as a ``?``."""
+    kept = text.encode("utf-8", "replace").decode()
+    return '"' + "".join(_escaped(c) for c in kept) + '"'
+
+
+def toml_key(text: str) -> str:
+    """``text`` as a TOML key: bare if it may be, else quoted."""
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else toml_text(text)
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def _parts(text: str) -> Path:

@@ -115,7 +115,9 @@ def read_bounds(path: Path, targets: tuple[str, ...]) -> Bounds:
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"at line (\d+)", str(error))
         line = found[1] if found else str(len(text.splitlines()))
-        raise InputError(f"{path}:{line}: not TOML: {error}; mend it there") from None
+        raise InputError(f"{path}:{line}: not TOML: {error}; correct it there") from None
+    except (ValueError, RecursionError) as error:  # tomllib's own limits, without a place
+        raise InputError(f"{path}: not TOML that can be read: {error or 'it is nested too deep'}") from None
     lines = Lines(text)
     own = values.pop("target", {})
     if not isinstance(own, dict) or not all(isinstance(table, dict) for table in own.values()):

@@ -14,6 +14,7 @@ from firmware_bridge.recording.tracks import Track, Tracks, load_tracks
 from firmware_bridge.recording.xdf import xdf_bytes
 from toolkit.errors import MissingDependencyError, RecordingError, UsageError
 from toolkit.files import new_folder, write_bytes, write_json
+from toolkit.printable import spreadsheet_text, terminal_text
 
 Format = Literal["csv", "parquet", "sto", "xdf"]
 Fill = Literal["none", "hold", "interpolate"]
@@ -184,7 +185,8 @@ def _column_names(channels: Sequence[str], *taken: str) -> list[str]:
 
 def _csv(track: Track) -> bytes:
     """time, host_time, channels; numbers as the shortest text that reads back the same."""
-    names = ["time", "host_time", *_column_names(_channels(track), "time", "host_time")]
+    channels = [spreadsheet_text(name) for name in _channels(track)]
+    names = ["time", "host_time", *_column_names(channels, "time", "host_time")]
     quoted = ['"' + n.replace('"', '""') + '"' if re.search(r'[",;\t]', n) else n for n in names]
     lines = [",".join(quoted)]
     for time_s, host_s, row in zip(track.time_s.tolist(), track.host_s.tolist(), track.values.tolist()):
@@ -194,10 +196,10 @@ def _csv(track: Track) -> bytes:
 
 def _sto(track: Track) -> bytes:
     """OpenSim storage: time and channels; spaces in names become underscores, because a space ends a name there."""
-    names = _column_names([re.sub(r"\s+", "_", name) for name in _channels(track)], "time")
+    names = _column_names([re.sub(r"\s+", "_", terminal_text(name)) for name in _channels(track)], "time")
     degrees = any(channel.unit in ("deg", "deg/s") for channel in track.stream.channels)
     lines = [
-        f"{track.node_name} {track.stream.name}",
+        terminal_text(f"{track.node_name} {track.stream.name}"),
         "version=1",
         f"nRows={len(track.number)}",
         f"nColumns={len(names) + 1}",

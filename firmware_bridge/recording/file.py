@@ -17,6 +17,7 @@ from typing import Any, Self
 from firmware_bridge.items import Chunk, Item, LinkChange, Lost, NodeDescriptor, Snapshot
 from firmware_bridge.recording.checksums import Buffer, Checksums
 from toolkit.errors import OutputError, RecordingError
+from toolkit.reading import parse_json_object
 
 MARKER = b"\x89ETL\r\n\x1a\n"
 VERSION = 1
@@ -93,8 +94,8 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
 
 def parse_snapshot(payload: bytes, where: str) -> Snapshot:
     """The snapshot of a block's payload; RecordingError names ``where`` if it is not what the page says."""
+    value = _json(payload, f"{where}: a snapshot")
     try:
-        value = json.loads(payload)
         if value["format"] != FORMAT:
             raise ValueError("another format")
         descriptors = tuple(
@@ -109,7 +110,7 @@ def parse_snapshot(payload: bytes, where: str) -> Snapshot:
             tuple(str(name) for name in value["links"]),
             descriptors,
         )
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise RecordingError(
             f"{where}: a snapshot is not as docs/RECORDING.md says ({error}); it was written by another program"
         ) from None
@@ -265,7 +266,7 @@ class RecordingReader:
                 elif part.kind is Kind.LOST:
                     yield _lost(part, self.path)
                 else:
-                    self.closed, self.end = True, _json(part, self.path)
+                    self.closed, self.end = True, _json(part.payload, f"{self.path}, block {part.number},")
 
     def _damage(self, damage: Damage) -> None:
         if not damage.at_end:
@@ -276,19 +277,16 @@ class RecordingReader:
         self.cut_bytes = damage.size
 
 
-def _json(block: Block, path: Path) -> dict[str, Any]:
+def _json(payload: bytes, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(block.payload)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise RecordingError(f"{path}, block {block.number}: not JSON; it was written by another program")
-    return value
+        return parse_json_object(payload, where, "JSON as docs/RECORDING.md says", RecordingError)
+    except RecordingError as error:
+        raise RecordingError(f"{error}; it was written by another program") from None
 
 
 def _lost(block: Block, path: Path) -> Lost:
     try:
-        return Lost(_whole(_json(block, path).get("bytes", 0)))
+        return Lost(_whole(_json(block.payload, f"{path}, block {block.number},").get("bytes", 0)))
     except ValueError:
         raise RecordingError(
             f"{path}, block {block.number}: its size is no number; it was written by another program"

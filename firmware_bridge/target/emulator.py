@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from firmware_bridge.target.build import Image
 from toolkit.errors import LinkError, MissingDependencyError
+from toolkit.reading import parse_json_object
 
 PROGRAM = "qemu-system-arm"
 #: Longest time that QEMU may take to answer on its control socket, s.
@@ -154,8 +155,7 @@ class Emulator:
             if not part:
                 raise self._ended()
             line += part
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return parse_json_object(bytes(line), PROGRAM, "a machine that answers in JSON", LinkError)
 
     def _ended(self) -> LinkError:
         """Why QEMU has ended, in its own words. It has closed its control socket, so it is gone or about to be."""

@@ -11,6 +11,7 @@ from quantization.tflite.model import dump_model, get_entry, load_model, set_ent
 from quantization.tflite.schema import Table
 from toolkit.contract import SensorContract
 from toolkit.errors import ContractError, ModelFileError
+from toolkit.reading import parse_json_object
 
 CONTRACT_ENTRY = "edgetool.contract"
 
@@ -43,8 +44,8 @@ def contract_of(model: Table, where: str) -> SensorContract | None:
 
 def parse_contract(value: bytes, where: str) -> SensorContract:
     """The contract of a metadata entry; ModelFileError if it is no contract or differs from its own hash."""
+    document = parse_json_object(value, f"{where}: its metadata {CONTRACT_ENTRY}", "JSON", ModelFileError)
     try:
-        document = json.loads(value)
         contract = SensorContract.from_json(document["contract"])
         stored = document["hash"]
     except (ValueError, KeyError, TypeError, ContractError) as error:

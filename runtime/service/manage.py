@@ -6,7 +6,6 @@ Nothing is written before the config has been read and tried, and the unit is wr
 from __future__ import annotations
 
 import grp
-import json
 import os
 import re
 import shutil
@@ -38,6 +37,7 @@ from toolkit.errors import (
     UsageError,
 )
 from toolkit.files import write_bytes
+from toolkit.reading import DOCUMENT_BYTES, parse_json
 
 NAME = "edgetool.service"
 _SYSTEM = Path("etc/systemd/system")
@@ -334,13 +334,13 @@ def _health(config: Path | None) -> dict[str, Any] | None:
     headers = {"Authorization": f"Bearer {access.token}"} if access.token is not None else {}
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as response:
-            answer = json.load(response)
+            answer = parse_json(response.read(DOCUMENT_BYTES), url, "the health of a daemon in JSON")
     except urllib.error.HTTPError as error:
         try:
-            answer = json.load(error)
-        except ValueError:
+            answer = parse_json(error.read(DOCUMENT_BYTES), url, "the health of a daemon in JSON")
+        except InputError:
             return {"well": False, "why": [f"{url} answers {error.code}"]}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, InputError) as error:
         return {"well": False, "why": [f"{url} does not answer: {getattr(error, 'reason', error)}"]}
     return answer if isinstance(answer, dict) else None
 

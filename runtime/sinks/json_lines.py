@@ -9,7 +9,8 @@ from pathlib import Path
 
 from runtime.pipeline.estimate import Estimate, State
 from toolkit.contract import Channel
-from toolkit.errors import RecordingError
+from toolkit.errors import InputError, RecordingError
+from toolkit.reading import parse_json_object
 
 
 def estimate_line(estimate: Estimate, outputs: Sequence[Channel], unix_s: float | None = None) -> bytes:
@@ -38,7 +39,7 @@ def estimate_line(estimate: Estimate, outputs: Sequence[Channel], unix_s: float 
 def estimate_of(line: bytes | str) -> Estimate:
     """The estimate of a line; ValueError if it is none. What was not finite comes back as NaN."""
     try:
-        value = json.loads(line)
+        value = parse_json_object(line, "the line", "an estimate")
         values = value["moments"]
         return Estimate(
             int(value["sequence"]),
@@ -50,7 +51,9 @@ def estimate_of(line: bytes | str) -> Estimate:
             tuple(str(reason) for reason in value["reasons"]),
             tuple(_back(v) for v in values.values()) if values is not None else (),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except InputError as error:
+        raise ValueError(f"not an estimate: {error}") from None
+    except (ArithmeticError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an estimate: {type(error).__name__} at {error}") from None
 
 

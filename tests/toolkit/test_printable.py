@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 
 from tests.hostile import PIECES, hostile_strings, hostile_text, unsafe_on_a_terminal
-from toolkit.printable import LOG_LIMIT, log_text, spreadsheet_text, terminal_lines, terminal_text
+from toolkit.errors import InputError
+from toolkit.printable import (
+    LOG_LIMIT,
+    file_name_text,
+    log_text,
+    spreadsheet_text,
+    terminal_lines,
+    terminal_text,
+)
+from toolkit.toml_lines import toml_text
 
 
 @pytest.mark.parametrize(
@@ -39,6 +50,13 @@ def test_no_text_reaches_a_terminal_or_a_log_unescaped(text: str) -> None:
     assert terminal_lines(text).count("\n") == text.count("\n")
 
 
+@given(hostile_text())
+def test_an_error_is_one_line_that_steers_nothing(text: str) -> None:
+    said = str(InputError(f"cannot read {text}: no such file"))
+    assert "\n" not in said and unsafe_on_a_terminal(said) == ""
+    assert f"{InputError(text)}" == str(InputError(text)) == terminal_text(text)
+
+
 def test_plain_text_stays_as_it_is() -> None:
     for text in ("hip_flexion_r", "Müller, 45°", "右膝", "x" * 200):
         assert terminal_text(text) == log_text(text) == spreadsheet_text(text) == text
@@ -57,6 +75,26 @@ def test_no_cell_is_a_formula(text: str) -> None:
     rows = list(csv.reader(io.StringIO(buffer.getvalue())))
     assert len(rows) == 1 and len(rows[0]) == 2 and rows[0][1] == "1"
     assert not rows[0][0].startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+@given(hostile_text())
+def test_a_name_becomes_one_file_in_the_folder(text: str) -> None:
+    name = file_name_text(text)
+    assert name and name not in (".", "..") and len(name.encode()) <= 200
+    assert Path("folder", name).parent == Path("folder") and Path("folder", name).name == name
+    assert unsafe_on_a_terminal(name) == "" and not name.startswith(("-", "."))
+
+
+def test_ordinary_names_stay_but_for_the_separator() -> None:
+    assert file_name_text("synthetic-01/level/0.9") == "synthetic-01_level_0.9"
+
+
+@given(hostile_text())
+def test_toml_reads_back_what_was_written(text: str) -> None:
+    """Lone surrogates have no place in TOML; each becomes a question mark."""
+    written = f"a = {toml_text(text)}"
+    assert tomllib.loads(written)["a"] == text.encode("utf-8", "replace").decode()
+    assert "\n" not in written
 
 
 def test_the_hostile_strings_are_drawn_the_same_for_a_seed() -> None:

@@ -34,7 +34,7 @@ def load_dataset(path: Path, root: Path | None = None) -> list[Recording]:
     dataset = read_dataset_file(path, root)
     if not dataset.root.is_dir():
         raise RecordingError(
-            f"{path}: data folder {dataset.root} does not exist; correct root in it, or ask for {path}:root=FOLDER"
+            f"{path}: data folder {dataset.root} does not exist; correct root in it, or name the source {path}:root=FOLDER"
         )
     return [_recording(dataset, use) for use in dataset.recordings]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,6 +16,8 @@ from toolkit.data.skeleton import (
     Vector,
 )
 from toolkit.errors import RecordingError
+from toolkit.printable import terminal_text
+from toolkit.reading import read_toml
 from toolkit.records import DataKind
 
 FORMAT = "edgetool dataset 1"
@@ -101,7 +102,7 @@ class _Section:
         if key not in self.values:
             return value
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            value = float(value) if abs(value) < 2**1023 else math.inf
         if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
             raise RecordingError(f"{self.where}: {key} is {value!r}; it must be {_WORDS[kind]}")
         return value
@@ -133,12 +134,7 @@ def _vector(value: Any, where: str) -> Vector:
 
 def read_dataset_file(path: Path, root: Path | None = None) -> DatasetFile:
     """Read and validate a dataset TOML; ``root`` takes the place of its own. RecordingError names the fault."""
-    try:
-        top = _Section(str(path), tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise RecordingError(f"cannot read {path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecordingError(f"{path} is not TOML: {error}") from None
+    top = _Section(str(path), read_toml(path, "TOML", RecordingError)[0])
     found = top.take("format", str)
     if found != FORMAT:
         raise RecordingError(f"{path}: format is {found!r}; this version reads {FORMAT!r}")
@@ -146,13 +142,13 @@ def read_dataset_file(path: Path, root: Path | None = None) -> DatasetFile:
     if kind not in get_args(DataKind):
         raise RecordingError(f"{path}: kind is {kind!r}; allowed: {', '.join(get_args(DataKind))}")
     own_root = path.parent / top.take("root", str, ".")
-    source = top.take("source", str, path.stem)
+    source = top.take("source", str, terminal_text(path.stem))
     recordings = _recordings(path, top.take("recording", list))
     tables = {name: top.take(name, dict, None) for name in ("imu", "emg", "moments")}
     virtual = top.take("virtual_imu", dict, None)
     top.done()
     if virtual is not None and tables["imu"] is not None:
-        raise RecordingError(f"{path}: both [imu] and [virtual_imu] give the stream imu; keep one")
+        raise RecordingError(f"{path}: both [imu] and [virtual_imu] define the stream imu; keep one")
     if virtual is not None and kind != "virtual-imu":
         raise RecordingError(f"{path}: with a table [virtual_imu], kind must be 'virtual-imu', not {kind!r}")
     streams = tuple(_stream(path, name, table) for name, table in tables.items() if table is not None)
@@ -207,7 +203,7 @@ def _recordings(path: Path, tables: list[Any]) -> tuple[RecordingUse, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not names:
         raise RecordingError(
-            f"{path}: recordings must have names of their own; {twice[0]!r} is there twice"
+            f"{path}: each recording needs its own name; {twice[0]!r} is used twice"
             if twice
             else f"{path} has no [[recording]]; it needs at least one"
         )
@@ -269,11 +265,11 @@ def _skeleton(where: str, tables: list[Any]) -> Skeleton:
         segment = _segment(f"{where} segment {number}", table)
         names = [s.name for s in segments]
         if segment.name in names:
-            raise RecordingError(f"{where}: segment {segment.name!r} is there twice")
+            raise RecordingError(f"{where}: segment {segment.name!r} is defined twice")
         if segment.parent is not None and segment.parent not in names:
             raise RecordingError(
-                f"{where}: segment {segment.name!r} has parent {segment.parent!r}, which must come before it; "
-                f"before it come {', '.join(names) or 'none'}"
+                f"{where}: segment {segment.name!r} has parent {segment.parent!r}, which must be defined before it; "
+                f"defined so far: {', '.join(names) or 'none'}"
             )
         segments.append(segment)
     skeleton = Skeleton(tuple(segments))

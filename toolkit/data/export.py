@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,9 @@ from toolkit.data.describe import describe
 from toolkit.data.readers.npz import write_recording
 from toolkit.errors import UsageError
 from toolkit.files import new_folder, write_bytes, write_json
+from toolkit.printable import file_name_text, spreadsheet_text
 from toolkit.records import Recording, Signal
+from toolkit.toml_lines import toml_key, toml_text
 
 #: Marks a folder as ours to replace.
 INDEX = "recordings.json"
@@ -27,9 +29,9 @@ def export(recordings: Sequence[Recording], out: Path, kind: Literal["npz", "csv
     Raises UsageError if two recordings would have one file name, or CSV is asked for recordings whose
     streams differ, OutputError if the folder cannot be written.
     """
-    names = [recording.name.replace("/", "_") for recording in recordings]
+    names = [file_name_text(recording.name) for recording in recordings]
     if len(set(names)) < len(names):
-        raise UsageError("two recordings have one name; give each its own before exporting them")
+        raise UsageError("two recordings have the same name; rename one before exporting them")
     with new_folder(out, replace_if=INDEX) as folder:
         write_json(folder / INDEX, describe(recordings))
         if kind == "npz":
@@ -39,7 +41,7 @@ def export(recordings: Sequence[Recording], out: Path, kind: Literal["npz", "csv
             write_bytes(folder / "dataset.toml", _toml(names, recordings).encode())
             for name, recording in zip(names, recordings):
                 for stream, signal in _signals(recording).items():
-                    write_bytes(folder / f"{name}.{stream}.csv", _csv(signal))
+                    write_bytes(folder / f"{name}.{file_name_text(stream)}.csv", _csv(signal))
 
 
 def _signals(recording: Recording) -> dict[str, Signal]:
@@ -49,9 +51,11 @@ def _signals(recording: Recording) -> dict[str, Signal]:
 
 def _csv(signal: Signal) -> bytes:
     text = io.StringIO()
-    header = ",".join(("time", *signal.spec.channel_names))
+    csv.writer(text, lineterminator="\n").writerow(
+        ("time", *map(spreadsheet_text, signal.spec.channel_names))
+    )
     rows = np.column_stack([signal.times_s, signal.samples])
-    np.savetxt(text, rows, delimiter=",", header=header, comments="", fmt="%.10g")
+    np.savetxt(text, rows, delimiter=",", fmt="%.10g")
     return text.getvalue().encode()
 
 
@@ -64,30 +68,36 @@ def _toml(names: Sequence[str], recordings: Sequence[Recording]) -> str:
         if not same or recording.kind != first.kind:
             raise UsageError(
                 f"recordings {first.name!r} and {recording.name!r} differ in kind or streams, so one dataset "
-                "TOML cannot hold both; export them apart or as npz"
+                "TOML cannot hold both; export them separately or as npz"
             )
-    # JSON's string escapes are TOML's.
     lines = [
-        f"format = {json.dumps(FORMAT)}",
-        f"kind = {json.dumps(first.kind)}",
-        f"source = {json.dumps(first.provenance.get('source', 'exported by edgetool'))}",
+        f"format = {toml_text(FORMAT)}",
+        f"kind = {toml_text(first.kind)}",
+        f"source = {toml_text(first.provenance.get('source', 'exported by edgetool'))}",
     ]
     for name, recording in zip(names, recordings):
-        files = ", ".join(f"{json.dumps(s)} = {json.dumps(f'{name}.{s}.csv')}" for s in _signals(recording))
+        files = ", ".join(
+            f"{toml_text(s)} = {toml_text(f'{name}.{file_name_text(s)}.csv')}" for s in _signals(recording)
+        )
         lines += [
             "",
             "[[recording]]",
-            f"name = {json.dumps(recording.name)}",
-            f"person = {json.dumps(recording.person)}",
-            f"task = {json.dumps(recording.task)}",
+            f"name = {toml_text(recording.name)}",
+            f"person = {toml_text(recording.person)}",
+            f"task = {toml_text(recording.task)}",
             f"mass_kg = {recording.mass_kg!r}",
             f"files = {{ {files} }}",
             f"heel_strikes_s = {list(recording.heel_strikes_s)!r}",
         ]
     for stream, signal in _signals(first).items():
-        lines += ["", f"[{stream}]", f"file = {json.dumps(stream)}", f"rate_hz = {signal.spec.rate_hz!r}"]
-        lines += ["", f"[{stream}.channels]"]
+        lines += [
+            "",
+            f"[{toml_key(stream)}]",
+            f"file = {toml_text(stream)}",
+            f"rate_hz = {signal.spec.rate_hz!r}",
+        ]
+        lines += ["", f"[{toml_key(stream)}.channels]"]
         for channel in signal.spec.channels:
-            column = f"{{ column = {json.dumps(channel.name)}, unit = {json.dumps(channel.unit)} }}"
-            lines.append(f"{json.dumps(channel.name)} = {column}")
+            column = f"{{ column = {toml_text(spreadsheet_text(channel.name))}, unit = {toml_text(channel.unit)} }}"
+            lines.append(f"{toml_text(channel.name)} = {column}")
     return "\n".join(lines) + "\n"

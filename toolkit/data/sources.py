@@ -6,10 +6,11 @@ import math
 from pathlib import Path
 
 from toolkit.errors import RecordingError, UsageError
+from toolkit.reading import reading
 from toolkit.records import Recording
 
 _ALLOWED = "a source is synthetic[:options], a dataset .toml, a recording .npz, or a folder of them"
-_OPTIONS = "people=8, seconds=12, tasks=level+incline+decline+stairs-up+stairs-down, seed=0, speeds=N (so many for each task)"
+_OPTIONS = "people=8, seconds=12, tasks=level+incline+decline+stairs-up+stairs-down, seed=0, speeds=N (speeds per task)"
 
 
 def load(source: str) -> list[Recording]:
@@ -23,11 +24,13 @@ def load(source: str) -> list[Recording]:
     if kind == "synthetic":
         return _synthetic(options)
     path, root = _path_and_root(source)
-    if path.is_dir():
-        return _folder(path)
-    if not path.exists():
-        raise RecordingError(f"data source {source!r} does not exist; {_ALLOWED}")
-    return _file(path, root)
+    with reading(f"data source {source!r}", "a source that can be read", RecordingError):
+        if path.is_dir():
+            return _folder(path)
+        if not path.exists():
+            raise RecordingError(f"data source {source!r} does not exist; {_ALLOWED}")
+        return _file(path, root)
+    raise AssertionError("reading() returns or raises")
 
 
 def _path_and_root(source: str) -> tuple[Path, Path | None]:
@@ -89,5 +92,5 @@ def _synthetic(text: str) -> list[Recording]:
             f"synthetic options {text!r}: people must be 1 to 1000, seconds 1 to 3600, seed 0 or more"
         )
     if speeds is not None and not 1 <= speeds <= 20:
-        raise UsageError(f"synthetic options {text!r}: speeds is how many for each task, 1 to 20")
+        raise UsageError(f"synthetic options {text!r}: speeds is the number of speeds per task, 1 to 20")
     return generate(Options(people, seconds, tasks, seed, speeds))

@@ -56,11 +56,13 @@ class Split:
                 train, validation, test = (float(f) for f in value["fractions"])
                 return cls("chronological", fractions=(train, validation, test))
             groups = value["people"]
+            if not all(isinstance(person, str) for part in PARTS for person in groups[part]):
+                raise TypeError("a person's name, which must be text")
             return cls(
                 value["kind"],
                 people=(tuple(groups["train"]), tuple(groups["validation"]), tuple(groups["test"])),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise UsageError(
                 f"not a split: {type(error).__name__} at {error}; it needs kind and fractions or people"
             ) from None

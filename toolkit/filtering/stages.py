@@ -31,7 +31,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract import FilterStage
+from toolkit.contract import RATE_HZ, FilterStage
 from toolkit.errors import ContractError
 
 Samples = NDArray[np.float32]
@@ -128,7 +128,7 @@ class Scale:
         gain = _numbers(parameters, "scale", "gain")
         if gain.shape != (channels,):
             raise ContractError(
-                f"filter stage 'scale' needs {channels} gains, one a channel; it has {gain.shape}"
+                f"filter stage 'scale' needs {channels} gains, one per channel; it has {gain.shape}"
             )
         self._gain = gain
 
@@ -223,6 +223,10 @@ def resample_step(parameters: Mapping[str, Any]) -> Fraction:
     for name in ("from_hz", "to_hz"):
         if not _numbers(parameters, "resample", name) > 0:
             raise ContractError(f"filter stage 'resample' needs {name} above 0 Hz; it is {parameters[name]}")
+        if not RATE_HZ[0] <= float(parameters[name]) <= RATE_HZ[1]:
+            raise ContractError(
+                f"filter stage 'resample' has {name} {parameters[name]} Hz; {RATE_HZ[0]:g} to {RATE_HZ[1]:g} are allowed"
+            )
     return rational(float(parameters["from_hz"])) / rational(float(parameters["to_hz"]))
 
 

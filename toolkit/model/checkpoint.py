@@ -30,6 +30,7 @@ from toolkit.model.config import (
     require_contract_fits,
     weight_shapes,
 )
+from toolkit.reading import parse_json_object, read_file
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -98,11 +99,7 @@ class Checkpoint:
     def load(cls, path: str | Path) -> Checkpoint:
         """Read a file that :meth:`save` wrote; CheckpointError names the file and what is wrong with it."""
         path = Path(path)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise CheckpointError(f"cannot read checkpoint {path}: {error.strerror or error}") from None
-        return cls.from_bytes(content, str(path))
+        return cls.from_bytes(read_file(path, "a checkpoint", CheckpointError), str(path))
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str = "checkpoint") -> Checkpoint:
@@ -122,14 +119,12 @@ class Checkpoint:
             raise CheckpointError(
                 f"{where}: its metadata has no {error}; train or import the model again"
             ) from None
-        except (TypeError, ValueError, AttributeError) as error:
+        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
                 f"{where}: its metadata is damaged: {error}; train or import it again"
             ) from None
         except (CheckpointError, ContractError) as error:
-            # A damaged file may put control characters into names; the message stays one line.
-            text = "".join(c if c.isprintable() else "?" for c in str(error))
-            raise CheckpointError(f"{where}: {text}") from None
+            raise CheckpointError(f"{where}: {error}") from None
 
     @classmethod
     def random(cls, config: ModelConfig, seed: int) -> Checkpoint:
@@ -229,10 +224,17 @@ def _read_safetensors(content: bytes, where: str) -> tuple[dict[str, Any], dict[
     from safetensors import SafetensorError, deserialize
 
     not_one = f"{where} is not an edgetool checkpoint (safetensors)"
+    length = int.from_bytes(content[:8], "little")
+    if length > len(content):
+        raise CheckpointError(
+            f"{not_one}: its header claims {length:,} bytes; it may be truncated, or of another kind"
+        )
+    header = parse_json_object(
+        content[8 : 8 + length], where, "an edgetool checkpoint (safetensors)", CheckpointError
+    )
+    metadata = header.get("__metadata__") or {}
     try:
         entries = deserialize(content)  # type: ignore[no-untyped-call]
-        length = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{not_one}: {error}; it may be truncated, or of another kind") from None
     if METADATA_KEY not in metadata:
@@ -253,11 +255,8 @@ def _read_safetensors(content: bytes, where: str) -> tuple[dict[str, Any], dict[
 
 def _document(metadata: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The JSON of the metadata entry, of the format that this version reads."""
-    try:
-        document = json.loads(metadata[METADATA_KEY])
-    except ValueError as error:
-        raise CheckpointError(f"{where}: its metadata is not JSON: {error}") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        found = document.get("format") if isinstance(document, dict) else type(document).__name__
+    document = parse_json_object(metadata[METADATA_KEY], f"{where}: its metadata", "JSON", CheckpointError)
+    if document.get("format") != FORMAT:
+        found = document.get("format")
         raise CheckpointError(f"{where} has checkpoint format {found!r}; this version reads format {FORMAT}")
     return document

@@ -124,7 +124,7 @@ class ModelConfig:
         missing, surplus = sorted(names - set(value)), sorted(set(value) - names)
         if missing or surplus:
             raise CheckpointError(
-                f"model config: missing {', '.join(missing) or 'nothing'}, not known {', '.join(surplus) or 'nothing'}"
+                f"model config: missing {', '.join(missing) or 'nothing'}, unknown {', '.join(surplus) or 'nothing'}"
             )
         if not isinstance(value["outputs"], (list, tuple)):
             raise CheckpointError(

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +22,8 @@ from toolkit.errors import CheckpointError, ContractError
 from toolkit.model.argument import PRETRAINED, resolve_checkpoint
 from toolkit.model.checkpoint import Checkpoint, looks_like_pickle
 from toolkit.model.config import ModelConfig, weight_shapes
+from toolkit.printable import terminal_text
+from toolkit.reading import read_file, read_json_object, read_toml
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -108,17 +108,14 @@ def import_state_dict(
             )
         weights[name] = value
     _unstandardise(weights, key_map, config)
-    provenance = {"imported": {"file": path.name, "tensors": len(tensors)}}
+    provenance = {"imported": {"file": terminal_text(path.name), "tensors": len(tensors)}}
     single = {name: value.astype(np.float32) for name, value in weights.items()}
     return Checkpoint(config, contract, single, None, provenance)
 
 
 def read_tensors(path: Path, inside: str | None = None) -> Tensors:
     """Every tensor of a ``.pt`` or safetensors file as float64; CheckpointError if it holds anything else."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
+    content = read_file(path, "a PyTorch file or safetensors", CheckpointError)
     if looks_like_pickle(content):
         return _read_torch(path, inside)
     from safetensors import SafetensorError
@@ -130,7 +127,7 @@ def read_tensors(path: Path, inside: str | None = None) -> Tensors:
         raise CheckpointError(f"{path} is neither a PyTorch file nor safetensors: {error}") from None
     if inside is not None:
         raise CheckpointError(
-            f"{path} is safetensors, whose tensors lie in no entry, and the key map has inside = {inside!r}; "
+            f"{path} is safetensors, which has no nested entries, but the key map has inside = {inside!r}; "
             "remove that line"
         )
     return {name: np.asarray(value, dtype=np.float64) for name, value in loaded.items()}
@@ -152,7 +149,7 @@ def _read_torch(path: Path, inside: str | None) -> Tensors:
             f"{path} is damaged or holds more than tensors, and was not loaded, because that could run code; save it "
             "again with torch.save(model.state_dict(), FILE)"
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # torch's readers raise what they like at damaged bytes
         reason = str(error).split("\n")[0]
         raise CheckpointError(f"{path} is not a PyTorch file that can be read: {reason[:120]}") from None
     if inside is not None:
@@ -174,16 +171,11 @@ def _read_torch(path: Path, inside: str | None) -> Tensors:
 def read_key_map(path: str | Path) -> KeyMap:
     """Read a key-map TOML; CheckpointError names the entry that is wrong."""
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise CheckpointError(f"cannot read key map {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise CheckpointError(f"key map {path} is not TOML: {error}; docs/MODEL.md shows one") from None
+    table, _ = read_toml(path, "a key map in TOML (docs/MODEL.md shows one)", CheckpointError)
     unknown = sorted(set(table) - set(_MAP_FIELDS))
     if unknown or not isinstance(table.get("weights"), dict):
         raise CheckpointError(
-            f"key map {path}: {'not known ' + ', '.join(unknown) if unknown else 'it has no table [weights]'}; allowed: "
+            f"key map {path}: {'unknown keys: ' + ', '.join(unknown) if unknown else 'it has no table [weights]'}; allowed: "
             f"{', '.join(_MAP_FIELDS)}"
         )
     target = table.get("target", {})
@@ -197,7 +189,7 @@ def read_key_map(path: str | Path) -> KeyMap:
             table.get("model", {}),
             table.get("contract"),
         )
-    except (TypeError, ValueError, AttributeError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"key map {path} is not as docs/MODEL.md says: {error}") from None
 
 
@@ -235,7 +227,7 @@ def _source(path: Path, name: str, value: Any) -> Source:
     )
     if not keys or not all(isinstance(key, str) for key in keys) or not good_rows:
         raise CheckpointError(
-            f"{where} is {value!r}; keys are texts, rows is [START, STOP] with START below STOP"
+            f"{where} is {value!r}; keys must be text, and rows [START, STOP] with START below STOP"
         )
     return Source(
         tuple(keys),
@@ -310,16 +302,7 @@ def _contract(name: str, folder: Path) -> SensorContract:
     """The contract in a JSON file beside the key map, or of another checkpoint."""
     if not name.endswith(".json"):
         return Checkpoint.load(resolve_checkpoint(name if name == PRETRAINED else folder / name)).contract
-    try:
-        document = json.loads((folder / name).read_text())
-    except OSError as error:
-        raise ContractError(
-            f"cannot read sensor contract {folder / name}: {error.strerror or error}"
-        ) from None
-    except ValueError as error:
-        raise ContractError(f"sensor contract {folder / name} is not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise ContractError(f"{folder / name} is not a sensor contract: it must be a JSON object")
+    document = read_json_object(folder / name, "a sensor contract in JSON", ContractError)
     return SensorContract.from_json(document)
 
 
@@ -328,7 +311,7 @@ def _config(contract: SensorContract, sizes: Mapping[str, Any], where: str | Pat
     unknown = sorted(set(sizes) - set(_SIZES))
     if unknown:
         raise CheckpointError(
-            f"{where}: [model] does not know {', '.join(unknown)}; allowed: {', '.join(_SIZES)}; channels, window, rate, "
+            f"{where}: [model] has unknown keys: {', '.join(unknown)}; allowed: {', '.join(_SIZES)}; channels, window, rate, "
             "outputs and horizon come from the contract"
         )
     channels = {item.stream.name: len(item.stream.channels) for item in contract.inputs}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -28,6 +27,8 @@ from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import ModelConfig, Norm
 from toolkit.model.prepare import Prepared, data_provenance, prepare
 from toolkit.model.scores import score
+from toolkit.printable import terminal_text
+from toolkit.reading import read_json_object
 from toolkit.records import Recording
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def train(
     """Train on ``data`` (a source string of ``toolkit.data.load``, or recordings) and write a checkpoint to ``out``.
 
     ``split``: None (by subject if there are three people or more, else chronological), a text that
-    :func:`parse_split` reads, or a Split. ``stride``: every how manyth window of the train and validation parts is used.
+    :func:`parse_split` reads, or a Split. ``stride``: every N-th window of the training and validation splits is used.
     ``outputs``: which moments, None for all that the data has. ``weights``: float16 rounds them after training,
     which halves the file; the scores are those of the rounded weights. ``calibration``: ``walk`` calibrates every person on a
     walk of theirs (docs/CALIBRATION.md) before anything else, the model learns from calibrated sensors alone and its contract
@@ -110,7 +111,7 @@ def train(
         raise UsageError(f"weights are {weights!r}; allowed: float32, float16")
     if out is not None and Path(out).suffix in (".pt", ".pth"):
         raise UsageError(
-            f"checkpoint {out} would be no PyTorch file: it is written as .safetensors; choose that ending"
+            f"checkpoint {out} is not written as a PyTorch file; give it the ending .safetensors"
         )
     if stride < 1 or seed < 0:
         raise UsageError(f"stride is {stride} and seed {seed}; stride must be at least 1 and seed at least 0")
@@ -198,12 +199,9 @@ def parse_split(text: str | None, recordings: Sequence[Recording], seed: int) ->
             raise UsageError(f"split {text!r}: give three fractions, as chronological:0.6,0.1,0.3") from None
         return Split("chronological", fractions=(first, second, third))
     if text.endswith(".json"):
-        try:
-            return Split.from_json(json.loads(Path(text).read_text()))
-        except OSError as error:
-            raise UsageError(f"split file {text} cannot be read: {error.strerror or error}") from None
-        except ValueError as error:
-            raise UsageError(f"split file {text} is not JSON: {error}; docs/MODEL.md shows one") from None
+        return Split.from_json(
+            read_json_object(Path(text), "a split in JSON (docs/MODEL.md shows one)", UsageError)
+        )
     raise UsageError(
         f"split {text!r} is not known; allowed: by-subject, chronological, chronological:TRAIN,VALIDATION,TEST, FILE.json"
     )
@@ -282,4 +280,6 @@ def _trained(
 
 def _source_name(source: str) -> str:
     """The source without the folders of this machine."""
-    return source if source.startswith("synthetic") else Path(source.partition(":root=")[0]).name
+    return (
+        source if source.startswith("synthetic") else terminal_text(Path(source.partition(":root=")[0]).name)
+    )

@@ -86,7 +86,7 @@ def test_data_that_does_not_fit_is_refused() -> None:
         "a", "a", "level", "synthetic", 70.0,
         {"imu": Signal(turned, 0.0, imu.samples), "emg": fitting.signals["emg"]}, fitting.moments,
     )  # fmt: skip
-    with pytest.raises(ContractError, match=r"wrong order: place 0 must be 'i0', not 'i4'"):
+    with pytest.raises(ContractError, match=r"wrong order: position 0 must be 'i0', not 'i4'"):
         evaluate_on(checkpoint(LAST_30), [wrong], "x", 100)
     with pytest.raises(RecordingError, match="no reference moments"):
         evaluate_on(checkpoint(LAST_30), [recording("a", moments=False)], "x", 100)

@@ -90,9 +90,9 @@ def test_export_replaces_its_own_folder_and_no_other(tmp_path: Path, recordings:
     assert [r.name for r in load(str(tmp_path / "out"))] == ["synthetic-01/level/1.3"]
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputError, match="not ours to replace"):
+    with pytest.raises(OutputError, match="so edgetool will not replace it"):
         export(recordings, tmp_path / "thesis", "npz")
-    with pytest.raises(UsageError, match="two recordings have one name"):
+    with pytest.raises(UsageError, match="two recordings have the same name"):
         export([recordings[0], recordings[0]], tmp_path / "twice", "npz")
     assert not (tmp_path / "twice").exists()
 

@@ -193,5 +193,5 @@ def test_a_folder_of_another_kind_is_refused_before_any_work(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
     assert status("validate", bundle, "--out", tmp_path / "out") == 2
-    assert "holds no verdict.json, so it is not ours to replace" in capsys.readouterr().err
+    assert "holds no verdict.json, so edgetool will not replace it" in capsys.readouterr().err
     assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"

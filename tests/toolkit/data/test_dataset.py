@@ -149,7 +149,7 @@ FAULTS = {
         'file = "force"',
         "[moments] reads file 'force' and recording 'one' has only",
     ),
-    "file": ('"forces.csv"', '"gone.csv"', "gone.csv: No such file"),
+    "file": ('"forces.csv"', '"gone.csv"', "gone.csv: no such file; it must be a table"),
     "missing column": ('"ax"', '"ay"', "has no column 'ay'; it has time, ax, gz, sol"),
     "unit unknown": ('"uV"', '"volt"', "[emg] soleus: unit 'volt' is not known; allowed: m/s^2, rad/s, V"),
     "unit wrong for stream": (
@@ -267,7 +267,7 @@ def test_virtual_imu_from_a_file_of_angles(tmp_path: Path) -> None:
 VIRTUAL_FAULTS = {
     "angles in radians": ('unit = "deg"', 'unit = "rad"', "its header says that angles are in deg and the dataset says rad"),
     "unit": ('unit = "deg"', 'unit = "g"', "unit is 'g'; allowed: deg, rad"),
-    "parent": ('parent = "thigh"', 'parent = "pelvis"', "has parent 'pelvis', which must come before it; before it come thigh"),
+    "parent": ('parent = "thigh"', 'parent = "pelvis"', "has parent 'pelvis', which must be defined before it; defined so"),
     "joint": ("at = [0.0, -0.4, 0.0]", "", "'shank' has a parent, so it needs at"),
     "short vector": ("[0.0, -0.3, 0.0]", "[0.0, -0.3]", "it must be three numbers"),
     "axis": ('["z", "hip"]', '["w", "hip"]', "axis 'w' is not known"),
@@ -275,7 +275,7 @@ VIRTUAL_FAULTS = {
     "turn": ('[["z", "hip"]]', '["hip"]', "a turn is [axis, \"column\"]"),
     "column": ('"hip"', '"hips"', "has no column 'hips'; it has time, hip, knee"),
     "measured": ('"virtual-imu"', '"measured"', "kind must be 'virtual-imu', not 'measured'"),
-    "twice": ('name = "shank"', 'name = "thigh"', "segment 'thigh' is there twice"),
+    "twice": ('name = "shank"', 'name = "thigh"', "segment 'thigh' is defined twice"),
 }  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def test_what_is_refused(change: dict[str, Any], says: str) -> None:
 def test_json_names_missing_and_unknown_fields() -> None:
     document = ModelConfig().to_json()
     document["colour"] = document.pop("hidden")
-    with pytest.raises(CheckpointError, match="missing hidden, not known colour"):
+    with pytest.raises(CheckpointError, match="missing hidden, unknown colour"):
         ModelConfig.from_json(document)
 
 

@@ -288,7 +288,10 @@ def test_data_that_does_not_fit_is_refused(one: list[Recording]) -> None:
         ({"weight_decay": -1.0}, "weight decay is -1"),
         ({"stride": 0}, "stride is 0"),
         ({"seed": -1}, "seed -1"),
-        ({"out": "model.pt"}, "checkpoint model.pt would be no PyTorch file"),
+        (
+            {"out": "model.pt"},
+            "checkpoint model.pt is not written as a PyTorch file; give it the ending .safetensors",
+        ),
         ({"weights": "int8"}, "allowed: float32, float16"),
         ({"split": "random"}, "split 'random' is not known; allowed: by-subject"),
         ({"split": "chronological:1,2"}, "give three fractions"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from toolkit.data.readers.table import Table
 from toolkit.errors import RecordingError
+from toolkit.reading import reading
 
 
 def read(path: Path) -> Table:
@@ -26,6 +27,8 @@ def read(path: Path) -> Table:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise RecordingError(
-            f"{path}: files of type {path.suffix or 'none'!r} are not read; allowed: {', '.join(readers)}"
+            f"{path}: files of type {path.suffix or 'none'!r} cannot be read; allowed: {', '.join(readers)}"
         )
-    return reader(path)
+    with reading(path, "a table that can be read", RecordingError):
+        return reader(path)
+    raise AssertionError("reading() returns or raises")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +20,59 @@ from toolkit.contract import stream_from_json, stream_to_json
 from toolkit.data.readers.table import Table
 from toolkit.errors import ContractError, RecordingError
 from toolkit.files import write_bytes
+from toolkit.reading import FILE_BYTES, parse_json_object, read_file, reading
 from toolkit.records import Recording, Signal
 
 FORMAT = "edgetool recording 1"
+EXPECTED = "a readable .npz"
+#: A deflated byte stands for at most so many (zlib's technical notes, "Maximum Compression Factor").
+DEFLATE = 1032
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Every array of an .npz by name; RecordingError if it is not one, is cut short or holds objects."""
-    try:
-        # Opened here: numpy leaves a file that it opened itself open when its zip directory is damaged.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise RecordingError(f"cannot read {path}: no such file") from None
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "allow_pickle" in detail:
-            detail = "it holds Python objects, which are never loaded"
-        raise RecordingError(
-            f"{path} is not a readable .npz ({detail}); write it anew with numpy.savez"
-        ) from None
+    """Every array of an .npz by name; RecordingError if it is not one, is cut short, damaged, or holds objects.
+
+    Nothing is allocated that the headers do not agree on: an entry's size must be that of its array, and deflate cannot
+    shrink by more than 1032.
+    """
+    content = read_file(path, EXPECTED, RecordingError)
+    arrays: dict[str, NDArray[Any]] = {}
+    with reading(path, f"{EXPECTED} (write it again with numpy.savez)", RecordingError):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+            total = sum(entry.file_size for entry in entries)
+            if total > min(FILE_BYTES, DEFLATE * len(content)):
+                raise ValueError(f"its entries claim {total:,} bytes")
+            for entry in entries:
+                name = entry.filename.removesuffix(".npy")
+                if name in arrays or name == entry.filename:
+                    raise ValueError(f"entry {entry.filename!r} is not an array of its own")
+                arrays[name] = _array(archive.read(entry), name)
+    return arrays
+
+
+def _array(content: bytes, name: str) -> NDArray[Any]:
+    """The array in the .npy bytes ``content``; ValueError if its header does not fit them."""
+    file = io.BytesIO(content)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    version = np.lib.format.read_magic(file)
+    if version not in readers:
+        raise ValueError(f"array {name!r} has version {version} of the format; 1.0 and 2.0 are read")
+    shape, fortran, dtype = readers[version](file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are never loaded")
+    count = math.prod(shape)
+    if count < 0 or count * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"array {name!r} claims shape {shape} and has {len(content) - file.tell():,} bytes")
+    values = (
+        np.frombuffer(content, dtype, count, file.tell())
+        if count and dtype.itemsize
+        else np.empty(shape, dtype)
+    )
+    return values.reshape(shape[::-1]).T if fortran else values.reshape(shape)
 
 
 def read_table(path: Path) -> Table:
@@ -51,7 +85,7 @@ def read_table(path: Path) -> Table:
             )
     lengths = {name: len(array) for name, array in arrays.items()}
     if not arrays or len(set(lengths.values())) > 1:
-        raise RecordingError(f"{path}: columns must be of one length; they have {lengths}")
+        raise RecordingError(f"{path}: columns must have equal lengths; they have {lengths}")
     values = np.stack([array.astype(np.float64) for array in arrays.values()], axis=1)
     return Table(path, tuple(arrays), values)
 
@@ -93,30 +127,35 @@ def read_recording(path: Path) -> Recording:
     arrays = read_arrays(path)
     if "recording" not in arrays:
         raise RecordingError(
-            f"{path} has no array 'recording' and is no recording of edgetool's; "
+            f"{path} has no array 'recording', so it is not a recording of edgetool's; "
             "describe a table of columns with a dataset TOML instead"
         )
-    try:
-        head = json.loads(str(arrays["recording"]))
+    expected = "a whole recording of edgetool's (export it again)"
+    with reading(path, expected, RecordingError):
+        head = parse_json_object(str(arrays["recording"]), path, expected, RecordingError)
         if head["format"] != FORMAT:
             raise RecordingError(f"{path} has format {head['format']!r}; this version reads {FORMAT!r}")
-        signals = {
-            name: Signal(stream_from_json(item["stream"]), float(item["start_s"]), arrays[f"signal.{name}"])
-            for name, item in head["signals"].items()
-        }
-        moments = signals.pop("moments", None)
-        return Recording(
-            name=head["name"],
-            person=head["person"],
-            task=head["task"],
-            kind=head["kind"],
-            mass_kg=float(head["mass_kg"]),
-            signals=signals,
-            moments=moments,
-            heel_strikes_s=tuple(float(t) for t in arrays["heel_strikes_s"]),
-            provenance=head["provenance"],
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, ContractError) as error:
-        raise RecordingError(
-            f"{path} is not a whole recording of edgetool's: {type(error).__name__} at {error}; export it anew"
-        ) from None
+        try:
+            return _recording(head, arrays)
+        except (ContractError, RecordingError) as error:
+            raise RecordingError(f"{path}: {error}") from None
+    raise AssertionError("reading() returns or raises")
+
+
+def _recording(head: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Recording:
+    signals = {
+        name: Signal(stream_from_json(item["stream"]), float(item["start_s"]), arrays[f"signal.{name}"])
+        for name, item in head["signals"].items()
+    }
+    moments = signals.pop("moments", None)
+    return Recording(
+        name=head["name"],
+        person=head["person"],
+        task=head["task"],
+        kind=head["kind"],
+        mass_kg=float(head["mass_kg"]),
+        signals=signals,
+        moments=moments,
+        heel_strikes_s=tuple(float(t) for t in arrays["heel_strikes_s"]),
+        provenance={str(key): str(value) for key, value in head["provenance"].items()},
+    )

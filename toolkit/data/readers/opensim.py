@@ -29,8 +29,11 @@ def read_storage(path: Path) -> Table:
     header = _header(lines[:end])
     for key, actual in (("nrows", len(values)), ("ncolumns", len(names))):
         said = header.get(key, "")
-        if said.isdigit() and int(said) != actual:
-            what = "rows" if key == "nrows" else "columns"
+        what = "rows" if key == "nrows" else "columns"
+        if said.isdigit() and not said.isascii():
+            raise RecordingError(f"{path}: the header says {said} {what}; it must be a whole number")
+        if said.isdigit() and said.lstrip("0") != str(actual).lstrip("0"):
+            said = said if len(said) < 20 else f"{said[:20]}..."
             raise RecordingError(
                 f"{path}: the header says {said} {what} and there are {actual}; the file is cut short or damaged"
             )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import RecordingError
+from toolkit.reading import read_file
 
 Float = NDArray[np.float64]
 
@@ -48,10 +49,14 @@ class Table:
             raise RecordingError(
                 f"{self.path}: time of row {bad[0]} is {times[bad[0]]}; times must be numbers"
             )
-        off = np.abs(times - times[0] - np.arange(len(times)) / rate_hz) * rate_hz
-        if off.max() > TIME_TOLERANCE:
-            row = int(np.argmax(off > TIME_TOLERANCE))
-            actual = 1.0 / float(np.median(np.diff(times))) if np.median(np.diff(times)) > 0 else float("nan")
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # times near the largest float64 are off all the same
+            off = np.abs(times - times[0] - np.arange(len(times)) / rate_hz) * rate_hz
+            steps = np.diff(times)
+        if not off.max() <= TIME_TOLERANCE:
+            row = int(np.argmax(~(off <= TIME_TOLERANCE)))
+            actual = 1.0 / float(np.median(steps)) if np.median(steps) > 0 else float("nan")
             raise RecordingError(
                 f"{self.path}: row {row} has time {times[row]:.6g} s, where {rate_hz:g} Hz from {times[0]:.6g} s "
                 f"gives {times[0] + row / rate_hz:.6g} s; the median rate is {actual:.6g} Hz: correct rate_hz, "
@@ -74,12 +79,11 @@ class Table:
 
 def read_text(path: Path) -> str:
     """The text of a file, UTF-8 with or without a mark; RecordingError if it cannot be read."""
+    content = read_file(path, "a table", RecordingError)
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecordingError(f"{path} is not text: byte {error.start} is not UTF-8") from None
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        raise RecordingError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def parse_rows(path: Path, names: Sequence[str], rows: Sequence[list[str]], first_line: int) -> Float:

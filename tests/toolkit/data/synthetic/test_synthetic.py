@@ -72,7 +72,7 @@ def test_more_people_and_other_tasks_change_nobody(small: list[Recording]) -> No
         ("synthetic:people=0", "people must be 1 to 1000"),
         ("synthetic:seconds=nan", "seconds 1 to 3600"),
         ("synthetic:seed=-1", "seed 0 or more"),
-        ("synthetic:speeds=0", "speeds is how many for each task, 1 to 20"),
+        ("synthetic:speeds=0", "speeds is the number of speeds per task, 1 to 20"),
     ],
 )
 def test_bad_options_are_named(source: str, said: str) -> None:
