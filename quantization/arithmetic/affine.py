@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.arithmetic.fixed_point import (
+    MOST_SHIFT,
     Integers,
     quantize_multiplier,
     quantize_multipliers,
     round_half_away,
 )
+from toolkit.errors import ModelFileError
 
 Floats = NDArray[np.float32]
 
@@ -61,7 +63,7 @@ def activation_range(activation: str, output: Affine) -> tuple[int, int]:
     elif activation == "RELU_N1_TO_1":
         low, high = max(low, quantized(-1.0)), min(high, quantized(1.0))
     elif activation != "NONE":
-        raise ValueError(f"fused activation {activation} is not in the integer reference")
+        raise ModelFileError(f"fused activation {activation} is not in the integer reference")
     return low, high
 
 
@@ -72,13 +74,15 @@ def matmul_multiplier(left: Affine, right: Affine, output_scale: float) -> tuple
     multiplies the scales in double; published copies of the function that do so in single precision are older.
     """
     reals = float(left.single) * right.scale.astype(np.float64) / float(output_scale)
-    multiplier, shift = quantize_multipliers(reals)
+    # Sums of 16-bit activations have 64 bits, and their multiplier 16.
+    multiplier, shift = quantize_multipliers(reals, 14 if left.bits == 16 else MOST_SHIFT)
     return (multiplier, shift) if reals.size > 1 else (multiplier[0], shift[0])
 
 
 def matmul_multiplier_from_single(left: Affine, right: Affine, output_scale: float) -> tuple[int, int]:
     """The same with left * right in single precision, as desktop LiteRT does for BATCH_MATMUL."""
-    return quantize_multiplier(float(np.float32(left.single * right.single)) / float(output_scale))
+    real = float(np.float32(left.single * right.single)) / float(output_scale)
+    return quantize_multiplier(real, 14 if left.bits == 16 else MOST_SHIFT)
 
 
 def ratio_multiplier(numerator: float, denominator: float) -> tuple[int, int]:

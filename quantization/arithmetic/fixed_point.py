@@ -16,6 +16,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.errors import ModelFileError
+
 Integers = NDArray[np.int64]
 
 INT32_MAX = 2**31 - 1
@@ -38,27 +40,41 @@ def round_half_away(value: float) -> int:
     return math.floor(value + 0.5) if value >= 0 else -math.floor(-value + 0.5)
 
 
-def quantize_multiplier(real: float) -> tuple[int, int]:
+#: The largest shift to the left that a 32-bit sum allows.
+MOST_SHIFT = 30
+
+
+def quantize_multiplier(real: float, most_shift: int = MOST_SHIFT) -> tuple[int, int]:
     """Split a positive real factor into ``(multiplier, shift)``: real ~ multiplier * 2**(shift - 31).
 
     The multiplier has 31 bits, its top bit set. Factors under 2**-32 become (0, 0), as in
-    ``QuantizeMultiplier`` of quantization_util.cc.
+    ``QuantizeMultiplier`` of quantization_util.cc. A shift above ``most_shift``, at which the kernels' result is
+    undefined, is a ModelFileError.
     """
     if real == 0.0:
         return 0, 0
+    if not 0.0 < real < 2.0**most_shift:
+        raise ModelFileError(
+            f"its scales have the ratio {real:.3g}; the kernels compute ratios above 0 and below 2^{most_shift}: the "
+            "output's scale does not fit those of the inputs"
+        )
     fraction, shift = math.frexp(real)
     multiplier = round_half_away(fraction * 2**31)
     if multiplier == 2**31:
         multiplier //= 2
         shift += 1
+    if shift > most_shift:
+        return 2**31 - 1, most_shift
     if shift < -31:
         return 0, 0
     return multiplier, shift
 
 
-def quantize_multipliers(reals: NDArray[np.float64]) -> tuple[Integers, Integers]:
+def quantize_multipliers(
+    reals: NDArray[np.float64], most_shift: int = MOST_SHIFT
+) -> tuple[Integers, Integers]:
     """:func:`quantize_multiplier` of each factor; two arrays of the same shape."""
-    pairs = [quantize_multiplier(float(real)) for real in reals.reshape(-1)]
+    pairs = [quantize_multiplier(float(real), most_shift) for real in reals.reshape(-1)]
     multiplier = np.array([m for m, _ in pairs], np.int64).reshape(reals.shape)
     shift = np.array([s for _, s in pairs], np.int64).reshape(reals.shape)
     return multiplier, shift

@@ -21,6 +21,7 @@ from quantization.arithmetic.fixed_point import (
     rounding_divide_by_power_of_two,
 )
 from quantization.ops.call import Call, Values
+from quantization.ops.signature import Shape, Signature
 
 #: Integer bits of the fixed-point input of the int8 kernels.
 INPUT_BITS = 4
@@ -82,6 +83,29 @@ def relu(values: Integers, quantization: Affine, output: Affine) -> Integers:
     low, high = output.range
     scaled = multiply_by_quantized_multiplier(values - quantization.zero_point, multiplier, shift)
     return np.clip(scaled + output.zero_point, max(low, output.zero_point), high)
+
+
+def check_squash(op: Signature) -> list[Shape]:
+    """LOGISTIC and TANH: one value."""
+    op.require_same_types(0)
+    if not op.is_real:
+        values = op.affine(0)
+        op.result_affine()
+        if values.bits == 8:
+            quantize_multiplier(float(values.single) * 2.0 ** (31 - INPUT_BITS))
+        elif _table_axis(values.single)[0] > 32767:
+            op.refuse(
+                f"its input has scale {float(values.single):.3g}; at most {32767 / 12288:.3g} fits the table"
+            )
+    return [op.shape(0)]
+
+
+def check_relu(op: Signature) -> list[Shape]:
+    """RELU: one value."""
+    op.require_same_types(0)
+    if not op.is_real:
+        quantize_multiplier(float(op.affine(0).single / op.result_affine().single))
+    return [op.shape(0)]
 
 
 def run_logistic(call: Call) -> list[Values]:

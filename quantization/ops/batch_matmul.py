@@ -28,6 +28,7 @@ from quantization.c_fragments.text import scale
 from quantization.c_fragments.view import View
 from quantization.ops.call import Call, FloatCall, Shapes, Values, aligned
 from quantization.ops.fully_connected import requantize, upper_factor
+from quantization.ops.signature import Shape, Signature
 
 #: Most columns that et_mixed_rows of the DSP extension puts on the stack.
 _MOST_WORDS = 256
@@ -70,6 +71,23 @@ def products(inputs: Shapes, outputs: Shapes) -> int:
     if len(inputs) != 2 or not outputs or len(inputs[0]) < 2 or len(outputs[0]) < 2:
         return 0
     return math.prod(outputs[0]) * (math.prod(inputs[0][-2:]) // max(1, outputs[0][-2]))
+
+
+def check_batch_matmul(op: Signature) -> list[Shape]:
+    """(..., rows, depth) times (..., depth, columns), either turned; leading axes broadcast."""
+    a, b = op.shape(0), op.shape(1)
+    if len(a) < 2 or len(b) < 2:
+        op.refuse(f"it multiplies shapes {a} and {b}; both must have at least two axes")
+    rows, inner = a[-2:][:: -1 if op.options.get("adj_x") else 1]
+    depth, columns = b[-2:][:: -1 if op.options.get("adj_y") else 1]
+    if inner != depth:
+        op.refuse(f"it multiplies shapes {a} and {b}: {inner} values a row meet {depth}")
+    op.require_same_types(0, 1)
+    if not op.is_real:
+        output = float(op.result_affine().single)
+        matmul_multiplier(op.affine(0), op.affine(1), output)
+        matmul_multiplier_from_single(op.affine(0), op.affine(1), output)
+    return [(*op.broadcast(a[:-2], b[:-2]), rows, columns)]
 
 
 def run_batch_matmul(call: Call) -> list[Values]:

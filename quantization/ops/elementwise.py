@@ -25,6 +25,7 @@ from quantization.c_fragments.op_source import Lowering
 from quantization.c_fragments.text import scale
 from quantization.c_fragments.view import size
 from quantization.ops.call import Call, FloatCall, Shapes, Values, aligned
+from quantization.ops.signature import Shape, Signature
 from toolkit.errors import ModelFileError
 
 #: quantize_multiplier of 1/2: the operand with the larger scale.
@@ -126,6 +127,51 @@ def squared_difference(
 def products(inputs: Shapes, outputs: Shapes) -> int:
     """Products of MUL: one an element."""
     return math.prod(outputs[0]) if outputs else 0
+
+
+def _broadcast_result(op: Signature) -> list[Shape]:
+    op.require_same_types(0, 1)
+    op.require_activation()
+    return [op.broadcast(op.shape(0), op.shape(1))]
+
+
+def check_add(op: Signature) -> list[Shape]:
+    """ADD and SUB: two values of one type that broadcast."""
+    if not op.is_real:
+        a, b, y = op.affine(0), op.affine(1), op.result_affine()
+        left_shift = 15 if y.bits == 16 else 20
+        quantize_multiplier(2.0 * float(max(a.single, b.single)) / ((1 << left_shift) * float(y.single)))
+    return _broadcast_result(op)
+
+
+def check_multiply(op: Signature) -> list[Shape]:
+    """MUL: two values of one type that broadcast."""
+    if not op.is_real:
+        a, b, y = op.affine(0), op.affine(1), op.result_affine()
+        quantize_multiplier(float(a.single) * float(b.single) / float(y.single))
+    return _broadcast_result(op)
+
+
+def check_squared_difference(op: Signature) -> list[Shape]:
+    """SQUARED_DIFFERENCE: two values of one type that broadcast."""
+    if not op.is_real:
+        y = op.result_affine()
+        twice = 2.0 * float(max(op.affine(0).single, op.affine(1).single))
+        left_shift = 0 if y.bits == 16 else 7
+        quantize_multiplier(twice * twice / float(np.float32(1 << (2 * left_shift)) * y.single))
+    return _broadcast_result(op)
+
+
+def check_maximum(op: Signature) -> list[Shape]:
+    """MAXIMUM and MINIMUM: two values of one type, whichever, that broadcast."""
+    op.require_moved_types(0, 1)
+    return [op.broadcast(op.shape(0), op.shape(1))]
+
+
+def check_unary(op: Signature) -> list[Shape]:
+    """EXP and SQUARE: one value."""
+    op.require_same_types(0)
+    return [op.shape(0)]
 
 
 def run_add(call: Call) -> list[Values]:

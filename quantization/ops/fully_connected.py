@@ -39,6 +39,7 @@ from quantization.c_fragments.view import size
 from quantization.c_fragments.weight_layout import dense_dsp_stream, dense_mve_stream, folded_bias
 from quantization.graph.ir import ABSENT, Graph, Op
 from quantization.ops.call import Call, FloatCall, Shapes, Values
+from quantization.ops.signature import FLOAT, INT8, INT16, INT32, INT64, Shape, Signature
 
 Pair = tuple[int, int]
 
@@ -85,6 +86,40 @@ def products(inputs: Shapes, outputs: Shapes) -> int:
     if len(inputs) < 2 or not outputs or len(inputs[1]) != 2:
         return 0
     return math.prod(outputs[0]) // max(1, inputs[1][0]) * math.prod(inputs[1])
+
+
+def check_fully_connected(op: Signature) -> list[Shape]:
+    """Values of whole rows, weights (units, depth), bias (units,); float32 values may have int8 weights."""
+    weights = op.tensor(1)
+    if len(weights.shape) != 2:
+        op.refuse(f"its weights have shape {weights.shape}; they must have two axes")
+    units, depth = weights.shape
+    x, given = op.shape(0), op.result().shape
+    rows = math.prod(x) // depth
+    keeps = bool(op.options.get("keep_num_dims", False))
+    if rows * depth != math.prod(x) or (keeps and x[-1:] != (depth,)):
+        op.refuse(f"its input has shape {x} and its weights take rows of {depth}")
+    op.require_types(
+        (0, 1),
+        (FLOAT, FLOAT, FLOAT),
+        (FLOAT, INT8, FLOAT),
+        (INT8, INT8, INT8),
+        (INT16, INT8, INT16),
+        (INT8, INT8, INT16),
+    )
+    if op.has(2):
+        op.require_shape(2, (units,), (1, units))
+        wanted = {FLOAT} if op.is_real else {INT32, INT64}
+        if op.tensor(2).dtype not in wanted:
+            op.refuse(
+                f"its bias is {op.tensor(2).dtype}; allowed: {', '.join(sorted(t.name for t in wanted))}"
+            )
+    op.require_activation()
+    if not op.is_real:
+        matmul_multiplier(op.affine(0), op.affine(1), float(op.result_affine().single))
+    # Without keep_num_dims converters write the rows as one axis or as they were.
+    whole = math.prod(given) == rows * units and given[-1:] == (units,)
+    return [(*x[:-1], units) if keeps else given if whole else (rows, units)]
 
 
 def run_fully_connected(call: Call) -> list[Values]:

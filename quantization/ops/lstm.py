@@ -44,6 +44,7 @@ from quantization.arithmetic.fixed_point import (
 )
 from quantization.arithmetic.matrix import exact_matmul
 from quantization.ops.call import Call, FloatCall, Shapes, Values
+from quantization.ops.signature import FLOAT, INT8, INT16, INT32, INT64, Shape, Signature
 from toolkit.errors import ModelFileError
 
 #: Scale of the gate sums, Q3.12, and of the activations' outputs, Q0.15.
@@ -245,6 +246,63 @@ def products(inputs: Shapes, outputs: Shapes) -> int:
     if len(inputs) < 9 or len(inputs[0]) != 3:
         return 0
     return inputs[0][0] * inputs[0][1] * sum(math.prod(shape) for shape in inputs[1:9] if shape)
+
+
+def check_lstm(op: Signature) -> list[Shape]:
+    """Values (batch, steps, inputs), or (steps, batch, inputs) if time-major; eight matrices, four biases, two states."""
+    if any(op.has(place) for place in (9, 10, 11, 16, 17, 20, 21, 22, 23)):
+        op.refuse("it has peepholes, a projection or layer norm inside, which no kernel here computes")
+    if len(op.shape(0)) != 3 or len(op.shape(1)) != 2:
+        op.refuse(
+            f"its input has shape {op.shape(0)} and its weights {op.shape(1)}; they must have three axes and two"
+        )
+    first, second, depth = op.shape(0)
+    batch = second if op.options.get("time_major") else first
+    units = op.shape(1)[0]
+    for gate in range(4):
+        op.require_shape(1 + gate, (units, depth))
+        op.require_shape(5 + gate, (units, units))
+        if op.has(12 + gate):
+            op.require_shape(12 + gate, (units,))
+    for place in (HIDDEN_STATE, CELL_STATE):
+        op.require_shape(place, (batch, units))
+    op.require_activation("TANH")
+    clip = float(op.options.get("cell_clip", 0.0))
+    if not math.isfinite(clip):
+        op.refuse(f"its cell_clip is {clip}; it must be a number")
+    _check_lstm_types(op)
+    if op.tensor(0).dtype != FLOAT:
+        _check_lstm_scales(op)
+    return [(first, second, units)]
+
+
+def _check_lstm_types(op: Signature) -> None:
+    """Float32 throughout (with weights of float32 or int8), or integers with int8 weights and an int16 cell."""
+    values = op.tensor(0).dtype
+    wide = (INT16, INT16, INT16)
+    op.require_types((0, HIDDEN_STATE), (FLOAT, FLOAT, FLOAT), (INT8, INT8, INT8), wide)
+    weights = {op.tensor(place).dtype for place in range(1, 9)}
+    biases = {op.tensor(12 + gate).dtype for gate in range(4) if op.has(12 + gate)}
+    cell = op.tensor(CELL_STATE).dtype
+    if values == FLOAT:
+        sound = len(weights) == 1 and weights <= {FLOAT, INT8} and biases <= {FLOAT} and cell == FLOAT
+    else:
+        sound = weights == {INT8} and biases <= {INT32, INT64} and cell == INT16
+    if not sound:
+        kinds = sorted(t.name for t in weights | biases | {cell})
+        op.refuse(f"its weights, biases and cell are {', '.join(kinds)} beside values of {values}")
+
+
+def _check_lstm_scales(op: Signature) -> None:
+    values, hidden, cell = (op.affine(place) for place in (0, HIDDEN_STATE, CELL_STATE))
+    op.result_affine()
+    for place in range(1, 9):
+        matmul_multiplier(values if place < 5 else hidden, op.affine(place), GATE_SCALE)
+    exponent = power_of_two_exponent(float(cell.single))
+    if not -30 <= exponent <= 0:
+        op.refuse(f"its cell has scale {float(cell.single):.3g}; allowed: from 2^-30 to 1")
+    for scale in (float(cell.single), float(hidden.single)):
+        quantize_multiplier(UNIT_SCALE * UNIT_SCALE / scale)
 
 
 def run_lstm(call: Call) -> list[Values]:

@@ -26,6 +26,7 @@ from quantization.arithmetic.fixed_point import (
 from quantization.c_fragments.op_source import Lowering
 from quantization.c_fragments.text import scale
 from quantization.ops.call import Call, FloatCall, Values
+from quantization.ops.signature import Shape, Signature
 
 
 def mean_multiplier(multiplier: int, shift: int, count: int) -> tuple[int, int]:
@@ -56,6 +57,20 @@ def mean(
         scaled = multiply_by_quantized_multiplier(wrap(centred, 32), multiplier, shift)
     low, high = output.range
     return np.clip(scaled + output.zero_point, low, high)
+
+
+def check_mean(op: Signature) -> list[Shape]:
+    """MEAN and SUM over constant axes."""
+    shape = op.shape(0)
+    axes = {op.axis(axis, len(shape)) for axis in op.integers(1)}
+    if not axes:
+        op.refuse("it averages over no axis")
+    op.require_same_types(0)
+    if not op.is_real:
+        ratio_multiplier(float(op.affine(0).single), float(op.result_affine().single))
+    if op.options.get("keep_dims", False):
+        return [tuple(1 if axis in axes else n for axis, n in enumerate(shape))]
+    return [tuple(n for axis, n in enumerate(shape) if axis not in axes)]
 
 
 def run_mean(call: Call) -> list[Values]:

@@ -9,6 +9,7 @@ follows TensorFlow's ``tf.strided_slice``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from quantization.c_fragments.op_source import Lowering
 from quantization.ops.call import Call, FloatCall, Values
+from quantization.ops.signature import Shape, Signature
 
 
 def reshape(values: Values, shape: Sequence[int]) -> Values:
@@ -75,6 +77,117 @@ def gather(values: Values, indices: NDArray[Any], axis: int) -> Values:
 def split(values: Values, count: int, axis: int) -> list[Values]:
     """``count`` equal parts along ``axis``."""
     return np.split(values, count, axis=axis + 1 if axis >= 0 else axis)
+
+
+def check_reshape(op: Signature) -> list[Shape]:
+    """As many values as before."""
+    op.require_moved_types(0)
+    shape, result = op.shape(0), op.result().shape
+    if math.prod(shape) != math.prod(result):
+        op.refuse(f"it makes shape {result} of {shape}, which has {math.prod(shape)} values")
+    return [result]
+
+
+def check_transpose(op: Signature) -> list[Shape]:
+    """By a constant order of all axes."""
+    op.require_moved_types(0)
+    shape, order = op.shape(0), op.integers(1)
+    if sorted(order) != list(range(len(shape))):
+        op.refuse(f"its order of axes is {order}; it must name each of {len(shape)} once")
+    return [tuple(shape[axis] for axis in order)]
+
+
+def check_concatenation(op: Signature) -> list[Shape]:
+    """Parts that are equal along all other axes."""
+    places = range(len(op.op.inputs))
+    op.require_moved_types(*places)
+    op.require_activation("NONE")
+    shapes = [op.shape(place) for place in places]
+    axis = op.axis(op.options.get("axis", 0), len(shapes[0]))
+    if len({(len(s), *s[:axis], None, *s[axis + 1 :]) for s in shapes}) != 1:
+        op.refuse(
+            f"it joins shapes {', '.join(map(str, shapes))} along axis {axis}; their other axes must be equal"
+        )
+    return [(*shapes[0][:axis], sum(s[axis] for s in shapes), *shapes[0][axis + 1 :])]
+
+
+def check_strided_slice(op: Signature) -> list[Shape]:
+    """Constant begins, ends and steps, one an axis."""
+    op.require_moved_types(0)
+    shape = op.shape(0)
+    begin, end, strides = (op.integers(place) for place in (1, 2, 3))
+    if any(len(each) != len(shape) for each in (begin, end, strides)) or 0 in strides:
+        op.refuse(f"it needs a begin, an end and a step other than 0 for each of {len(shape)} axes")
+    if any(op.options.get(mask, 0) for mask in ("ellipsis_mask", "new_axis_mask")):
+        op.refuse("it has an ellipsis or a new axis; allowed: masks of begins, ends and dropped axes")
+    masks = [int(op.options.get(name, 0)) for name in ("begin_mask", "end_mask", "shrink_axis_mask")]
+    result = []
+    for axis, count in enumerate(shape):
+        first, last, shrink = (bool(mask >> axis & 1) for mask in masks)
+        if shrink:
+            op.axis(begin[axis], count)
+            continue
+        start, stop = None if first else begin[axis], None if last else end[axis]
+        result.append(len(range(count)[slice(start, stop, strides[axis])]))
+    return [tuple(result)]
+
+
+def check_slice(op: Signature) -> list[Shape]:
+    """Constant begins and sizes, one an axis, inside the input."""
+    op.require_moved_types(0)
+    shape, begin, size = op.shape(0), op.integers(1), op.integers(2)
+    if len(begin) != len(shape) or len(size) != len(shape):
+        op.refuse(f"it needs a begin and a size for each of {len(shape)} axes")
+    counts = [n - first if count == -1 else count for n, first, count in zip(shape, begin, size)]
+    if any(first < 0 or count < 0 or first + count > n for n, first, count in zip(shape, begin, counts)):
+        op.refuse(f"it takes {size} from {begin} of shape {shape}, which ends before")
+    return [tuple(counts)]
+
+
+def check_gather(op: Signature) -> list[Shape]:
+    """Constant indices along one axis."""
+    op.require_moved_types(0)
+    shape, indices = op.shape(0), op.tensor(1)
+    axis = op.axis(op.options.get("axis", 0), len(shape))
+    if op.options.get("batch_dims", 0):
+        op.refuse("it has batch axes; allowed: 0")
+    if any(not 0 <= index < shape[axis] for index in op.integers(1)):
+        op.refuse(f"it takes an index that is not below {shape[axis]}, the length of axis {axis}")
+    return [(*shape[:axis], *indices.shape, *shape[axis + 1 :])]
+
+
+def check_split(op: Signature) -> list[Shape]:
+    """As many equal parts as outputs, along a constant axis."""
+    op.require_moved_types(1)
+    shape, count, axes = op.shape(1), len(op.op.outputs), op.integers(0)
+    if len(axes) != 1:
+        op.refuse(f"it splits along {len(axes)} axes; it must be one")
+    axis = op.axis(axes[0], len(shape))
+    if shape[axis] % count:
+        op.refuse(f"it splits {shape[axis]} values into {count} parts")
+    return [(*shape[:axis], shape[axis] // count, *shape[axis + 1 :])] * count
+
+
+def check_pack(op: Signature) -> list[Shape]:
+    """Equal parts along a new axis."""
+    places = range(len(op.op.inputs))
+    op.require_moved_types(*places)
+    shapes = {op.shape(place) for place in places}
+    if len(shapes) != 1:
+        op.refuse(f"it packs shapes {', '.join(map(str, sorted(shapes)))}; they must be equal")
+    (shape,) = shapes
+    axis = op.axis(op.options.get("axis", 0), len(shape) + 1)
+    return [(*shape[:axis], len(places), *shape[axis:])]
+
+
+def check_unpack(op: Signature) -> list[Shape]:
+    """One output for each entry of an axis."""
+    op.require_moved_types(0)
+    shape = op.shape(0)
+    axis = op.axis(op.options.get("axis", 0), len(shape))
+    if shape[axis] != len(op.op.outputs):
+        op.refuse(f"it unpacks {shape[axis]} values into {len(op.op.outputs)} outputs")
+    return [(*shape[:axis], *shape[axis + 1 :])] * shape[axis]
 
 
 def run_reshape(call: Call) -> list[Values]:

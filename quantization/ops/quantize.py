@@ -18,6 +18,7 @@ from quantization.c_fragments.op_source import Lowering
 from quantization.c_fragments.text import scale
 from quantization.c_fragments.view import size
 from quantization.ops.call import Call, Values
+from quantization.ops.signature import FLOAT, INT8, INT16, Shape, Signature
 
 
 def quantize(values: NDArray[np.float32], output: Affine) -> Integers:
@@ -47,6 +48,22 @@ def rescale(values: Integers, quantization: Affine, output: Affine) -> Integers:
     scaled = multiply_by_quantized_multiplier(values - quantization.zero_point, multiplier, shift)
     low, high = output.range
     return np.clip(scaled + output.zero_point, low, high)
+
+
+def check_quantize(op: Signature) -> list[Shape]:
+    """From float32, int8 or int16 to int8 or int16."""
+    op.require_types((0,), *((source, target) for source in (FLOAT, INT8, INT16) for target in (INT8, INT16)))
+    output = op.result_affine()
+    if not op.is_real:
+        ratio_multiplier(float(op.affine(0).single), float(output.single))
+    return [op.shape(0)]
+
+
+def check_dequantize(op: Signature) -> list[Shape]:
+    """From int8 or int16 to float32."""
+    op.require_types((0,), (INT8, FLOAT), (INT16, FLOAT))
+    op.affine(0)
+    return [op.shape(0)]
 
 
 def run_quantize(call: Call) -> list[Values]:

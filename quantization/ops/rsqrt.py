@@ -19,6 +19,7 @@ from quantization.c_fragments.op_source import Lowering
 from quantization.c_fragments.text import scale
 from quantization.c_fragments.view import size
 from quantization.ops.call import Call, FloatCall, Values
+from quantization.ops.signature import Shape, Signature
 from toolkit.errors import InputError
 
 
@@ -93,6 +94,21 @@ def reciprocal_square_root_by_table(values: Integers, quantization: Affine, outp
     low, high = (float(v) for v in scale * ends)
     least, largest = (float(v) for v in output_scale * ends)
     return look_up(values, interpolation_table(function, (low, high), (least, largest)))
+
+
+def check_rsqrt(op: Signature) -> list[Shape]:
+    """One value. The root has 20 extra bits, which the kernels take off again with a shift of at most 31."""
+    op.require_same_types(0)
+    if not op.is_real:
+        x, y = op.affine(0), op.result_affine()
+        multiplier, shift = quantize_multiplier(
+            1.0 / (float(np.sqrt(np.float64(x.single))) * float(y.single))
+        )
+        if multiplier and shift < -11:
+            op.refuse(
+                f"its output has scale {float(y.single):.3g} beside an input of scale {float(x.single):.3g}: too large"
+            )
+    return [op.shape(0)]
 
 
 def run_rsqrt(call: Call) -> list[Values]:

@@ -39,6 +39,7 @@ from quantization.c_fragments.op_source import Lowering
 from quantization.c_fragments.text import scale
 from quantization.c_fragments.view import size
 from quantization.ops.call import Call, FloatCall, Values
+from quantization.ops.signature import FLOAT, INT8, INT16, Shape, Signature
 from toolkit.errors import ModelFileError
 
 #: Integer bits of the scaled difference and of the sum of exponentials.
@@ -114,6 +115,27 @@ def softmax_16(values: Integers, quantization: Affine, beta: float, semantics: s
     result = (exponential * inverse + (np.int64(1) << (right_shift - 1))) >> right_shift
     clipped: Integers = np.clip(result, 0, 32767)
     return clipped
+
+
+def check_softmax(op: Signature) -> list[Shape]:
+    """Over the last axis; the output's quantization is fixed, and the input's scale has a least value."""
+    op.require_types((0,), (FLOAT, FLOAT), (INT8, INT8), (INT8, INT16), (INT16, INT16))
+    beta = float(op.options.get("beta", 1.0))
+    if not 0.0 < beta < math.inf or not op.shape(0):
+        op.refuse(
+            f"it has beta {beta} and shape {op.shape(0)}; beta must be above 0, and the shape have an axis"
+        )
+    if not op.is_real:
+        values = op.affine(0)
+        require_output(values.bits, op.result_affine())
+        real = float(values.single) * float(np.float32(beta))
+        if values.bits == 16:
+            quantize_multiplier(real / (10.0 / 65535.0))
+        elif real < 2.0 ** (DIFFERENCE_BITS - 31):
+            op.refuse(
+                f"its input has scale {float(values.single):.3g}; with beta {beta:g} that is below 2^-26"
+            )
+    return [op.shape(0)]
 
 
 def run_softmax(call: Call) -> list[Values]:

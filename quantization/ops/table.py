@@ -26,7 +26,9 @@ from quantization.ops import (
     softmax,
 )
 from quantization.ops.call import Call, FloatCall, Shapes, Values
+from quantization.ops.signature import Shape, Signature
 
+Check = Callable[[Signature], list[Shape]]
 Integer = Callable[[Call], list[Values]]
 Real = Callable[[FloatCall], list[Values]]
 Source = Callable[[Lowering], list[str]]
@@ -58,13 +60,15 @@ class Trait(Enum):
 class Row:
     """What is known of an op.
 
-    ``options`` is its table in the .tflite schema, None if it has none. ``versions``: the op's version by the type of its first
-    input, 1 for types that are not named; those of TensorFlow Lite's op_version.cc. ``integer`` computes it in the integer
-    reference, ``real`` on real numbers, ``source`` gives the lines of C. ``macs`` counts products from the shapes of inputs and
-    outputs. ``plain`` are the places of inputs that are integers about shapes, ``states`` those of the tensors that the op
-    keeps from run to run: ``integer`` and ``real`` return their new values behind the outputs.
+    ``check`` gives the shapes that its outputs must have, and refuses inputs that it cannot compute by their types, shapes,
+    scales or constants. ``options`` is its table in the .tflite schema, None if it has none. ``versions``: the op's version
+    by the type of its first input, 1 for types that are not named; those of TensorFlow Lite's op_version.cc. ``integer``
+    computes it in the integer reference, ``real`` on real numbers, ``source`` gives the lines of C. ``macs`` counts products
+    from the shapes of inputs and outputs. ``plain`` are the places of inputs that are integers about shapes, ``states`` those
+    of the tensors that the op keeps from run to run: ``integer`` and ``real`` return their new values behind the outputs.
     """
 
+    check: Check
     options: str | None
     versions: Mapping[str, int] = field(default_factory=dict)
     integer: Integer | None = None
@@ -103,6 +107,7 @@ class OpKind(StrEnum):
     ADD = (
         "ADD",
         Row(
+            elementwise.check_add,
             "AddOptions",
             {"INT8": 2, "INT16": 4},
             elementwise.run_add,
@@ -114,6 +119,7 @@ class OpKind(StrEnum):
     BATCH_MATMUL = (
         "BATCH_MATMUL",
         Row(
+            batch_matmul.check_batch_matmul,
             "BatchMatMulOptions",
             {"INT8": 2, "INT16": 3},
             batch_matmul.run_batch_matmul,
@@ -126,6 +132,7 @@ class OpKind(StrEnum):
     CONCATENATION = (
         "CONCATENATION",
         Row(
+            movement.check_concatenation,
             "ConcatenationOptions",
             {"INT8": 2, "INT16": 3},
             movement.run_concatenation,
@@ -136,12 +143,19 @@ class OpKind(StrEnum):
     )
     DEQUANTIZE = (
         "DEQUANTIZE",
-        Row("DequantizeOptions", {"INT8": 2, "INT16": 3}, quantize.run_dequantize, traits=_CONVERTS),
+        Row(
+            quantize.check_dequantize,
+            "DequantizeOptions",
+            {"INT8": 2, "INT16": 3},
+            quantize.run_dequantize,
+            traits=_CONVERTS,
+        ),
     )
-    EXP = "EXP", Row("ExpOptions", {"INT8": 2, "INT16": 2}, traits=_ELEMENTWISE)
+    EXP = "EXP", Row(elementwise.check_unary, "ExpOptions", {"INT8": 2, "INT16": 2}, traits=_ELEMENTWISE)
     FULLY_CONNECTED = (
         "FULLY_CONNECTED",
         Row(
+            fully_connected.check_fully_connected,
             "FullyConnectedOptions",
             {"INT8": 4, "INT16": 7},
             fully_connected.run_fully_connected,
@@ -153,19 +167,39 @@ class OpKind(StrEnum):
     )
     GATHER = (
         "GATHER",
-        Row("GatherOptions", {"INT8": 2, "INT16": 4}, movement.run_gather, traits=_VIEWS, plain=(1,)),
+        Row(
+            movement.check_gather,
+            "GatherOptions",
+            {"INT8": 2, "INT16": 4},
+            movement.run_gather,
+            traits=_VIEWS,
+            plain=(1,),
+        ),
     )
     LOGISTIC = (
         "LOGISTIC",
-        Row(None, {"INT8": 2, "INT16": 3}, activation.run_logistic, traits=_ELEMENTWISE),
+        Row(
+            activation.check_squash,
+            None,
+            {"INT8": 2, "INT16": 3},
+            activation.run_logistic,
+            traits=_ELEMENTWISE,
+        ),
     )
     MAXIMUM = (
         "MAXIMUM",
-        Row("MaximumMinimumOptions", {"INT8": 2, "INT16": 3}, elementwise.run_maximum, traits=_CHOICE),
+        Row(
+            elementwise.check_maximum,
+            "MaximumMinimumOptions",
+            {"INT8": 2, "INT16": 3},
+            elementwise.run_maximum,
+            traits=_CHOICE,
+        ),
     )
     MEAN = (
         "MEAN",
         Row(
+            mean.check_mean,
             "ReducerOptions",
             {"INT8": 2, "INT16": 3},
             mean.run_mean,
@@ -177,6 +211,7 @@ class OpKind(StrEnum):
     MINIMUM = (
         "MINIMUM",
         Row(
+            elementwise.check_maximum,
             "MaximumMinimumOptions",
             {"INT8": 2, "INT16": 3},
             elementwise.run_maximum,
@@ -188,6 +223,7 @@ class OpKind(StrEnum):
     MUL = (
         "MUL",
         Row(
+            elementwise.check_multiply,
             "MulOptions",
             {"INT8": 2, "INT16": 4},
             elementwise.run_multiply,
@@ -197,10 +233,11 @@ class OpKind(StrEnum):
             traits=_ELEMENTWISE,
         ),
     )
-    PACK = "PACK", Row("PackOptions", {"INT8": 2}, movement.run_pack, traits=_MOVES)
+    PACK = "PACK", Row(movement.check_pack, "PackOptions", {"INT8": 2}, movement.run_pack, traits=_MOVES)
     QUANTIZE = (
         "QUANTIZE",
         Row(
+            quantize.check_quantize,
             "QuantizeOptions",
             {"INT8": 2, "INT16": 2},
             quantize.run_quantize,
@@ -208,10 +245,11 @@ class OpKind(StrEnum):
             traits=_CONVERTS,
         ),
     )
-    RELU = "RELU", Row(None, {"INT8": 2}, activation.run_relu, traits=_ELEMENTWISE)
+    RELU = "RELU", Row(activation.check_relu, None, {"INT8": 2}, activation.run_relu, traits=_ELEMENTWISE)
     RESHAPE = (
         "RESHAPE",
         Row(
+            movement.check_reshape,
             "ReshapeOptions",
             {},
             movement.run_reshape,
@@ -223,6 +261,7 @@ class OpKind(StrEnum):
     RSQRT = (
         "RSQRT",
         Row(
+            rsqrt.check_rsqrt,
             None,
             {"INT8": 2, "INT16": 3},
             rsqrt.run_rsqrt,
@@ -233,11 +272,19 @@ class OpKind(StrEnum):
     )
     SLICE = (
         "SLICE",
-        Row("SliceOptions", {"INT8": 2, "INT16": 4}, movement.run_slice, traits=_VIEWS, plain=(1, 2)),
+        Row(
+            movement.check_slice,
+            "SliceOptions",
+            {"INT8": 2, "INT16": 4},
+            movement.run_slice,
+            traits=_VIEWS,
+            plain=(1, 2),
+        ),
     )
     SOFTMAX = (
         "SOFTMAX",
         Row(
+            softmax.check_softmax,
             "SoftmaxOptions",
             {"INT8": 2, "INT16": 3},
             softmax.run_softmax,
@@ -247,12 +294,20 @@ class OpKind(StrEnum):
     )
     SPLIT = (
         "SPLIT",
-        Row("SplitOptions", {"INT8": 2, "INT16": 4}, movement.run_split, traits=_VIEWS, plain=(0,)),
+        Row(
+            movement.check_split,
+            "SplitOptions",
+            {"INT8": 2, "INT16": 4},
+            movement.run_split,
+            traits=_VIEWS,
+            plain=(0,),
+        ),
     )
-    SQUARE = "SQUARE", Row("SquareOptions", traits=_ELEMENTWISE)
+    SQUARE = "SQUARE", Row(elementwise.check_unary, "SquareOptions", traits=_ELEMENTWISE)
     SQUARED_DIFFERENCE = (
         "SQUARED_DIFFERENCE",
         Row(
+            elementwise.check_squared_difference,
             "SquaredDifferenceOptions",
             {"INT8": 2},
             elementwise.run_squared_difference,
@@ -263,6 +318,7 @@ class OpKind(StrEnum):
     STRIDED_SLICE = (
         "STRIDED_SLICE",
         Row(
+            movement.check_strided_slice,
             "StridedSliceOptions",
             {"INT8": 2, "INT16": 4},
             movement.run_strided_slice,
@@ -274,6 +330,7 @@ class OpKind(StrEnum):
     SUB = (
         "SUB",
         Row(
+            elementwise.check_add,
             "SubOptions",
             {"INT8": 2, "INT16": 5},
             elementwise.run_add,
@@ -282,15 +339,26 @@ class OpKind(StrEnum):
             traits=_ELEMENTWISE,
         ),
     )
-    SUM = "SUM", Row("ReducerOptions", {"INT8": 2}, plain=(1,))
-    TANH = "TANH", Row(None, {"INT8": 2, "INT16": 3}, activation.run_tanh, traits=_ELEMENTWISE)
+    SUM = "SUM", Row(mean.check_mean, "ReducerOptions", {"INT8": 2}, plain=(1,))
+    TANH = (
+        "TANH",
+        Row(activation.check_squash, None, {"INT8": 2, "INT16": 3}, activation.run_tanh, traits=_ELEMENTWISE),
+    )
     TRANSPOSE = (
         "TRANSPOSE",
-        Row("TransposeOptions", {"INT8": 2, "INT16": 4}, movement.run_transpose, traits=_VIEWS, plain=(1,)),
+        Row(
+            movement.check_transpose,
+            "TransposeOptions",
+            {"INT8": 2, "INT16": 4},
+            movement.run_transpose,
+            traits=_VIEWS,
+            plain=(1,),
+        ),
     )
     UNIDIRECTIONAL_SEQUENCE_LSTM = (
         "UNIDIRECTIONAL_SEQUENCE_LSTM",
         Row(
+            lstm.check_lstm,
             "UnidirectionalSequenceLSTMOptions",
             {"INT8": 3},
             lstm.run_lstm,
@@ -301,11 +369,20 @@ class OpKind(StrEnum):
             states=(lstm.HIDDEN_STATE, lstm.CELL_STATE),
         ),
     )
-    UNPACK = "UNPACK", Row("UnpackOptions", {"INT8": 2}, movement.run_unpack, traits=_MOVES)
+    UNPACK = (
+        "UNPACK",
+        Row(movement.check_unpack, "UnpackOptions", {"INT8": 2}, movement.run_unpack, traits=_MOVES),
+    )
 
 
 _ROWS: dict[str, Row] = {kind.value: kind.row for kind in OpKind}
-_UNKNOWN = Row(None)
+
+
+def _unknown(op: Signature) -> list[Shape]:
+    op.refuse(f"it is not known; known: {', '.join(_ROWS)}")
+
+
+_UNKNOWN = Row(_unknown, None)
 
 
 def row_of(kind: str) -> Row:

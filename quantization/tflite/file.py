@@ -18,6 +18,7 @@ from quantization.graph.ir import (
     Quantization,
     Tensor,
 )
+from quantization.ops.check import require_consistent
 from quantization.ops.table import OpKind, row_of
 from quantization.tflite.model import dump_model, load_model, model_of
 from quantization.tflite.schema import Table, fields_of, names_of, numbers_of
@@ -68,7 +69,9 @@ def graph_of(file: GraphFile) -> Graph:
 
 def _read(model: Table, where: str) -> Graph:
     try:
-        return _graph(model, where)
+        graph = _graph(model, where)
+        require_consistent(graph, where)
+        return graph
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
         raise ModelFileError(
             f"{where} is truncated or damaged ({type(error).__name__}: {error}); convert or copy it again"

@@ -8,6 +8,7 @@ from ai_edge_litert.interpreter import OpResolverType
 from tflite_micro.python.tflite_micro import runtime
 
 from quantization.graph.ir import Graph, GraphBuilder, Quantization
+from quantization.ops.check import require_consistent
 from quantization.reference import Interpreter
 from quantization.tflite.file import write
 
@@ -127,6 +128,7 @@ class OneOp:
 
 def compare(graph: Graph, inputs: list[np.ndarray], *, desktop: bool = True) -> None:
     """The reference equals the wheel, and with ``desktop`` LiteRT's reference kernels, bit for bit on every tensor."""
+    require_consistent(graph)
     content = write(graph)
     engines = [("tflm", Tflm(content))] + ([("litert", Desktop(content))] if desktop else [])
     for semantics, engine in engines:
