@@ -12,9 +12,11 @@ from quantization.arithmetic.activations import gate_table
 from quantization.c_emitter.emit import kernel_files
 from quantization.c_fragments.context import Context
 from quantization.c_fragments.weight_layout import LstmWeights, dsp_refusal
+from quantization.graph.ir import GraphBuilder
 from quantization.kernels import INCLUDE_OPTIONS, kernel_paths
 from quantization.ops import lstm_source as lstm
 from tests.quantization.c_emitter.harness import BOARDS, STRICT, emulate, link_image, run, write
+from tests.quantization.reference.harness import INT8, INT16, compare, integers, quantization
 from tests.tools import require
 
 EVERY_INT16 = np.arange(-32768, 32768)
@@ -32,10 +34,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         "    return et_segments_tanh(et_clamp(et_tanh_steps(v, s), -65536, 65535)); }\n"
     )
     names = ("et_lstm.c", "et_activation.c", "et_segments.c", "et_segments_mve.c")
-    core = folder / "lstm.so"
+    target = folder / "lstm.so"
     sources = [folder / "lines.c", *(kernel_paths()[name] for name in names)]
-    run(["gcc", *STRICT, "-O2", "-fPIC", "-shared", *INCLUDE_OPTIONS, *sources, "-o", core])
-    return ctypes.CDLL(str(core))
+    run(["gcc", *STRICT, "-O2", "-fPIC", "-shared", *INCLUDE_OPTIONS, *sources, "-o", target])
+    return ctypes.CDLL(str(target))
 
 
 def test_sigmoid_at_every_int16(library: ctypes.CDLL) -> None:
@@ -141,7 +143,7 @@ static void set_bias(int unit, int gate, int32_t value, int32_t low, int32_t hig
 }
 
 
-def swept_image(core: str, layer: lstm.LstmLayer, spread: int, folder: Path) -> Path:
+def swept_image(target: layer: lstm.LstmLayer, spread: int, folder: Path) -> Path:
     """An image that sweeps biases and cell states of ``layer`` (zero weights) through both kernels."""
     context = Context(core, "speed")
     assert lstm.layer_function(context, layer) == "lstm_0"
@@ -207,7 +209,7 @@ def zero_layer(exponent: int, clip: int, hidden: tuple[int, int]) -> lstm.LstmLa
 )
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
 def test_core_kernel_equals_portable_twin(
-    core: str, exponent: int, clip: int, spread: int, tmp_path: Path
+    target: exponent: int, clip: int, spread: int, tmp_path: Path
 ) -> None:
     """Every int16 as the sum of each gate and as the cell state; the last case crosses every rounding of four scales."""
     require("arm-none-eabi-gcc", "qemu-system-arm")
@@ -222,3 +224,44 @@ def test_weights_that_the_paired_rows_cannot_hold_are_refused() -> None:
     assert "-128" in str(dsp_refusal(LstmWeights(ones * np.int8(-128), ones, bias, 0, 0)))
     assert "2^22" in str(dsp_refusal(LstmWeights(ones, ones, bias + 5_000_000, 0, 0)))
     assert set(BOARDS) == {"cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"}
+
+
+@pytest.mark.parametrize("time_major", [False, True])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_lstm_with_a_batch_and_time_first(time_major: bool, batch: int) -> None:
+    """A batch inside the graph, and time before it: forms that foreign files have."""
+    random = np.random.default_rng(2)
+    steps, depth, units = 5, 4, 3
+    builder = GraphBuilder("lstm")
+    shape = (steps, batch, depth) if time_major else (batch, steps, depth)
+    hidden = quantization(0.008, -7)
+    source = builder.add("in", shape, INT8, quantization(0.03, 5))
+
+    def weights(name: str, columns: int) -> list[int]:
+        drawn = random.integers(-127, 128, (4, units, columns)).astype(np.int8)
+        return [builder.constant(f"{name}{k}", drawn[k], quantization(0.005)) for k in range(4)]
+
+    driven, recurrent = weights("w", depth), weights("r", units)
+    biases = [
+        builder.constant(
+            f"b{k}", random.integers(-3000, 3000, units).astype(np.int32), quantization(0.03 * 0.005)
+        )
+        for k in range(4)
+    ]
+    states = (
+        builder.add("h", (batch, units), INT8, hidden, is_variable=True),
+        builder.add("c", (batch, units), INT16, quantization(2.0**-11), is_variable=True),
+    )
+    out = builder.add("out", (*shape[:2], units), INT8, hidden)
+    intermediates = (*(builder.add(f"g{k}", (0,)) for k in range(4)), builder.add("gh", (0,), INT8, hidden))
+    places = (source, *driven, *recurrent, -1, -1, -1, *biases, -1, -1, *states, -1, -1, -1, -1)
+    builder.op(
+        "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        places,
+        (out,),
+        intermediates,
+        fused_activation_function="TANH",
+        cell_clip=10.0,
+        time_major=time_major,
+    )
+    compare(builder.build((source,), (out,)), [integers(random, INT8, shape)])
