@@ -122,7 +122,7 @@ def draw_inputs(graph: Graph, draw: Draw, kind: str) -> list[NDArray[Any]]:
     return inputs
 
 
-def operations(cases: Cases, target: wanted: Sequence[int] = SHORT + LONG) -> Operations:
+def operations(cases: Cases, core: str, wanted: Sequence[int] = SHORT + LONG) -> Operations:
     """Every case at every one of its lengths that is wanted, as one function each, called run_0, run_1, ..."""
     context = Context(core, "speed")
     programs, made, names = [], [], []

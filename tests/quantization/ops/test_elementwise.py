@@ -182,7 +182,7 @@ def graph(kind: str, a: float, b: float, y: float, elements: int) -> Graph:
     return build.build((left, right), (result,))
 
 
-def both_forms(target: folder: Path, include: str) -> tuple[str, list[Path]]:
+def both_forms(core: str, folder: Path, include: str) -> tuple[str, list[Path]]:
     """The C of all cases lowered for ``target`` and for any compiler, and the kernels of both."""
     short, general = Context(core, "speed"), Context("c99", "speed", Pool("slow_"))
     fast = [lower_graph(short, graph(*case), f"fast_{i}") for i, case in enumerate(SHORT_FORMS)]
@@ -204,7 +204,7 @@ def both_forms(target: folder: Path, include: str) -> tuple[str, list[Path]]:
 
 
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
-def test_short_forms_on_board(target: tmp_path: Path) -> None:
+def test_short_forms_on_board(core: str, tmp_path: Path) -> None:
     require("arm-none-eabi-gcc", "qemu-system-arm")
     text, sources = both_forms(core, tmp_path, '#include "target.h"')
     assert emulate(link_image(tmp_path, text, core, *sources), core) == (0, "")

@@ -143,7 +143,7 @@ static void set_bias(int unit, int gate, int32_t value, int32_t low, int32_t hig
 }
 
 
-def swept_image(target: layer: lstm.LstmLayer, spread: int, folder: Path) -> Path:
+def swept_image(core: str, layer: lstm.LstmLayer, spread: int, folder: Path) -> Path:
     """An image that sweeps biases and cell states of ``layer`` (zero weights) through both kernels."""
     context = Context(core, "speed")
     assert lstm.layer_function(context, layer) == "lstm_0"
@@ -209,7 +209,7 @@ def zero_layer(exponent: int, clip: int, hidden: tuple[int, int]) -> lstm.LstmLa
 )
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
 def test_core_kernel_equals_portable_twin(
-    target: exponent: int, clip: int, spread: int, tmp_path: Path
+    core: str, exponent: int, clip: int, spread: int, tmp_path: Path
 ) -> None:
     """Every int16 as the sum of each gate and as the cell state; the last case crosses every rounding of four scales."""
     require("arm-none-eabi-gcc", "qemu-system-arm")

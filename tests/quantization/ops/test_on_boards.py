@@ -50,7 +50,7 @@ int main(void) {{
 
 @pytest.mark.parametrize("wanted", [SHORT, LONG], ids=["short", "long"])
 @pytest.mark.parametrize("core", BOARDS)
-def test_ops_on_board(target: wanted: tuple[int, ...], tmp_path: Path) -> None:
+def test_ops_on_board(core: str, wanted: tuple[int, ...], tmp_path: Path) -> None:
     """All ops at the wanted lengths in one image: the DSP and Helium forms of the kernels against the reference."""
     require("arm-none-eabi-gcc", "qemu-system-arm")
     context, programs, made, names = operations(CASES, core, wanted)

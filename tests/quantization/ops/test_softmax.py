@@ -133,7 +133,7 @@ def wanted() -> list[int]:
     return [checksum(Interpreter(graph(scale)).run([x])[0]) for scale in SCALES]
 
 
-def source(target: wanted: list[int], folder: Path, include: str) -> tuple[str, list[Path]]:
+def source(core: str, wanted: list[int], folder: Path, include: str) -> tuple[str, list[Path]]:
     context = Context(core, "speed")
     programs = [lower_graph(context, graph(scale), f"case_{i}") for i, scale in enumerate(SCALES)]
     # The reference takes all rows at once, the image one at a time.
@@ -151,7 +151,7 @@ def source(target: wanted: list[int], folder: Path, include: str) -> tuple[str, 
 
 
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
-def test_every_distance_on_board(target: wanted: list[int], tmp_path: Path) -> None:
+def test_every_distance_on_board(core: str, wanted: list[int], tmp_path: Path) -> None:
     require("arm-none-eabi-gcc", "qemu-system-arm")
     text, sources = source(core, wanted, tmp_path, '#include "target.h"')
     assert emulate(link_image(tmp_path, text, core, *sources), core) == (0, "")
