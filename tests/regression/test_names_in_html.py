@@ -7,6 +7,7 @@ attributes of the innocent one, as a browser's parser reads it, and with the tex
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -15,11 +16,13 @@ import html5lib
 import pytest
 
 from benchmarks.records import Broken, Budgets, Measured, Report
+from benchmarks.report.console import show
 from benchmarks.report.html import page as bench_page
 from quantization.analysis.error_records import Attribution, Loss, OutputError, TensorErrors
 from quantization.analysis.error_report import page as errors_page
 from tests.benchmarks.report.small_report import small_report
 from toolkit.contract import Channel
+from toolkit.terminal import console
 
 HOSTILE = (
     '"><script>alert(1)</script>',
@@ -122,6 +125,15 @@ def test_no_name_is_markup_of_the_bench_report(text: str) -> None:
     shown = html5lib.parse(page, namespaceHTMLElements=False)
     words = "".join(shown.itertext())
     assert words.count(text.encode("unicode_escape").decode() if not text.isprintable() else text) > 20
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_name_steers_the_terminal(text: str) -> None:
+    shown = io.StringIO()
+    show(hostile_report(text), console(file=shown))
+    lines = shown.getvalue().split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize("text", HOSTILE)
