@@ -28,36 +28,21 @@ from firmware_bridge.target.link import (
     seconds,
 )
 from quantization.ops.work import products_by_bits
+from toolkit.cores import CORES, Kernels
 from toolkit.errors import LinkError
 
-
-@dataclass(frozen=True)
-class Core:
-    """What estimates of time rest on. ``lanes``: multiply-accumulates of one SIMD instruction, by the bits of its factors.
-
-    ``clock_hz`` is that of the named part; ``cycles_per_instruction`` is an assumption, not a measurement.
-    """
-
-    part: str
-    clock_hz: int
-    cycles_per_instruction: float
-    lanes: Mapping[int, int]
-
-    def least_instructions(self, products: Mapping[int, int]) -> float:
-        """What the multiply-accumulates alone would take, if nothing had to be loaded."""
-        return sum(count / self.lanes[bits] for bits, count in products.items())
-
-
-#: SMLAD takes two products, of whatever fits 16 bits; VMLADAVA a register of 128 bits.
-_DSP, _HELIUM = {8: 2, 16: 2}, {8: 16, 16: 8}
-#: Cycles an instruction: 1.5 where a load-multiple of N registers takes N + 1 cycles and counts as one instruction; 1.0 on
-#: the M7, which can issue two at once; 2.0 on the M55, whose vector instructions take two beats of two cycles in all.
-CORES: dict[str, Core] = {
-    "cortex-m4": Core("STM32F405", 168_000_000, 1.5, _DSP),
-    "cortex-m7": Core("STM32F767", 216_000_000, 1.0, _DSP),
-    "cortex-m33": Core("STM32U585", 160_000_000, 1.5, _DSP),
-    "cortex-m55": Core("Alif Ensemble E3 (HE core)", 160_000_000, 2.0, _HELIUM),
+#: Multiply-accumulates of one SIMD instruction, by a core's kernels and the bits of the factors: SMLAD takes two products, of
+#: whatever fits 16 bits; VMLADAVA a register of 128 bits.
+LANES: dict[Kernels, Mapping[int, int]] = {
+    "portable": {8: 1, 16: 1},
+    "dsp": {8: 2, 16: 2},
+    "helium": {8: 16, 16: 8},
 }
+
+
+def least_instructions(kernels: Kernels, products: Mapping[int, int]) -> float:
+    """What the multiply-accumulates alone would take, if nothing had to be loaded."""
+    return sum(count / LANES[kernels][bits] for bits, count in products.items())
 
 
 @dataclass(eq=False)
@@ -69,7 +54,7 @@ class Tally:
     first: dict[str, Any] | None = None
     ticks: list[int] = field(default_factory=list)
 
-    def take(self, answer: Answer, expected: NDArray[Any], where: Mapping[str, int]) -> None:
+    def compare(self, answer: Answer, expected: NDArray[Any], where: Mapping[str, int]) -> None:
         """Compare one inference."""
         self.compared += 1
         self.ticks.append(answer.ticks)
@@ -105,13 +90,15 @@ class Tally:
                 "most": max(counts),
             }
             if core is not None:
-                result["simd_limit_pct"] = 100.0 * core.least_instructions(products) / median
+                result["simd_limit_pct"] = 100.0 * least_instructions(core.kernels, products) / median
+            if core is not None and core.part is not None:
+                part = core.part
                 result["time_us"] = {
                     "label": "estimated",
-                    "value": median * core.cycles_per_instruction / core.clock_hz * 1e6,
-                    "clock_hz": core.clock_hz,
-                    "part": core.part,
-                    "cycles_per_instruction": core.cycles_per_instruction,
+                    "value": median * part.cycles_per_instruction / part.clock_hz * 1e6,
+                    "clock_hz": part.clock_hz,
+                    "part": part.name,
+                    "cycles_per_instruction": part.cycles_per_instruction,
                 }
         elif counts:
             result["cycles"] = {"label": "measured", "median": int(np.median(counts)), "most": max(counts)}
@@ -153,7 +140,7 @@ def _windows(job: Job, board: Board, link: TargetLink, identity: Identity, data:
         job.progress(f"{board.target} windows", number + 1, len(one.rows))
         inputs = [stream[number] for stream in one.inputs]
         answer = link.window(FORMATS[inputs[0].dtype], inputs)
-        tally.take(answer, one.expected[number], {"window": int(row)})
+        tally.compare(answer, one.expected[number], {"window": int(row)})
         values.append(answer.values)
     estimates = moments(np.stack(values), one.output)
     work = products_by_bits(data.window_graph)
@@ -171,7 +158,7 @@ def _steps(
         values = []
         for step in range(len(expected)):
             answer = link.step(FORMATS[inputs[0].dtype], [channel[step] for channel in inputs])
-            tally.take(answer, expected[step], {"recording": stream.recordings[place], "step": step})
+            tally.compare(answer, expected[step], {"recording": stream.recordings[place], "step": step})
             values.append(answer.values)
         runs.append(np.stack(values))
     job.progress(f"{board.target} steps", len(stream.inputs), len(stream.inputs))
