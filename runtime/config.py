@@ -25,6 +25,7 @@ from runtime.settings import (
     ModelSettings,
     RecordingSettings,
     ServerSettings,
+    ServiceSettings,
     Settings,
 )
 from runtime.sinks import open_sink
@@ -99,6 +100,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
     "states": {name: Key("number", low, high) for name, (low, high) in RULE_RANGES.items()},
     "server": {"host": _text(), "port": Key("integer", 0, 65_535), "token_file": _text()},
     "recording": {"folder": _text(needed=True), "prefix": _text()},
+    "service": {"nice": Key("integer", -20, 19), "realtime": Key("integer", 0, 50)},
     "log": {"level": _text("debug", "info", "warning", "error"), "form": _text("text", "json")},
 }
 _INPUT = {"from": Key("texts", needed=True), "check_names": _FLAG}
@@ -218,6 +220,7 @@ def _settings(reader: _Reader) -> Settings:
         server=_server(reader, sections["server"]),
         recording=_recording(reader, sections["recording"]),
         log=LogSettings(**sections["log"]),
+        service=ServiceSettings(**sections["service"]),
         labels=_labels(reader),
     )
 

@@ -55,6 +55,15 @@ class LogSettings:
 
 
 @dataclass(frozen=True)
+class ServiceSettings:
+    """Where the daemon stands in the queue for the processor: ``nice`` from -20 (goes first) to 19, ``realtime`` 0 or a
+    priority from 1 to 50 (SCHED_RR). Both are put into the unit; a daemon that is started by hand asks for them itself."""
+
+    nice: int = 0
+    realtime: int = 0
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of it. ``sinks`` are URLs or tables as :func:`runtime.sinks.open_sink` takes them."""
 
@@ -67,4 +76,5 @@ class Settings:
     server: ServerSettings | None = None
     recording: RecordingSettings | None = None
     log: LogSettings = field(default_factory=LogSettings)
+    service: ServiceSettings = field(default_factory=ServiceSettings)
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -19,6 +19,7 @@ OF_PROGRAM = {
     "mosquitto_passwd": "service",
     "systemd-analyze": "service",
     "systemd-sysusers": "service",
+    "promtool": "service",
 }
 #: The same by place below tests/, for what asks for its programs elsewhere.
 OF_PLACE = {"pi/": "qemu"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgetool.api.waiting import until_stopped
 from toolkit.errors import UsageError
 from toolkit.files import write_json
+from toolkit.progress import Progress
 
 if TYPE_CHECKING:
     from runtime.settings import Settings
@@ -27,12 +28,14 @@ def run(
     seconds: float | None = None,
     json: str | Path | None = None,
     show: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> DaemonStatus | None:
     """Read sensors, estimate joint moments and publish them with their age and state, until Ctrl-C or for ``seconds``.
 
     ``config`` is a TOML file (docs/DAEMON.md); ``demo`` needs none: simulated sensors, the shipped model and a dashboard at
     ``port`` (None: 8765, 0: any free one) on ``engine`` (``litert``, ``native`` or ``tflite-runtime``). ``check`` only
-    says what would run, line by line to ``show``, and returns None. ``json`` writes the status at the
+    says what would run, line by line to ``show``, and returns None. ``progress`` is told how far the demo's model is,
+    which is converted once. ``json`` writes the status at the
     end, which is also returned.
 
     Raises InputError for a config with a mistake in it, BundleError for a model that was changed, LinkError if no
@@ -44,7 +47,7 @@ def run(
         raise UsageError(
             "--engine and --port are for --demo; in a config they are model.engine and server.port"
         )
-    settings = _settings(config, engine, port)
+    settings = _settings(config, engine, port, progress)
     if check:
         from runtime.daemon.check import check as checked
 
@@ -60,7 +63,9 @@ def run(
     return status
 
 
-def _settings(config: str | Path | None, engine: str | None, port: int | None) -> Settings:
+def _settings(
+    config: str | Path | None, engine: str | None, port: int | None, progress: Progress | None
+) -> Settings:
     if config is not None:
         from runtime.config import read_config
 
@@ -68,4 +73,5 @@ def _settings(config: str | Path | None, engine: str | None, port: int | None) -
     from runtime.daemon.demo import demo_bundle, demo_settings
     from runtime.engines import DEFAULT_ENGINE
 
-    return demo_settings(demo_bundle(), engine or DEFAULT_ENGINE, DEMO_PORT if port is None else port)
+    bundle = demo_bundle(progress=progress)
+    return demo_settings(bundle, engine or DEFAULT_ENGINE, DEMO_PORT if port is None else port)

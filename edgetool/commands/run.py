@@ -35,8 +35,10 @@ def command(config: Path | None, demo: bool, **options: Any) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     from edgetool.api.live import run
+    from toolkit.progress import shown
     from toolkit.terminal import say
 
     if demo and config is None:
         say("The demo's data are synthetic: simulated sensors, no person and no hardware.", err=True)
-    run(config, demo=demo, **options, show=say)
+    with shown(quiet=not demo) as progress:
+        run(config, demo=demo, **options, show=say, progress=progress)

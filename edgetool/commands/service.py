@@ -14,12 +14,13 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _where(function: _F) -> _F:
-    """Options of all three: whose service manager, and below which folder."""
+    """Options of all three: whose service manager, below which folder, and which of several services."""
     prefix = click.option(
         "--prefix", type=PATH, metavar="DIR", help="Write below DIR in place of /; start nothing."
     )
     user = click.option("--user", is_flag=True, help="Your own service: no root, and less of a sandbox.")
-    return user(prefix(function))
+    name = click.option("--name", metavar="NAME", help="One of several: edgetool@NAME (left, right).")
+    return user(prefix(name(function)))
 
 
 @click.group(
@@ -40,6 +41,8 @@ def command() -> None:
     metavar="S",
     help="Restart when samples or estimates stand still for S seconds; 0: never.",
 )
+@click.option("--replace", is_flag=True, help="Replace a service that runs another config.")
+@click.option("--program", type=PATH, help="The edgetool that the unit starts, if not this one.")
 @click.option("--dry-run", is_flag=True, help="Show the unit and what would be done; write nothing.")
 @_where
 def install(config: Path, dry_run: bool, **options: Any) -> None:

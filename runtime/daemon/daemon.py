@@ -46,6 +46,8 @@ from toolkit.errors import EdgetoolError
 if TYPE_CHECKING:
     from runtime.server.app import DashboardServer
 
+#: Exit code of what may work the next time (EX_TEMPFAIL of sysexits.h): a service manager tries again.
+TEMPORARY = 75
 #: Python hands the interpreter from thread to thread this often (5 ms by default, as long as an estimate may take).
 _SWITCH_S = 0.0005
 
@@ -119,10 +121,11 @@ class Daemon:
         self._loop.set_exception_handler(self.supervisor.stray)
         await self._assemble()
         try:
-            outputs = self.reloader.model.bundle.contract.outputs
-            sinks = [open_sink(where, outputs) for where in self.settings.sinks]
-            await self.outlet.open([*sinks, *self._extra_sinks])
-            await self._serve()
+            try:
+                await self._open()
+            except EdgetoolError as error:  # a disk that is not mounted yet, a port that is still taken
+                error.exit_code = TEMPORARY
+                raise
             self.worker.start()
             gc.collect()
             gc.freeze()  # what is there now stays: a collection need not look at it
@@ -212,7 +215,10 @@ class Daemon:
         clock = still if self.clock.foreign else time.perf_counter
         return Estimator(model.bundle.contract, model.engine, self.settings.rules, clock, model.calibration)
 
-    async def _serve(self) -> None:
+    async def _open(self) -> None:
+        outputs = self.reloader.model.bundle.contract.outputs
+        sinks = [open_sink(where, outputs) for where in self.settings.sinks]
+        await self.outlet.open([*sinks, *self._extra_sinks])
         if self.settings.server is None:
             return
         limits = Limits(machine_s=self.timing.machine_s)

@@ -11,6 +11,7 @@ from runtime.engines.native_build import cache_folder
 from runtime.settings import ModelSettings, ServerSettings, Settings
 from toolkit import __version__
 from toolkit.errors import EdgetoolError
+from toolkit.progress import Progress
 
 #: What calibrates the demo's model: synthetic gait, as what it was trained on.
 _DATA = "synthetic:people=1"
@@ -18,8 +19,8 @@ _DATA = "synthetic:people=1"
 SOURCE = "sim://synthetic?jitter_ms=2&drop=0.0005&drift_ppm=20"
 
 
-def demo_bundle(folder: Path | None = None) -> Path:
-    """The shipped checkpoint as a bundle, converted once (about two seconds) and kept in the cache folder."""
+def demo_bundle(folder: Path | None = None, progress: Progress | None = None) -> Path:
+    """The shipped checkpoint as a bundle, converted once (it takes seconds; ``progress`` is told) and kept in the cache."""
     from quantization.bundle import Bundle
     from quantization.convert import convert
     from toolkit.model import pretrained
@@ -33,7 +34,7 @@ def demo_bundle(folder: Path | None = None) -> Path:
             pass  # damaged, or of an older form: made again
         else:
             return path
-    convert("pretrained", _DATA, path)
+    convert("pretrained", _DATA, path, progress=progress)
     return path
 
 

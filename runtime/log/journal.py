@@ -1,4 +1,7 @@
-"""The daemon's log: one line an event on standard error, as ``key=value`` or JSON. Nothing secret is ever given to it."""
+"""The daemon's log: one line an event on standard error, as ``key=value`` or JSON. Nothing secret is ever given to it.
+
+What sensors, files and peers call themselves may hold anything; it goes through :func:`toolkit.printable.log_text` here.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import os
 import sys
 import time
 from typing import Literal, TextIO
+
+from toolkit.printable import log_text
 
 Level = Literal["debug", "info", "warning", "error"]
 Form = Literal["text", "json"]
@@ -45,7 +50,10 @@ class Journal:
         if _LEVELS.index(level) < self._least:
             return
         entry: dict[str, Value] = {} if self._systemd else {"time": _now()}
-        entry |= {"level": level, "event": event, **fields}
+        entry |= {"level": level, "event": event}
+        entry |= {
+            name: log_text(value) if isinstance(value, str) else value for name, value in fields.items()
+        }
         line = json.dumps(entry) if self._form == "json" else " ".join(map(_pair, entry.items()))
         head = f"<{_PRIORITIES[level]}>" if self._systemd else ""
         out = sys.stderr if self._out is None else self._out

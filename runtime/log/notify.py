@@ -6,6 +6,8 @@ import os
 import socket
 from collections.abc import Mapping
 
+from toolkit.printable import log_text
+
 
 class Notifier:
     """Does nothing when no service manager listens. ``environment`` is what it left us, by default the process's own."""
@@ -24,7 +26,7 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """One line for ``systemctl status``."""
-        self._send("STATUS=" + text.replace("\n", " "))
+        self._send("STATUS=" + log_text(text.replace("\n", " ")))
 
     def watchdog(self) -> None:
         """Still alive and at work."""

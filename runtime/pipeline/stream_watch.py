@@ -147,7 +147,7 @@ class StreamWatch:
             return False
         if (
             ahead < 0
-        ):  # taken later and numbered lower: it counts anew without a new life, or says the same again and again
+        ):  # taken later and numbered lower: it counts anew without a reboot, or says the same again and again
             self._note(*self._between(start_s), Finding.REBOOT)
             self._next = (first + count) % _TURN
             return True
@@ -157,7 +157,7 @@ class StreamWatch:
         return True
 
     def _between(self, start_s: float) -> tuple[float, float]:
-        """From the newest sample to the next, which another life's clock may place before it: rows up to there are gone."""
+        """From the newest sample to the next, which another boot session's clock may place earlier: rows between are gone."""
         return min(self._newest_s, start_s), max(self._newest_s, start_s)
 
     def _fill(self, first: int, count: int) -> None:

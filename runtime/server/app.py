@@ -196,6 +196,10 @@ class DashboardServer:
     async def _session(self, request: web.Request) -> web.Response:
         if request.content_type != "application/x-www-form-urlencoded":
             raise web.HTTPUnsupportedMediaType(text="edgetool: the token is sent as a form\n")
+        if (
+            request.charset or "utf-8"
+        ).lower() != "utf-8":  # Python knows encodings that are no character sets
+            raise web.HTTPBadRequest(text="edgetool: a form is sent as UTF-8\n")
         try:
             async with asyncio.timeout(self._limits.form_s):
                 given = (await request.post()).get("token")

@@ -28,9 +28,11 @@ from runtime.service.unit import (
     USER,
     WATCHDOG_S,
     Unit,
+    unquoted,
 )
 from runtime.settings import Settings
 from toolkit.errors import (
+    EdgetoolError,
     InputError,
     MissingDependencyError,
     OutputError,
@@ -39,6 +41,7 @@ from toolkit.errors import (
 from toolkit.files import write_bytes
 from toolkit.reading import DOCUMENT_BYTES, parse_json
 
+#: The service, and with a name one of several: ``edgetool@left``.
 NAME = "edgetool.service"
 _SYSTEM = Path("etc/systemd/system")
 #: Where the service may write; systemd makes it for the service's user.
@@ -56,6 +59,18 @@ class Place:
     user: bool = False
     prefix: Path | None = None
     patience_s: float = 240
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", self.name):
+            raise UsageError(
+                f"name is {self.name!r}; it must be 1 to 32 small letters, digits, - or _, such as left"
+            )
+
+    @property
+    def service(self) -> str:
+        """What systemd calls it."""
+        return NAME if self.name is None else f"edgetool@{self.name}.service"
 
     @property
     def unit(self) -> Path:
@@ -63,13 +78,29 @@ class Place:
         if self.user:
             home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
             folder = home / "systemd/user"
-            return (folder if self.prefix is None else self.prefix / folder.relative_to("/")) / NAME
-        return (self.prefix or Path("/")) / _SYSTEM / NAME
+            return (folder if self.prefix is None else self.prefix / folder.relative_to("/")) / self.service
+        return (self.prefix or Path("/")) / _SYSTEM / self.service
 
     @property
     def sysusers(self) -> Path | None:
         """Path of the file that makes the service's user; None for a person's own service."""
         return None if self.user else (self.prefix or Path("/")) / "etc/sysusers.d/edgetool.conf"
+
+    def within(self, path: Path, what: str, way_out: str = "put it there") -> Path:
+        """``path`` as a computer that starts from the prefix names it; UsageError if it does not lie below it."""
+        if self.prefix is None:
+            return path
+        if not path.is_relative_to(self.prefix):
+            raise UsageError(
+                f"{what} is {path}, which is not below --prefix {self.prefix} and so not in the image; {way_out}"
+            )
+        return Path("/") / path.relative_to(self.prefix)
+
+    def outside(self, path: Path | None) -> Path | None:
+        """A path that a unit below the prefix names, as this computer names it."""
+        if self.prefix is None or path is None:
+            return path
+        return self.prefix / path.relative_to("/")
 
     @property
     def managed(self) -> bool:
@@ -87,7 +118,8 @@ class Place:
             return subprocess.run(command, capture_output=True, text=True, timeout=self.patience_s)
         except (OSError, subprocess.TimeoutExpired):
             raise OutputError(
-                f"{' '.join(command)} gave no answer within {self.patience_s} s; see how it is by hand: systemctl status {NAME}"
+                f"{' '.join(command)} gave no answer within {self.patience_s} s; see how it is by hand: "
+                f"systemctl status {self.service}"
             ) from None
 
 
@@ -101,23 +133,51 @@ class Installation:
 
 
 def install(
-    config: Path, place: Place, *, watchdog_s: int = WATCHDOG_S, dry_run: bool = False
+    config: Path,
+    place: Place,
+    *,
+    watchdog_s: int = WATCHDOG_S,
+    dry_run: bool = False,
+    replace: bool = False,
+    program: Path | None = None,
 ) -> Installation:
     """Check ``config``, write the unit, and start it where a systemd runs.
 
-    ``watchdog_s``: a daemon in which samples or estimates have stood still for longer is started anew; 0: never.
+    ``watchdog_s``: a daemon in which samples or estimates have stood still for longer is started anew; 0: never. ``replace``: a
+    service that runs another config may be replaced. ``program``: the ``edgetool`` that the unit starts, by default the one of
+    this installation. With a prefix the unit names both as the computer will that starts from there.
+
     Raises the config's own errors, UsageError if the service's user could not read or write what the config names or this is
     not root, MissingDependencyError if no systemd runs here (a dry run and a prefix need none), OutputError if it refuses.
     """
     config = config.absolute()
     settings = read_config(config)
-    checked = check(settings)
-    program = _program()
-    if not place.user:
-        require_reachable(config, program, settings)
-    token_file = settings.server.token_file if settings.server is not None and not place.user else None
-    unit = Unit(program, config, token_file, place.user, _systemd_version(), watchdog_s)
+    # The service itself, or a daemon started by hand that it will follow, holds port and files: that is no reason not to.
+    checked = check(settings, holds=True)
+    inside = program
+    if program is None:
+        program = _program()
+        inside = place.within(program, "the program", "--program PATH says where edgetool will be")
+        if not place.user:
+            require_reachable(config, program, settings, place)
+    elif not place.user:
+        require_reachable(config, None, settings, place)
+    assert inside is not None
+    service = settings.service
+    unit = Unit(
+        inside,
+        place.within(config, "the config"),
+        _credential(settings, place),
+        place.user,
+        _systemd_version(),
+        watchdog_s,
+        place.name,
+        service.nice,
+        service.realtime,
+    )
     text = unit.text()
+    if not replace:
+        _require_same_config(place, config)
     if dry_run:
         return Installation(place.unit, text, (*checked, f"would write {place.unit}"))
     if place.prefix is None:
@@ -131,9 +191,9 @@ def install(
     if place.prefix is None:
         if place.sysusers is not None:
             _run("systemd-sysusers", str(place.sysusers))
-        for words in (("daemon-reload",), ("enable", NAME), ("restart", NAME)):
+        for words in (("daemon-reload",), ("enable", place.service), ("restart", place.service)):
             _told(place, *words)
-        lines.append(f"started   {NAME}, and at every start of this computer")
+        lines.append(f"started   {place.service}, and at every start of this computer")
         if place.user:
             lines.append("to keep it without a login: loginctl enable-linger")
     return Installation(place.unit, text, tuple(lines))
@@ -148,10 +208,10 @@ def uninstall(place: Place) -> tuple[str, ...]:
             f"removing {place.unit} needs root; run it with sudo, or with --user for your own service"
         )
     if place.managed:
-        _told(place, "disable", "--now", NAME)
+        _told(place, "disable", "--now", place.service)
     try:
         place.unit.unlink()
-        if place.sysusers is not None:
+        if place.sysusers is not None and not any(place.unit.parent.glob("edgetool*.service")):
             place.sysusers.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot remove {place.unit}: {error.strerror}") from None
@@ -180,6 +240,8 @@ _PROPERTIES = (
     "StatusText",
     "MainPID",
     "NRestarts",
+    "Result",
+    "ExecMainStatus",
     "MemoryCurrent",
     "ActiveEnterTimestamp",
 )
@@ -194,22 +256,29 @@ def status(place: Place) -> ServiceStatus:
     figures: dict[str, Any] = {"unit": str(place.unit)}
     active = False
     if place.managed:
-        shown = place.systemctl("show", NAME, f"--property={','.join(_PROPERTIES)}").stdout
+        shown = place.systemctl("show", place.service, f"--property={','.join(_PROPERTIES)}").stdout
         values = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
         figures.update({name: value for name, value in values.items() if value and value != "[not set]"})
         active = values.get("ActiveState") == "active"
-    config = _config_of(place.unit)
+        if not active:
+            figures["last_words"] = _last_words(place)
+    config = place.outside(_config_of(place.unit))
     figures["config"] = str(config)
+    wrong = _wrong(config)
+    if wrong is not None:
+        figures["config_error"] = wrong
     answer = _health(config)
     if answer is not None:
         figures["health"] = answer
     return ServiceStatus(active and (answer is None or bool(answer.get("well"))), figures)
 
 
-def require_reachable(config: Path, program: Path, settings: Settings) -> None:
+def require_reachable(config: Path, program: Path | None, settings: Settings, place: Place) -> None:
     """UsageError for the first thing that the service's user, who is nobody in particular, could not read or write."""
     needed = {"the program": program, "the config": config, "model.bundle": settings.model.bundle}
     for what, path in needed.items():
+        if path is None:
+            continue
         closed = _closed_to_others(path)
         if closed is not None:
             raise UsageError(
@@ -217,10 +286,11 @@ def require_reachable(config: Path, program: Path, settings: Settings) -> None:
                 f"or chmod o+rX {closed}, or install with --user"
             )
     recording = settings.recording
-    if recording is not None and not recording.folder.resolve().is_relative_to(STATE_FOLDER):
+    folder = STATE_FOLDER if place.name is None else STATE_FOLDER / place.name
+    if recording is not None and not recording.folder.resolve().is_relative_to(folder):
         raise UsageError(
-            f"recording.folder is {recording.folder}; the service may write only below {STATE_FOLDER}: use "
-            f'"{STATE_FOLDER}/recordings", or install with --user'
+            f"recording.folder is {recording.folder}; the service may write only below {folder}: use "
+            f'"{folder}/recordings", or install with --user'
         )
 
 
@@ -290,7 +360,7 @@ def _told(place: Place, *words: str) -> None:
     done = place.systemctl(*words)
     if done.returncode != 0:
         why = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        log = f"journalctl {'--user ' if place.user else ''}-u {NAME} -n 50"
+        log = f"journalctl {'--user ' if place.user else ''}-u {place.service} -n 50"
         raise OutputError(f"systemctl {' '.join(words)} failed: {why}; what the service said: {log}")
 
 
@@ -312,12 +382,47 @@ def _run(*command: str) -> None:
 
 
 def _config_of(unit: Path) -> Path | None:
-    """The config that an installed unit runs."""
+    """The config that an installed unit runs, as the unit names it."""
     found = re.search(r'^ExecStart=.* run (?:"((?:[^"\\]|\\.)*)"|(\S+))$', unit.read_text(), re.MULTILINE)
-    if found is None:
+    return None if found is None else Path(unquoted(found[2] if found[1] is None else found[1]))
+
+
+def _require_same_config(place: Place, config: Path) -> None:
+    """UsageError if a service that runs another config would be replaced."""
+    if not place.unit.exists():
+        return
+    running = place.outside(_config_of(place.unit))
+    if running is not None and running != config:
+        raise UsageError(
+            f"{place.unit} runs {running}; to replace it give --replace, to run both install this one with --name NAME"
+        )
+
+
+def _credential(settings: Settings, place: Place) -> Path | None:
+    if settings.server is None or place.user or settings.server.token_file is None:
         return None
-    text = found[2] if found[1] is None else re.sub(r"\\(.)", r"\1", found[1])
-    return Path(text.replace("$$", "$").replace("%%", "%"))
+    return place.within(settings.server.token_file.absolute(), "server.token_file")
+
+
+def _wrong(config: Path | None) -> str | None:
+    """What is wrong with the config now: a service with it does not start."""
+    if config is None:
+        return "the unit does not say which config it runs; install it again"
+    try:
+        read_config(config)
+    except EdgetoolError as error:
+        return str(error)
+    return None
+
+
+def _last_words(place: Place) -> str:
+    """The newest error that the service has told the journal; empty if that cannot be asked."""
+    command = ["journalctl", *(["--user"] if place.user else []), "-u", place.service, "-n", "1", "-o", "cat"]
+    try:
+        done = subprocess.run([*command, "-p", "err"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _health(config: Path | None) -> dict[str, Any] | None:
@@ -349,10 +454,11 @@ def describe(found: ServiceStatus) -> Sequence[str]:
     """The status as lines of words."""
     words = {
         "ActiveState": "service", "SubState": "is", "ActiveEnterTimestamp": "since", "StatusText": "says", "MainPID": "process",
-        "NRestarts": "restarts", "MemoryCurrent": "memory", "unit": "unit", "config": "config",
+        "NRestarts": "restarts", "Result": "result", "ExecMainStatus": "exit code", "MemoryCurrent": "memory", "unit": "unit",
+        "config": "config", "config_error": "why", "last_words": "last said",
     }  # fmt: skip
     figures = found.figures
-    lines = [f"{word:<10}{_shown(name, figures[name])}" for name, word in words.items() if name in figures]
+    lines = [f"{word:<10}{_shown(name, figures[name])}" for name, word in words.items() if figures.get(name)]
     health = figures.get("health")
     if health is not None:
         lines.append(

@@ -5,19 +5,27 @@ Options and their meaning: systemd.service(5), systemd.exec(5), systemd.resource
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from toolkit.errors import UsageError
 
 #: Samples and estimates must both have advanced within so many seconds, or the service is started anew.
 WATCHDOG_S = 60
 #: Whose the service is, a system user without home, shell or password. Not systemd's DynamicUser: its folders, and so
 #: recordings and sockets, can be reached by nobody but root.
 USER = "edgetool"
-#: Makes that user (sysusers.d(5)).
-SYSUSERS = f'# Written by: edgetool service install\nu {USER} - "edgetool daemon"\n'
 #: Groups that own serial ports and the Bluetooth daemon's door on Debian and Raspberry Pi OS.
 GROUPS = ("dialout", "bluetooth")
+#: Makes that user, and the groups where there are none (no BlueZ): a unit that names a group that does not exist fails for ever
+#: with 216/GROUP (sysusers.d(5)).
+SYSUSERS = f'# Written by: edgetool service install\nu {USER} - "edgetool daemon"\n' + "".join(
+    f"g {group} -\n" for group in GROUPS
+)
+#: Of a daemon whose config or bundle is wrong: starting it again does not help.
+WRONG_CONFIG = 2
 #: Device majors (kernel, Documentation/admin-guide/devices.txt): USB serial adapters, USB CDC ACM, AMBA and 8250 ports. The
 #: first two by number: a name is looked up once, at the start, and would not be found while no such device is plugged in.
 DEVICES = ("char-188", "char-166", "char-ttyAMA", "char-ttyS")
@@ -27,7 +35,11 @@ _BACK_OFF_SINCE = 254
 
 @dataclass(frozen=True)
 class Unit:
-    """What is particular of one installation. ``user``: for a person's own service manager, which cannot sandbox as much."""
+    """What is particular of one installation. ``user``: for a person's own service manager, which cannot sandbox as much.
+
+    ``name``: of one of several daemons, each with folders of its own. ``nice``: -20 (goes first) to 19. ``realtime``: 0, or a
+    priority from 1 to 50 of SCHED_RR. Every text of the outside goes through :func:`quoted` or :func:`setting`.
+    """
 
     program: Path
     config: Path
@@ -36,6 +48,14 @@ class Unit:
     systemd_version: int = 0
     #: 0: none, for sensors that are switched off for long.
     watchdog_s: int = WATCHDOG_S
+    name: str | None = None
+    nice: int = 0
+    realtime: int = 0
+
+    @property
+    def folder(self) -> str:
+        """Below /var/lib, /var/cache and /run."""
+        return "edgetool" if self.name is None else f"edgetool/{self.name}"
 
     def text(self) -> str:
         """The unit file."""
@@ -54,7 +74,7 @@ class Unit:
     def _unit(self) -> list[str]:
         after = [] if self.user else ["After=network.target bluetooth.service"]
         return [
-            "Description=edgetool: joint moments from wearable sensors",
+            f"Description=edgetool: joint moments from wearable sensors{'' if self.name is None else f' ({self.name})'}",
             *after,
             # Never give up: a sensor or a card may be back tomorrow.
             "StartLimitIntervalSec=0",
@@ -68,6 +88,8 @@ class Unit:
             "ExecReload=/bin/kill -HUP $MAINPID",
             *([f"WatchdogSec={self.watchdog_s}"] if self.watchdog_s else []),
             "Restart=always",
+            # A config that is wrong is wrong the next time, too; `edgetool service status` says what is wrong with it.
+            f"RestartPreventExitStatus={WRONG_CONFIG}",
             "RestartSec=2",
             *(["RestartSteps=6", "RestartMaxDelaySec=60"] if self.systemd_version >= _BACK_OFF_SINCE else []),
             # The native engine is compiled at its first start.
@@ -75,10 +97,11 @@ class Unit:
             "TimeoutStopSec=15",
             "LimitCORE=0",
             "Environment=OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1",
-            "StateDirectory=edgetool",
-            "RuntimeDirectory=edgetool",
-            "CacheDirectory=edgetool",
-            "WorkingDirectory=%S/edgetool",
+            f"StateDirectory={self.folder}",
+            f"RuntimeDirectory={self.folder}",
+            f"CacheDirectory={self.folder}",
+            f"WorkingDirectory=%S/{self.folder}",
+            *self._priority(),
             "UMask=0027",
             "MemoryHigh=384M",
             "MemoryMax=512M",
@@ -89,7 +112,7 @@ class Unit:
         token = (
             []
             if self.token_file is None
-            else [f"LoadCredential=server-token:{escaped(str(self.token_file))}"]
+            else [f"LoadCredential=server-token:{setting('server.token_file', str(self.token_file))}"]
         )
         return [
             f"User={USER}",
@@ -98,6 +121,19 @@ class Unit:
             "CPUWeight=500",
             *token,
         ]
+
+    def _priority(self) -> list[str]:
+        nice = [f"Nice={self.nice}"] if self.nice else []
+        realtime = (
+            [
+                "CPUSchedulingPolicy=rr",
+                f"CPUSchedulingPriority={self.realtime}",
+                f"LimitRTPRIO={self.realtime}",
+            ]
+            if self.realtime
+            else []
+        )
+        return [*nice, *realtime]
 
     def _homes(self) -> list[str]:
         inside = any(
@@ -143,11 +179,45 @@ def escaped(text: str) -> str:
     return text.replace("%", "%%")
 
 
+def setting(what: str, text: str) -> str:
+    """``text`` as the value of a setting that systemd takes as it stands, to the end of the line.
+
+    UsageError for what cannot be said there: control characters, of which a newline would begin a setting of its own, blanks at
+    the ends, and a backslash at the end, which would join the next line.
+    """
+    if not text.isprintable() or text != text.strip() or text.endswith("\\"):
+        raise UsageError(
+            f"{what} is {text!r}; a systemd unit cannot name it: rename it without control characters, without blanks at its "
+            "ends and without a backslash at its end"
+        )
+    return escaped(text)
+
+
 def quoted(words: Sequence[str]) -> str:
-    """A command line that systemd splits into exactly these words (systemd.service(5), "Command lines")."""
+    """A command line that systemd splits into exactly these words (systemd.service(5), "Command lines").
+
+    UsageError for a word that holds NUL or is no text (a file name of bytes that are not UTF-8).
+    """
     result = []
     for word in words:
+        if "\0" in word or any("\ud800" <= c <= "\udfff" for c in word):
+            raise UsageError(f"{word!r} cannot be a word of a systemd unit; rename the file")
         text = escaped(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
-        plain = text == word and word and not set(word) & set(" \t\n'\";")
-        result.append(text if plain else '"' + text.replace("\n", "\\n").replace("\t", "\\t") + '"')
+        plain = text == word and word and word.isprintable() and not set(word) & set(" '\";")
+        result.append(text if plain else '"' + "".join(map(_in_quotes, text)) + '"')
     return " ".join(result)
+
+
+def unquoted(text: str) -> str:
+    """The word that :func:`quoted` wrote as ``text``, without its quotes."""
+    back = re.sub(
+        rb"\\(?:x([0-9a-f]{2})|(.))", lambda m: bytes([int(m[1], 16)]) if m[1] else m[2], text.encode()
+    )
+    return back.decode().replace("$$", "$").replace("%%", "%")
+
+
+def _in_quotes(character: str) -> str:
+    """Within quotes systemd reads C's escapes; what is not printable is written as those of its bytes."""
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode())

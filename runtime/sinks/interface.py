@@ -27,6 +27,10 @@ class Sink(ABC):
         """Whether what :meth:`open` needs of this machine is there (packages, passwords, certificates); raises as it does."""
         return
 
+    def check_free(self) -> None:
+        """Whether nobody else holds what :meth:`open` takes for itself alone (a file, a socket); raises as it does."""
+        return
+
     @abstractmethod
     async def open(self) -> None:
         """Start. UsageError or LinkError if it can never work (a bad path, a port in use); a peer that is down is no error."""

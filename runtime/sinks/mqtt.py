@@ -235,7 +235,8 @@ def _parts(settings: SinkSettings, default_port: int) -> tuple[str | None, tuple
     user, at, host = place.rpartition("@")
     if ":" in user or (":***@" in settings.text):
         raise UsageError(
-            f"sink {settings.text!r}: no password in a URL; use password_file, password_env or ${PASSWORD_VARIABLE}"
+            f"sink {settings.text!r}: no password in a URL; use password_file, password_env or ${PASSWORD_VARIABLE} "
+            "(an @ in a topic is written %40)"
         )
     if not topic or topic.startswith("$") or re.search(r"[+#\0]", topic) or len(topic.encode()) > 1000:
         raise UsageError(

@@ -19,6 +19,7 @@ from pathlib import Path
 from runtime.pipeline.estimate import Estimate
 from runtime.sinks.delivery import QUEUE_LIMIT, QueuedSink, one_line
 from runtime.sinks.json_lines import estimate_line
+from runtime.sinks.places import lock, why_not_a_file
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 from toolkit.errors import UsageError
@@ -45,6 +46,10 @@ class NdjsonSink(QueuedSink):
         self._writer = LineWriter(
             self, path, flush_s, fsync_s, lambda m: estimate_line(m, outputs, time.time()), retry_s
         )
+
+    def check_free(self) -> None:
+        """See Sink. UsageError if the file cannot be written, or another process writes it."""
+        self._writer.check()
 
     def prepare(self) -> None:
         """Open the file: UsageError if it cannot be written at all."""
@@ -79,14 +84,23 @@ class LineWriter:
         self._rest: deque[bytes] = deque()
         self._begun = 0
 
+    def check(self) -> None:
+        """UsageError if the file could not be written, or another process writes it."""
+        why = None if self._path is None else why_not_a_file(self._path)
+        if why is not None:
+            raise self._unfit(why)
+
     def open(self) -> None:
-        """UsageError if the file can never be written. A full disk is no error."""
+        """UsageError if the file can never be written, or another process writes it. A full disk is no error."""
         try:
             self._open()
         except OSError as error:
-            raise UsageError(
-                f"sink {self._sink.name!r}: cannot write: {one_line(error)}; choose a file that this user may write"
-            ) from None
+            raise self._unfit(one_line(error)) from None
+
+    def _unfit(self, why: str) -> UsageError:
+        return UsageError(
+            f"sink {self._sink.name!r}: cannot write: {why}; choose a file that this user may write and no other process does"
+        )
 
     def work(self) -> None:
         """Write what comes until the sink closes."""
@@ -113,8 +127,13 @@ class LineWriter:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        regular = stat.S_ISREG(os.fstat(self._file).st_mode)
+        if regular and not lock(self._file):  # lines of two processes would stand in each other
+            os.close(self._file)
+            self._file = -1
+            raise OSError(errno.EBUSY, f"another process writes {self._path}")
         size = os.fstat(self._file).st_size
-        if stat.S_ISREG(os.fstat(self._file).st_mode) and size and os.pread(self._file, 1, size - 1) != _END:
+        if regular and size and os.pread(self._file, 1, size - 1) != _END:
             self._rest.appendleft(_END)
 
     def _write(self) -> bool:
@@ -163,8 +182,12 @@ class LineWriter:
     def _fsync(self) -> None:
         if self._fsync_s and self._file >= 0 and time.monotonic() - self._synced_s >= self._fsync_s:
             self._synced_s = time.monotonic()
-            with suppress(OSError):  # a pipe cannot; a disk that fails says so at the next write
+            try:
                 os.fsync(self._file)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):  # a pipe cannot
+                    # What the system had taken is lost, and it says so once, and only here.
+                    self._sink.trouble = f"the disk has lost what was written: {one_line(error)}"
 
     def _close(self) -> None:
         if self._file < 0:

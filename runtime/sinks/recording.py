@@ -12,6 +12,7 @@ from pathlib import Path
 from runtime.sinks.delivery import QueuedSink
 from runtime.sinks.json_lines import estimate_line
 from runtime.sinks.ndjson import LineWriter
+from runtime.sinks.places import why_not_a_folder
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 from toolkit.errors import UsageError
@@ -36,6 +37,12 @@ class RecordingSink(QueuedSink):
         self._writer: LineWriter | None = None
         #: The file, once open.
         self.file: Path | None = None
+
+    def check_free(self) -> None:
+        """See Sink. UsageError if no file could be made in the folder."""
+        why = why_not_a_folder(self._folder)
+        if why is not None:
+            raise UsageError(f"sink {self.name!r}: cannot write: {why}; choose another folder")
 
     def prepare(self) -> None:
         """Make the file: UsageError if it cannot be."""

@@ -107,5 +107,10 @@ class SinkSettings:
 
 
 def without_password(url: str) -> str:
-    """``url`` with ``user:password@`` as ``user:***@``: what may stand in errors and logs."""
-    return re.sub(r"(//[^/@:\[]*):(?!\d{1,5}/).*@", r"\1:***@", url, flags=re.DOTALL)
+    """``url`` with ``user:password@`` as ``user:***@``: what may stand in errors and logs.
+
+    ``HOST:PORT/TOPIC`` with an ``@`` in the topic is not touched, unless a slash comes after it: that looks the same as a
+    password that begins with digits and a slash, and is taken for one.
+    """
+    port_and_topic = r"(?!\d{1,5}/[^?]*@[^/@?]*(?:\?.*)?$)"
+    return re.sub(rf"(//[^/@:\[]*):{port_and_topic}.*@", r"\1:***@", url, flags=re.DOTALL)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -38,6 +41,7 @@ class UdpSink(DirectSink):
         check_size(outputs, self.name)
         self._layout = layout_of(outputs)
         self._socket: socket.socket | None = None
+        self._doubt = _Doubt()
         self._looking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -47,17 +51,18 @@ class UdpSink(DirectSink):
         await asyncio.wait({self._looking}, timeout=self._open_s)
 
     def send(self, estimate: Estimate) -> bool:
-        """One datagram. The refusal of an earlier one ("nobody listens") is reported here and costs this one."""
+        """One datagram. What is sent while nobody is known to listen is counted as dropped."""
         if self._socket is None:
             return False
         try:
+            refused = self._refused()
             self._socket.send(bytes(EstimateFrame.of(estimate, self._layout)))
+            refused |= self._refused()  # on this machine it is said at once
         except BlockingIOError:
             self.trouble = "the network takes no more; estimates are dropped"
             return False
         except ConnectionRefusedError:
-            self.trouble = "nobody listens at this address; estimates are sent all the same"
-            return False
+            refused = True
         except OSError as error:
             # The address we send from may be gone (another network, another lease), and a connected socket keeps it for ever.
             self._socket.close()
@@ -65,8 +70,19 @@ class UdpSink(DirectSink):
             self._looking = asyncio.create_task(self._look(self._again_s))
             self.trouble = f"cannot send: {one_line(error)}; trying again"
             return False
+        if self._doubt.about(refused, time.monotonic()):
+            self.trouble = "nobody listens at this address; estimates are sent all the same"
+            return False
         self.trouble = None
         return True
+
+    def _refused(self) -> bool:
+        """Whether the network has said since the last look that nobody listens; an error of another kind is raised."""
+        assert self._socket is not None
+        number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number not in (0, errno.ECONNREFUSED):
+            raise OSError(number, os.strerror(number))
+        return number != 0
 
     async def close(self) -> None:
         """See Sink."""
@@ -109,6 +125,32 @@ class UdpSink(DirectSink):
             return False
         self._socket, self.trouble = made, None
         return True
+
+
+class _Doubt:
+    """Whether somebody listens. A refusal comes a while after its datagram, and not for each: systems limit how many they send.
+
+    So one datagram without a refusal proves nothing by itself: whoever was refused soon after the last doubt had ended is
+    doubted for longer the next time, up to 5 s.
+    """
+
+    _LONGEST_S, _SOON_S = 5.0, 10.0
+
+    def __init__(self) -> None:
+        self._refused_s = self._ended_s = -float("inf")
+        self._needed_s = 0.0
+        self._doubted = False
+
+    def about(self, refused: bool, now_s: float) -> bool:
+        """Whether the datagram of ``now_s`` is to be taken for lost; ``refused``: a refusal has come."""
+        if refused:
+            if not self._doubted:
+                soon = now_s - self._ended_s < self._SOON_S
+                self._needed_s = min(max(2 * self._needed_s, 0.05), self._LONGEST_S) if soon else 0.0
+            self._doubted, self._refused_s = True, now_s
+        elif self._doubted and now_s - self._refused_s >= self._needed_s:
+            self._doubted, self._ended_s = False, now_s
+        return self._doubted
 
 
 async def _look_up(host: str, port: int) -> list[Any]:

@@ -17,6 +17,7 @@ from runtime.pipeline.estimate import Estimate
 from runtime.sinks.delivery import DirectSink, one_line
 from runtime.sinks.frame import EstimateFrame, check_size, layout_of
 from runtime.sinks.json_lines import estimate_line
+from runtime.sinks.places import why_not_a_folder
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 from toolkit.errors import UsageError
@@ -53,6 +54,13 @@ class UnixSocketSink(DirectSink):
     def readers(self) -> int:
         """How many programs are connected."""
         return len(self._readers)
+
+    def check_free(self) -> None:
+        """See Sink. UsageError if another process serves the path, or no socket can be made there."""
+        why = why_not_a_folder(self._path.parent)
+        if why is not None:
+            raise UsageError(f"sink {self.name!r}: cannot make the socket: {why}; choose another path")
+        self._look_for_another()
 
     async def open(self) -> None:
         """See Sink. A socket file that a dead process left is removed; nothing else ever is."""
@@ -112,10 +120,15 @@ class UnixSocketSink(DirectSink):
                 self._path.unlink()
 
     def _remove_stale(self) -> None:
+        if self._look_for_another():
+            self._path.unlink()
+
+    def _look_for_another(self) -> bool:
+        """UsageError if the path is another process's; whether a socket lies there that nobody serves."""
         try:
             mode = self._path.lstat().st_mode
         except FileNotFoundError:
-            return
+            return False
         if not stat.S_ISSOCK(mode):
             raise UsageError(
                 f"sink {self.name!r}: {self._path} exists and is no socket; it is left alone: choose another path"
@@ -125,8 +138,7 @@ class UnixSocketSink(DirectSink):
             try:
                 probe.connect(str(self._path))
             except ConnectionRefusedError:
-                self._path.unlink()
-                return
+                return True
         raise UsageError(
             f"sink {self.name!r}: another process serves {self._path}; end it or choose another path"
         )

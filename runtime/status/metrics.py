@@ -22,6 +22,7 @@ from runtime.pipeline.estimate import State
 from runtime.pipeline.histogram import Histogram
 from runtime.status.pi_health import PiHealth
 from runtime.status.status import DaemonStatus, NodeStatus
+from toolkit.printable import log_text
 
 #: Of the text that :meth:`Metrics.text` gives.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -91,7 +92,8 @@ def _labelled(
         seen[labels] += 1
         if value is not None:
             again = seen[labels]
-            family.add_metric([*labels[:-1], f"{labels[-1]}#{again}" if again > 1 else labels[-1]], value)
+            texts = [log_text(label) for label in labels]
+            family.add_metric([*texts[:-1], f"{texts[-1]}#{again}" if again > 1 else texts[-1]], value)
     if family.samples:
         yield family
 
@@ -154,7 +156,8 @@ def _model(status: DaemonStatus) -> Iterable[Metric]:
         "graph": model.graph,
         "version": status.version,
     }
-    yield InfoMetricFamily("edgetool_model", "What runs", value=words)
+    texts = {name: log_text(word) for name, word in words.items()}
+    yield InfoMetricFamily("edgetool_model", "What runs", value=texts)
     yield from _gauge("grid_hertz", "Rows of the model's grid a second", model.grid_rate_hz)
     yield from _gauge("decimation", "Every n-th row of the grid is estimated", model.every)
     yield _counter(
@@ -205,40 +208,7 @@ def _links(status: DaemonStatus) -> Iterable[Metric]:
     )
     rows = [((*_place(node), term), node.ledger[term]) for node in nodes for term in LEDGER_TERMS]
     yield from _labelled(ledger, rows)
-    per_node: tuple[_PerNode, ...] = (
-        (CounterMetricFamily, "node_reboots", "Lives of a node after its first", lambda n: n.reboots),
-        (
-            CounterMetricFamily,
-            "node_samples_dropped",
-            "Samples the node says it dropped",
-            lambda n: n.samples_dropped,
-        ),
-        (
-            GaugeMetricFamily,
-            "node_clock_error_seconds",
-            "Error bar of its sample times",
-            lambda n: _seconds(n.clock_error_ms),
-        ),
-        (
-            GaugeMetricFamily,
-            "node_clock_synced",
-            "1 if that error bar is rigorous",
-            lambda n: float(n.clock_synced),
-        ),
-        (
-            GaugeMetricFamily,
-            "node_clock_skew_ppm",
-            "Its crystal against this computer's clock",
-            lambda n: n.clock_skew_ppm,
-        ),
-        (
-            GaugeMetricFamily,
-            "node_battery_percent",
-            "What the node says of its battery",
-            lambda n: n.battery_percent,
-        ),
-    )
-    for kind, name, help_text, value in per_node:
+    for kind, name, help_text, value in _PER_NODE:
         yield from _labelled(
             kind(f"edgetool_{name}", help_text, labels=["link", "node", "name"]),
             [(_place(node), value(node)) for node in nodes],
@@ -256,6 +226,41 @@ def _place(node: NodeStatus) -> tuple[str, str, str]:
 
 def _seconds(ms: float | None) -> float | None:
     return None if ms is None else ms / 1e3
+
+
+_PER_NODE: tuple[_PerNode, ...] = (
+    (CounterMetricFamily, "node_reboots", "Reboots of a node", lambda n: n.reboots),
+    (
+        CounterMetricFamily,
+        "node_samples_dropped",
+        "Samples the node says it dropped",
+        lambda n: n.samples_dropped,
+    ),
+    (
+        GaugeMetricFamily,
+        "node_clock_error_seconds",
+        "Error bar of its sample times",
+        lambda n: _seconds(n.clock_error_ms),
+    ),
+    (
+        GaugeMetricFamily,
+        "node_clock_synced",
+        "1 if that error bar is rigorous",
+        lambda n: float(n.clock_synced),
+    ),
+    (
+        GaugeMetricFamily,
+        "node_clock_skew_ppm",
+        "Its crystal against this computer's clock",
+        lambda n: n.clock_skew_ppm,
+    ),
+    (
+        GaugeMetricFamily,
+        "node_battery_percent",
+        "What the node says of its battery",
+        lambda n: n.battery_percent,
+    ),
+)
 
 
 def _streams(status: DaemonStatus) -> Iterable[Metric]:

@@ -472,7 +472,7 @@ const THEMES = { auto: "as the system has them", light: "light", dark: "dark" };
 const applyTheme = (theme) => {
   document.documentElement.dataset.theme = theme;
   page("theme").textContent = theme;
-  page("theme").setAttribute("aria-label", `Colours: ${THEMES[theme]}`);
+  page("theme").setAttribute("aria-label", `${theme}: colours ${THEMES[theme]}`);
   forgetColours();
 };
 

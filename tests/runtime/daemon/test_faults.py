@@ -284,7 +284,8 @@ def test_disk_full_stops_the_recording_not_the_moments(
         assert running.daemon.advancing
         room["bytes"] = 10_000_000
         await running.until(lambda: running.daemon.status().recording.trouble is None)  # type: ignore[union-attr]
-        await asyncio.sleep(0.5)
+        size = running.daemon.status().recording.bytes  # type: ignore[union-attr]
+        await running.until(lambda: running.daemon.status().recording.bytes > size + 10_000)  # type: ignore[union-attr]
 
     given = settings(GOOD, recording=RecordingSettings(tmp_path))
     running = _run(given, work, timing=Timing(record_again_s=0.5))

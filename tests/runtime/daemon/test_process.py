@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -241,9 +242,12 @@ def test_check_finds_what_the_server_lacks(tmp_path: Path) -> None:
     assert "pip install 'edgetool[pi]', or leave out [server]" in no_packages.stderr
 
     (tmp_path / "token").write_text("0123456789abcdef\n")
-    whole = _check(_config(tmp_path, '[server]\nhost = "::"\nport = 99\ntoken_file = "token"\n'))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    whole = _check(_config(tmp_path, f'[server]\nhost = "::"\nport = {port}\ntoken_file = "token"\n'))
     assert whole.returncode == 0, whole.stderr
-    assert "server    http://[::]:99/ with a token\n" in whole.stdout
+    assert f"server    http://[::]:{port}/ with a token\n" in whole.stdout
     assert f"recording {tmp_path / 'recordings'}/session-*\n" in whole.stdout
     assert "0123456789abcdef" not in whole.stdout + whole.stderr
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,10 +120,11 @@ class Bench:
     rules: Rules = field(default_factory=Rules)
     step_s: float = 0.005
     sync: bool = True
+    make_engine: Callable[[SensorContract], SumEngine] = SumEngine
 
     def __post_init__(self) -> None:
         self.links = [VirtualLink(each, link, keep_sent=True) for link, each in enumerate(self.nodes)]
-        self.engine = SumEngine(self.given)
+        self.engine = self.make_engine(self.given)
         self.intake = Intake(self.given, self.inputs, rules=self.rules)
         self.estimator = Estimator(self.given, self.engine, self.rules, still)
         self.pipeline = Pipeline(self.intake, self.estimator)
