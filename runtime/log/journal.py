@@ -51,9 +51,9 @@ class Journal:
             return
         entry: dict[str, Value] = {} if self._systemd else {"time": _now()}
         entry |= {"level": level, "event": event}
-        entry |= {
-            name: log_text(value) if isinstance(value, str) else value for name, value in fields.items()
-        }
+        if self._form == "text":  # JSON itself escapes what is not ASCII
+            fields = {name: log_text(v) if isinstance(v, str) else v for name, v in fields.items()}
+        entry |= fields
         line = json.dumps(entry) if self._form == "json" else " ".join(map(_pair, entry.items()))
         head = f"<{_PRIORITIES[level]}>" if self._systemd else ""
         out = sys.stderr if self._out is None else self._out
