@@ -5,14 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, get_args
 
 from quantization import golden
+from quantization.bundle_folder import (
+    MANIFEST as MANIFEST,
+)
+from quantization.bundle_folder import (
+    SCHEMA,
+    read_files,
+    read_manifest,
+)
 from quantization.graph.graph_file import SCHEMES, GraphFile, GraphKind
 from quantization.graph.state import StreamState
+from quantization.signing import Signer, TrustedKey, require_signed
 from quantization.tflite.contract import contract_of
 from quantization.tflite.model import model_of
 from quantization.tflite.operators import operator_counts
@@ -26,10 +35,7 @@ from toolkit.errors import (
 )
 from toolkit.files import new_folder, write_bytes, write_json
 from toolkit.model.checkpoint import Checkpoint
-from toolkit.reading import read_file, read_json_object
 
-SCHEMA = 1
-MANIFEST = "manifest.json"
 CHECKPOINT = "checkpoint.safetensors"
 GOLDEN = "golden.npz"
 
@@ -38,13 +44,23 @@ GOLDEN = "golden.npz"
 class Bundle:
     """A bundle whose files all have the hashes that its manifest gives.
 
-    ``graphs`` in the manifest's order; ``manifest`` is its JSON, described in docs/BUNDLE.md.
+    ``graphs`` in the manifest's order; ``manifest`` is its JSON, described in docs/BUNDLE.md. ``files`` are all that it lists,
+    as they were when their hashes were verified: the folder is not read again. ``manifest_content`` are the manifest's
+    bytes as they were read, and ``signer`` is who signed them, None if nobody did.
     """
 
     path: Path
     manifest: Mapping[str, Any]
     checkpoint: Checkpoint
     graphs: tuple[GraphFile, ...]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    manifest_content: bytes = b""
+    signer: Signer | None = None
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the manifest, and so of all that it lists."""
+        return _sha256(self.manifest_content)
 
     @property
     def contract(self) -> SensorContract:
@@ -66,7 +82,7 @@ class Bundle:
     @cached_property
     def golden(self) -> golden.Golden:
         """Windows and the outputs that each graph gave for them."""
-        return golden.read((self.path / GOLDEN).read_bytes(), str(self.path / GOLDEN))
+        return golden.read(self.files[GOLDEN], str(self.path / GOLDEN))
 
     def graph(self, graph: GraphKind, scheme: str) -> GraphFile:
         """The one graph of a kind and scheme; BundleError names those there are."""
@@ -77,11 +93,20 @@ class Bundle:
         raise BundleError(f"bundle {self.path} has no {graph} graph in {scheme}; it has {have}")
 
     @classmethod
-    def load(cls, path: str | Path) -> Bundle:
-        """Read a folder and verify the hash of every file in its manifest; BundleError names what differs."""
+    def load(cls, path: str | Path, *, trusted: Sequence[TrustedKey] | None = None) -> Bundle:
+        """Read a folder and verify the hash of every file in its manifest; BundleError names what differs.
+
+        With ``trusted`` keys, the manifest must be signed by one of them, and that is verified before anything else of the
+        folder is read; without, a signature that is there must still be one of this manifest. SignatureError if not.
+        """
         path = Path(path)
-        manifest = _read_manifest(path)
-        contents = _verified_files(path, manifest)
+        read = read_manifest(path)
+        signer = require_signed(read, trusted)
+        manifest, contents = read.values, read_files(read)
+        if CHECKPOINT not in contents or GOLDEN not in contents:
+            raise BundleError(
+                f"bundle {path}: {MANIFEST} does not list {CHECKPOINT} and {GOLDEN} under files; convert again"
+            )
         try:
             checkpoint = Checkpoint.from_bytes(contents[CHECKPOINT], str(path / CHECKPOINT))
             graphs = tuple(_graph(entry, contents) for entry in manifest["graphs"])
@@ -97,7 +122,7 @@ class Bundle:
         if not isinstance(source, str):
             raise BundleError(f"bundle {path}: data.source in {MANIFEST} is {source!r}; it must be text")
         _require_one_contract(path, stated, contract, checkpoint, graphs)
-        return cls(path, manifest, checkpoint, graphs)
+        return cls(path, manifest, checkpoint, graphs, contents, read.content, signer)
 
 
 def write_bundle(
@@ -180,48 +205,6 @@ def _graph(entry: Mapping[str, Any], contents: Mapping[str, bytes]) -> GraphFile
     if entry["file"] != graph.file:
         raise KeyError(f"file of the {kind} graph in {scheme}: {entry['file']!r} is not {graph.file!r}")
     return graph
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / MANIFEST
-    if not path.is_dir():
-        raise BundleError(f"{path} is not a folder; a bundle is the folder that edgetool convert writes")
-    if not file.exists():
-        raise BundleError(f"{path} is not a bundle: it has no {MANIFEST}; edgetool convert writes one")
-    manifest = read_json_object(
-        file, "the manifest of a bundle in JSON (edgetool convert writes one)", BundleError
-    )
-    schema = manifest.get("schema")
-    if schema != SCHEMA:
-        raise BundleError(
-            f"bundle {path}: {MANIFEST} has schema {schema!r}; this edgetool reads {SCHEMA}: convert again"
-        )
-    return manifest
-
-
-def _verified_files(path: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
-    """Content of every file in the manifest, each with the hash it should have."""
-    files = manifest.get("files")
-    if not isinstance(files, dict) or CHECKPOINT not in files or GOLDEN not in files:
-        raise BundleError(
-            f"bundle {path}: {MANIFEST} does not list {CHECKPOINT} and {GOLDEN} under files; convert again"
-        )
-    contents = {}
-    for name, entry in files.items():
-        stated = entry.get("sha256") if isinstance(entry, dict) else None
-        parts = PurePosixPath(name).parts
-        if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
-            raise BundleError(
-                f"bundle {path}: {MANIFEST} lists {name!r}, which is not a file inside the bundle"
-            )
-        contents[name] = read_file(path / name, "a file of a bundle", BundleError)
-        found = _sha256(contents[name])
-        if found != stated:
-            raise BundleError(
-                f"bundle {path}: {name} was changed after its manifest: SHA-256 is {found} and the manifest says "
-                f"{stated}; convert again"
-            )
-    return contents
 
 
 def _require_one_contract(

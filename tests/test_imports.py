@@ -51,8 +51,8 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("model",),
     ),
     "quantization": (
-        ("arithmetic", "kernels", "calibration_windows"),
-        ("graph",),
+        ("arithmetic", "kernels", "calibration_windows", "bundle_folder"),
+        ("graph", "signing"),
         ("c_fragments", "lowering", "passes"),
         ("ops",),
         ("reference", "tflite"),

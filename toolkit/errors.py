@@ -7,6 +7,7 @@
     |  |- CheckpointError        not a checkpoint, or one that does not fit its config
     |  |- ModelFileError         a .tflite that is truncated or holds an unsupported op
     |  `- BundleError            a bundle that is incomplete or was changed after its manifest
+    |     `- SignatureError      a bundle that is not signed by whom it must be
     |- ContractError             two sides disagree on channels, units, rates, filters or normaliser
     |- ConversionError           a converted graph does not compute what its checkpoint does
     |- OutputError               a result cannot be written
@@ -57,6 +58,10 @@ class ModelFileError(InputError):
 
 class BundleError(InputError):
     """A bundle is incomplete, or a file in it differs from its manifest."""
+
+
+class SignatureError(BundleError):
+    """A bundle is not signed, or not by a trusted key, or its signature is of something else."""
 
 
 class ContractError(EdgetoolError):

@@ -34,8 +34,8 @@ def fill(folder: Path, verdict: Verdict) -> None:
     if timed:
         write_json(folder / "measured.json", {"machine": report["machine"], "rows": timed})
     write_json(folder / "build.json", {target: _build(verdict, target) for target in verdict.targets})
-    for name in (GOLDEN, MANIFEST):
-        write_bytes(folder / name, (verdict.bundle.path / name).read_bytes())
+    write_bytes(folder / GOLDEN, verdict.bundle.files[GOLDEN])
+    write_bytes(folder / MANIFEST, verdict.bundle.manifest_content)
     if verdict.bounds.text:
         write_bytes(folder / "budgets.toml", verdict.bounds.text.encode())
     names = sorted(path.name for path in folder.iterdir())

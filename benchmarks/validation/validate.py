@@ -166,6 +166,5 @@ def source_check(bundle: Bundle) -> Check | None:
     options = (about["target"], about["prefer"], about.get("prefix", DEFAULT_PREFIX))
     made, _ = source_files(bundle.graphs, bundle.contract, golden, *options)
     names = {name for name in bundle.manifest["files"] if name.startswith(f"{FOLDER}/")} | set(made)
-    there = {name: bundle.path / name for name in names}
-    differing = sum(not path.is_file() or path.read_bytes() != made.get(name) for name, path in there.items())
+    differing = sum(bundle.files.get(name) != made.get(name) for name in names)
     return Check("bundle", FOLDER, "differing_sources", float(differing), 0.0, "computed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 
 from quantization.bundle import MANIFEST, Bundle
@@ -72,8 +71,7 @@ def load_model(settings: ModelSettings) -> LoadedModel:
     bundle = Bundle.load(settings.bundle)
     calibration = _calibration(settings, bundle.contract)
     engine = open_engine(bundle, settings.engine, settings.scheme)
-    digest = hashlib.sha256((settings.bundle / MANIFEST).read_bytes()).hexdigest()
-    return LoadedModel(settings, bundle, engine, digest, calibration)
+    return LoadedModel(settings, bundle, engine, bundle.hash, calibration)
 
 
 def _calibration(settings: ModelSettings, contract: SensorContract) -> Calibration | None:
