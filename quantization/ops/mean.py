@@ -76,7 +76,7 @@ def check_mean(op: Signature) -> list[Shape]:
 def run_mean(call: Call) -> list[Values]:
     """MEAN."""
     rank = len(call.operand(0).shape)
-    axes = tuple(int(axis) % rank + 1 for axis in call.operand(1).constant.reshape(-1))
+    axes = tuple(sorted({int(axis) % rank + 1 for axis in call.operand(1).constant.reshape(-1)}))
     result = mean(
         call.integers(0),
         call.operand(0).affine,
@@ -89,8 +89,9 @@ def run_mean(call: Call) -> list[Values]:
 
 def real_mean(call: FloatCall) -> list[Values]:
     """MEAN."""
-    axes = tuple(int(a) for a in call.read(1))
-    return [call.read(0).mean(axis=axes, keepdims=bool(call.options["keep_dims"]))]
+    values = call.read(0)
+    axes = tuple(sorted({int(axis) % values.ndim for axis in call.read(1).reshape(-1)}))
+    return [values.mean(axis=axes, keepdims=bool(call.options.get("keep_dims", False)))]
 
 
 def lower_mean(low: Lowering) -> list[str]:

@@ -151,7 +151,7 @@ def check_gather(op: Signature) -> list[Shape]:
     axis = op.axis(op.options.get("axis", 0), len(shape))
     if op.options.get("batch_dims", 0):
         op.refuse("it has batch axes; allowed: 0")
-    if any(not 0 <= index < shape[axis] for index in op.integers(1)):
+    if any(not 0 <= index < shape[axis] for index in op.integers(1, most_axes=8)):
         op.refuse(f"it takes an index that is not below {shape[axis]}, the length of axis {axis}")
     return [(*shape[:axis], *indices.shape, *shape[axis + 1 :])]
 

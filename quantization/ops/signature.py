@@ -72,11 +72,13 @@ class Signature:
             self.refuse(f"tensor {tensor.name!r} has no quantization")
         return found
 
-    def integers(self, place: int) -> list[int]:
-        """The values of a constant about shapes."""
+    def integers(self, place: int, *, most_axes: int = 1) -> list[int]:
+        """The values of a constant about shapes: one integer or a row of them, unless it may have more axes."""
         tensor = self.tensor(place)
-        if tensor.data is None or tensor.dtype not in (INT32, INT64):
-            self.refuse(f"input {place}, {tensor.name!r}, must be constant integers")
+        if tensor.data is None or tensor.dtype not in (INT32, INT64) or len(tensor.shape) > most_axes:
+            self.refuse(
+                f"input {place}, {tensor.name!r}, must be constant integers with at most {most_axes} axes"
+            )
         return [int(value) for value in tensor.data.reshape(-1)]
 
     def axis(self, value: Any, rank: int) -> int:

@@ -63,7 +63,8 @@ class _Run:
             raise ModelFileError(
                 f"op {op.kind} has no float form here; supported: {', '.join(kinds_with('real'))}"
             )
-        states = {op.inputs[place] for place in row.states if place < len(op.inputs)}
+        states = {index for index in op.inputs if index >= 0 and self.graph.tensors[index].is_variable}
+        states |= {op.inputs[place] for place in row.states if place < len(op.inputs)}
         inputs = tuple(None if i == ABSENT else self._read(i, state=i in states) for i in op.inputs)
         call = FloatCall(
             op.kind,
