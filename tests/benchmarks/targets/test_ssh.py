@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,9 @@ def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     install_ssh(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "scratch").mkdir()
+    tempfile.gettempdir()  # this process keeps its own: it is looked up once
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     monkeypatch.setenv("EDGETOOL_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PYTHONPATH", raising=False)
     install_python(tmp_path, f'exec {shlex.quote(sys.executable)} "$@"')
@@ -85,9 +89,7 @@ def test_rows_come_back_measured_and_bit_for_bit(bundle: Path, far: Path) -> Non
     assert said[:2] == ["-o", "BatchMode=yes"]
     assert said[said.index("-p") + 1] == "2222" and said[said.index("--") + 1] == "pi@far.local"
     # Nothing of the source that was sent is left there.
-    assert not [
-        p for p in Path("/tmp").glob("edgetool-bench-*/source/toolkit") if p.stat().st_uid == os.getuid()
-    ]
+    assert list((far / "scratch").iterdir()) == []
 
 
 @pytest.mark.parametrize(
