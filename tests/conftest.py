@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests import markers, tools
+from tests import artefacts, markers, tools
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,6 +23,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         tools.markers_now = None
+
+
+@pytest.fixture(scope="session")
+def shipped_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped checkpoint, converted once for all tests of a run. To be read: a test that changes it copies it first."""
+    return artefacts.once(tmp_path_factory, "shipped", artefacts.shipped)
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from click.testing import CliRunner
 
 from benchmarks.targets import require_known
 from edgetool.cli import edgetool
-from quantization.convert import convert
 from toolkit.errors import EdgetoolError, LinkError, UsageError
 
 DATA = "synthetic:people=4,seconds=3,tasks=level,seed=7"
@@ -28,10 +27,8 @@ exec sh -c "$last"
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ssh") / "bundle"
-    convert("pretrained", DATA, folder, calibration_windows=50)
-    return folder
+def bundle(shipped_bundle: Path) -> Path:
+    return shipped_bundle
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from quantization.bundle import GOLDEN, Bundle
 from quantization.convert import convert
 from quantization.graph.ir import Graph
 from quantization.tflite.file import read
+from tests.artefacts import DATA
 from tests.tools import require
 from toolkit.errors import (
     ContractError,
@@ -35,9 +36,6 @@ from toolkit.errors import (
     MissingDependencyError,
     UsageError,
 )
-
-#: Synthetic people of another seed than those of training.
-DATA = "synthetic:people=4,seconds=4,tasks=level+stairs-up,seed=7"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,10 +50,8 @@ def few() -> Any:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("target")
-    convert("pretrained", DATA, folder / "bundle", converter="builtin", calibration_windows=50)
-    return folder / "bundle"
+def bundle(shipped_bundle: Path) -> Path:
+    return shipped_bundle
 
 
 def rows(value: dict[str, Any], target: str) -> dict[str, Any]:

@@ -15,12 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from edgetool.cli import edgetool, main
-from quantization.convert import convert
 from tests.tools import require
 from toolkit.errors import UsageError
-
-#: Synthetic people of another seed than those of training; the split names some of them as test people.
-DATA = "synthetic:people=4,seconds=4,tasks=level+stairs-up,seed=7"
 
 
 @dataclass(frozen=True)
@@ -40,10 +36,9 @@ class Benched:
 
 
 @pytest.fixture(scope="module")
-def benched(tmp_path_factory: pytest.TempPathFactory) -> Benched:
+def benched(shipped_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Benched:
     folder = tmp_path_factory.mktemp("bench")
-    bundle = folder / "bundle"
-    convert("pretrained", DATA, bundle, converter="builtin", calibration_windows=50)
+    bundle = shipped_bundle
     files = folder / "bench.json", folder / "bench.html"
     arguments = ["bench", str(bundle), "--windows", "300", "--json", str(files[0]), "--html", str(files[1])]
     result = CliRunner().invoke(edgetool, arguments, catch_exceptions=False)

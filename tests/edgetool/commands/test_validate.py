@@ -16,9 +16,9 @@ from edgetool.cli import main
 from quantization import golden
 from quantization.bundle import Bundle
 from quantization.convert import convert
+from tests.artefacts import DATA
 from tests.tools import require
 
-DATA = "synthetic:people=4,seconds=4,tasks=level+stairs-up,seed=7"
 BUDGETS = """\
 rmse_increase_pct = 5.0
 window_instructions = 3_400_000
@@ -29,10 +29,8 @@ ram_bytes = 14_000
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("validate")
-    convert("pretrained", DATA, folder / "bundle", converter="builtin", calibration_windows=50)
-    return folder / "bundle"
+def bundle(shipped_bundle: Path) -> Path:
+    return shipped_bundle
 
 
 @pytest.fixture
