@@ -83,8 +83,7 @@ def _require_plausible(track: Track, recording: Path) -> None:
     """
     what = f"{recording}: stream {track.stream.name!r} of node {track.node_name!r}"
     rows = 0
-    for boot_session in np.unique(track.boot_session):
-        of_session = track.boot_session == boot_session
+    for of_session in track.sessions():
         rows += int(np.ptp(track.number[of_session])) + 1
         counted_s = float(np.ptp(track.number[of_session])) / track.stream.rate_hz
         lasted_s = float(np.ptp(track.host_s[of_session]))
@@ -104,8 +103,7 @@ def filled(track: Track, fill: Fill) -> Track:
     if fill == "none" or track.missing == 0:
         return track
     parts: dict[str, list[np.ndarray]] = {n: [] for n in ("values", "number", "life", "time_s", "host_s")}
-    for boot_session in np.unique(track.boot_session):
-        rows = np.flatnonzero(track.boot_session == boot_session)
+    for rows in track.sessions():
         have = track.number[rows]
         number = np.arange(have[0], have[-1] + 1)
         before = np.searchsorted(have, number, side="right") - 1
@@ -115,7 +113,7 @@ def filled(track: Track, fill: Fill) -> Track:
         values = track.values[rows]
         parts["values"].append(values[before] + weight[:, None] * (values[after] - values[before]))
         parts["number"].append(number)
-        parts["life"].append(np.full(len(number), boot_session))
+        parts["life"].append(np.full(len(number), track.boot_session[rows][0]))
         for name in ("time_s", "host_s"):
             parts[name].append(np.interp(number, have, getattr(track, name)[rows]))
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}

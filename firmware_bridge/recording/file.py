@@ -26,6 +26,9 @@ MAX_PAYLOAD = 1 << 20
 FLUSH_NS = 50_000_000
 FLUSH_BYTES = 1 << 16
 SNAPSHOT_NS = 10_000_000_000
+#: A node may describe itself anew with every packet, and a snapshot says what all nodes are: so many are written at once,
+#: then one a second.
+_SNAPSHOTS_AT_ONCE = 32
 FORMAT = "edgetool recording"
 _MAX_REASON = 1_000
 
@@ -328,6 +331,9 @@ class RecordingWriter:
                 f"cannot write {path}: {error.strerror or error}; choose a place that can be written"
             ) from None
         self._snapshot_ns: int | None = None
+        self._undescribed = False
+        self._snapshots_left = float(_SNAPSHOTS_AT_ONCE)
+        self._now_ns = self._earned_ns = monotonic_ns
         self._write_snapshot()
 
     @property
@@ -353,17 +359,19 @@ class RecordingWriter:
         self.tick(now_ns)
 
     def describe(self, descriptor: NodeDescriptor) -> None:
-        """A descriptor has come; a new or changed one is written as a snapshot."""
+        """A descriptor has come; a new or changed one is written as a snapshot, soon."""
         key = (descriptor.link, descriptor.node)
         if self._descriptors.get(key) != descriptor:
             self._descriptors[key] = descriptor
-            self._flush()
-            self._write_snapshot()
+            self._undescribed = True
+            self._describe_all()
 
     def tick(self, now_ns: int) -> None:
         """Write what has waited long enough."""
         if self._waiting and (self._waiting_bytes >= FLUSH_BYTES or now_ns - self._oldest_ns >= FLUSH_NS):
             self._flush()
+        self._now_ns = now_ns
+        self._describe_all()
         if self._snapshot_ns is None:
             self._snapshot_ns = now_ns
         elif now_ns - self._snapshot_ns >= SNAPSHOT_NS:
@@ -391,6 +399,8 @@ class RecordingWriter:
             return
         try:
             self._flush()
+            if self._undescribed:
+                self._write_snapshot()
             end = {
                 "blocks": self._number + 1,
                 "chunks": self.chunks,
@@ -405,6 +415,19 @@ class RecordingWriter:
                 os.close(file)
             except OSError as error:
                 raise self._unwritten(error) from None
+
+    def _describe_all(self) -> None:
+        """Write what nodes say of themselves, unless it has changed too often of late: then later."""
+        if not self._undescribed:
+            return
+        earned = (self._now_ns - self._earned_ns) * 1e-9
+        self._snapshots_left = min(self._snapshots_left + earned, _SNAPSHOTS_AT_ONCE)
+        self._earned_ns = self._now_ns
+        if self._snapshots_left >= 1:
+            self._snapshots_left -= 1
+            self._undescribed = False
+            self._flush()
+            self._write_snapshot()
 
     def _flush(self) -> None:
         if self._waiting:

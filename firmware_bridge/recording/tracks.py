@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,11 +48,13 @@ class Track:
     @property
     def missing(self) -> int:
         """Samples that are not there between the first and the last of each boot session."""
-        total = 0
-        for boot_session in np.unique(self.boot_session):
-            numbers = self.number[self.boot_session == boot_session]
-            total += int(numbers[-1] - numbers[0]) + 1 - len(numbers)
-        return total
+        return sum(int(self.number[rows][-1] - self.number[rows][0]) + 1 for rows in self.sessions()) - len(
+            self.number
+        )
+
+    def sessions(self) -> list[slice]:
+        """The rows of each boot session, in order."""
+        return _runs(self.boot_session)
 
 
 @dataclass(frozen=True)
@@ -109,19 +113,28 @@ class _BootSessions:
     """Boot sessions of a node in order, each with its clock; late packets go to the one before, as in the ledger."""
 
     def __init__(self) -> None:
-        self._boot_sessions: list[tuple[int, _StampClock]] = []  # (boot, clock)
+        #: The newest two: number in order of appearance, boot, clock.
+        self._newest: deque[tuple[int, int, _StampClock]] = deque(maxlen=2)
+        self._count = 0
         self._since_boot = 0
 
     def of(self, boot: int) -> tuple[int, _StampClock]:
         """Number and clock of the boot session that a packet with this ``boot`` belongs to."""
         self._since_boot += 1
-        for place in range(len(self._boot_sessions) - 1, max(-1, len(self._boot_sessions) - 3), -1):
-            newest = place == len(self._boot_sessions) - 1
-            if self._boot_sessions[place][0] == boot and (newest or self._since_boot <= LEDGER_DAMAGE_FRAMES):
-                return place, self._boot_sessions[place][1]
-        self._boot_sessions.append((boot, _StampClock()))
+        for number, known, clock in reversed(self._newest):
+            newest = number == self._count - 1
+            if known == boot and (newest or self._since_boot <= LEDGER_DAMAGE_FRAMES):
+                return number, clock
+        self._newest.append((self._count, boot, _StampClock()))
+        self._count += 1
         self._since_boot = 0
-        return len(self._boot_sessions) - 1, self._boot_sessions[-1][1]
+        return self._count - 1, self._newest[-1][2]
+
+
+def _runs(values: NDArray[np.int64]) -> list[slice]:
+    """Where ``values`` (n,) stay the same."""
+    edges = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges) if stop > start]
 
 
 def load_tracks(recording: Path, progress: Callable[[int, int], None] | None = None) -> Tracks:
@@ -207,9 +220,8 @@ def _regular(
 ) -> Float:
     """The start of the boot session + number / rate. The start is the median over its first second, rounded to 1 us."""
     time_s = np.empty(len(number))
-    for each in np.unique(boot_session):
-        rows = np.flatnonzero(boot_session == each)
-        count = (number[rows] - number[rows[0]]) / rate_hz
+    for rows in _runs(boot_session):
+        count = (number[rows] - number[rows][0]) / rate_hz
         early = count < 1.0
         time_s[rows] = round(float(np.median(host_s[rows][early] - count[early])), 6) + count
     return time_s

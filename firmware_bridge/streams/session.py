@@ -30,6 +30,11 @@ from toolkit.contract import StreamSpec
 
 #: Nominal rates that are put on an axis, in Hz: beyond them the rows of a second, or of a packet, are without end.
 PLAUSIBLE_HZ = (0.01, 20_000.0)
+#: Streams that a session chooses to align by itself.
+_MOST_STREAMS = 512
+#: What a session has chosen itself it chooses anew after this long (of arrival) at the earliest, however often nodes
+#: describe themselves.
+_CHOOSE_AGAIN_NS = 1_000_000_000
 #: Silence of all streams is counted from at most this long (s) behind now, however long one node's packets claim to be.
 _MOST_SLACK_S = 1.0
 #: Streams without new samples are looked at this often (of arrival).
@@ -81,6 +86,8 @@ class Session:
     names: dict[tuple[NodeKey, int], str] = field(default_factory=dict)
     _clocks: dict[NodeKey, BootClocks] = field(default_factory=dict)
     _settled_ns: int | None = None
+    _chosen_ns: int = -(1 << 62)
+    _chosen: dict[tuple[NodeKey, int], StreamDescriptor] = field(default_factory=dict)
     #: Nodes as the packets so far described them: data that came in one read with a new descriptor may be older than it.
     _described: dict[NodeKey, Descriptor] = field(default_factory=dict)
     _aligned: dict[tuple[NodeKey, int], StreamSpec] = field(default_factory=dict)
@@ -92,13 +99,16 @@ class Session:
         """Decode, place in time and align one item."""
         received = self.receiver.decode(item)
         if not isinstance(item, Chunk):
-            return SessionStep((), (), self.aligner.rows() if self.aligner is not None else {})
+            return SessionStep(
+                (), (), {}
+            )  # rows come with the next bytes: no consumer has to look for them here
         with np.errstate(over="ignore", invalid="ignore"):  # a scale may make values beyond float32
             samples = [
                 each for packet in received if (each := self._time_samples(item.link, packet)) is not None
             ]
             if not self.by_hand:
-                self._choose(item.arrival_ns, any(isinstance(each.packet, Descriptor) for each in received))
+                nodes = {NodeKey(item.link, p.node) for p in received if isinstance(p.packet, Descriptor)}
+                self._choose(item.arrival_ns, nodes)
             return SessionStep(tuple(received), tuple(samples), self._align(samples, item.arrival_ns))
 
     def align(self, names: Mapping[tuple[NodeKey, int], str], specs: Mapping[str, StreamSpec]) -> None:
@@ -185,23 +195,26 @@ class Session:
             key, received.boot, stream, data, times_s, error_s, stream.physical(data.values())
         )
 
-    def _choose(self, arrival_ns: int, described: bool) -> None:
+    def _choose(self, arrival_ns: int, described: set[NodeKey]) -> None:
         """Fix which streams are aligned: all wanted ones are described, or the time to settle is over."""
         if self.aligner is not None:
-            if not described or self._still_aligned():
+            if self._still_aligned(described):
                 return
             self.align({}, {})
-            self._settled_ns = None
+            self._settled_ns = max(arrival_ns + round(SETTLE_S * 1e9), self._chosen_ns + _CHOOSE_AGAIN_NS)
         found = self._found()
         if self.wanted is not None:
             fitting = {place: name for place, (name, stream) in found.items() if self._fits(name, stream)}
             if set(self.wanted) <= set(fitting.values()):
+                self._chosen = {place: found[place][1] for place in fitting}
                 self.align(fitting, self.wanted)
             return
         if found and self._settled_ns is None:
             self._settled_ns = arrival_ns + round(SETTLE_S * 1e9)
         if self._settled_ns is None or arrival_ns < self._settled_ns:
             return
+        self._chosen_ns = arrival_ns
+        self._chosen = {place: stream for place, (_, stream) in found.items()}
         self.align(
             {place: name for place, (name, _) in found.items()},
             {name: stream.spec for name, stream in found.values()},
@@ -212,15 +225,18 @@ class Session:
         assert self.wanted is not None
         return name in self.wanted and len(self.wanted[name].channels) == len(stream.channels)
 
-    def _still_aligned(self) -> bool:
-        """Whether all aligned streams are described as they were when they were chosen."""
-        for (key, number), spec in self._aligned.items():
+    def _still_aligned(self, described: set[NodeKey]) -> bool:
+        """Whether the aligned streams are what they were when they were chosen; ``described``: nodes that have said so."""
+        for (key, number), known in self._chosen.items():
             descriptor = self.receiver.descriptors.get(key)
-            stream = descriptor.stream(number) if descriptor is not None else None
-            if stream is None or (
-                stream.spec != spec if self.wanted is None else len(stream.channels) != len(spec.channels)
-            ):
+            if descriptor is None:
                 return False
+            if key in described:
+                stream = descriptor.stream(number)
+                if stream is None or (
+                    stream != known and not (self.wanted and self._fits(self.names[key, number], stream))
+                ):
+                    return False
         return True
 
     def _found(self) -> dict[tuple[NodeKey, int], tuple[str, StreamDescriptor]]:
@@ -230,7 +246,7 @@ class Session:
             for key, descriptor in sorted(self.receiver.descriptors.items())
             for stream in descriptor.streams
             if PLAUSIBLE_HZ[0] <= stream.rate_hz <= PLAUSIBLE_HZ[1]
-        ]
+        ][:_MOST_STREAMS]
         claims = Counter(stream.name for _, _, stream in streams)
         claims.update(f"{node}/{stream.name}" for _, node, stream in streams)
         found: dict[tuple[NodeKey, int], tuple[str, StreamDescriptor]] = {}

@@ -35,18 +35,18 @@ class StreamHealth:
     samples: int = 0
     rows: int = 0
     rows_in_gaps: int = 0
-    _recent: list[tuple[float, int]] = field(default_factory=list, repr=False)
+    _recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_ARRIVALS), repr=False)
 
     def count_samples(self, count: int, arrival_s: float) -> None:
         """Count samples that arrived."""
         self.samples += count
         self._recent.append((arrival_s, count))
         while arrival_s - self._recent[0][0] > _RATE_S:
-            del self._recent[0]
+            self._recent.popleft()
         span_s = arrival_s - self._recent[0][0]
         if span_s > _RATE_S / 4:
             # The first packet's samples were taken before the span began.
-            self.measured_hz = sum(n for _, n in self._recent[1:]) / span_s
+            self.measured_hz = (sum(n for _, n in self._recent) - self._recent[0][1]) / span_s
 
 
 @dataclass(eq=False)

@@ -51,20 +51,27 @@ class Checks:
     def step(self, item: Item, session: Session, step: SessionStep) -> None:
         """Rows follow one another, in the form that was chosen; times are possible; the honest node's values are its own."""
         if not isinstance(item, Chunk):
+            assert step == ((), (), {})
             return
         arrival_s = item.arrival_ns * 1e-9
         for each in step.samples:
             assert each.times_s.shape == (each.data.samples,) and np.isfinite(each.times_s).all()
             assert each.times_s[-1] <= arrival_s + 0.1 + each.error_s and each.error_s >= 0
-        if session.aligner is not self._aligner:
-            self._aligner, self._next = session.aligner, {}
+        self._rows(session, step)
+        if not self.hostile.same_number:
+            self._honest(step)
+
+    def _rows(self, session: Session, step: SessionStep) -> None:
+        before, self._aligner = self._aligner, session.aligner
+        if session.aligner is not before:
+            self._next = {}
+            if session.by_hand:
+                return  # chosen anew after this step: its rows are those of the axis before
         for name, rows in step.rows.items():
             assert session.aligner is not None
             assert rows.values.shape == (len(rows.times_s), len(session.aligner.specs[name].channels))
             assert rows.first == self._next.get(name, 0) and np.isfinite(rows.times_s).all()
             self._next[name] = rows.first + len(rows.times_s)
-        if not self.hostile.same_number:
-            self._honest(step)
 
     def _honest(self, step: SessionStep) -> None:
         link = self.hostile.honest

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_bridge.items import Chunk, Item
+from firmware_bridge.items import Chunk, Item, NodeDescriptor, Snapshot
 from firmware_bridge.recording import checksums
 from firmware_bridge.recording.checksums import Checksums
 from firmware_bridge.recording.export import export
@@ -175,3 +175,18 @@ def test_times_of_arrival_at_the_end_of_their_range(tmp_path: Path, top_ns: int)
         session.process(item)
     for form in ("csv", "sto", "xdf", "parquet"):
         export(path, tmp_path / f"out.{form}", form, "hold")  # type: ignore[arg-type]
+
+
+def test_a_hundred_descriptors_a_second_do_not_fill_the_disk(tmp_path: Path) -> None:
+    """Each was written as a snapshot of all nodes: 200 a second, of up to 256 KiB each."""
+    path = tmp_path / "changing.etl"
+    writer = RecordingWriter(path, ["port"], 0, 0)
+    for place in range(2_000):
+        now_ns = place * 10_000_000
+        writer.append(Chunk(0, now_ns, b"x"), now_ns)
+        writer.describe(NodeDescriptor(0, 1, 1, bytes(described(f"leg {place}"))))
+    writer.close({})
+    snapshots = [item for item in RecordingReader.open(path).items() if isinstance(item, Snapshot)]
+    # The first, 32 at once, one for each of 20 s, one each 10 s anyhow, and the last.
+    assert len(snapshots) <= 1 + 32 + 20 + 2 + 1
+    assert snapshots[-1].descriptors[0].payload == bytes(described("leg 1999"))
