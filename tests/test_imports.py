@@ -48,6 +48,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("filtering",),
         ("data",),  # windows are cut after the filter chain has run
         ("calibration",),
+        ("plausibility",),
         ("model",),
     ),
     "quantization": (

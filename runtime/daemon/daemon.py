@@ -213,7 +213,9 @@ class Daemon:
     def _estimator(self, model: LoadedModel) -> Estimator:
         # A replay waits for the model, so there is no such thing as an engine that is too slow.
         clock = still if self.clock.foreign else time.perf_counter
-        return Estimator(model.bundle.contract, model.engine, self.settings.rules, clock, model.calibration)
+        return Estimator(
+            model.bundle.contract, model.engine, self.settings.rules, clock, model.calibration, model.watch()
+        )
 
     async def _open(self) -> None:
         outputs = self.reloader.model.bundle.contract.outputs

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from quantization.bundle import MANIFEST, Bundle
 from runtime.engines import open_engine
 from runtime.engines.interface import Engine
+from runtime.pipeline.plausibility import PlausibilityWatch
 from runtime.settings import ModelSettings
 from toolkit.calibration import Calibration, load_calibration, require_calibration_fits
 from toolkit.contract import SensorContract, require_same_stream
 from toolkit.errors import ContractError
+from toolkit.plausibility import FamiliarStrides, layout_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,14 @@ class LoadedModel:
             "engine": f"{self.engine.name} {self.engine.version}",
             "scheme": self.settings.scheme,
         } | ({} if self.calibration is None else {"calibration": self.calibration.hash[:12]})
+
+    def watch(self) -> PlausibilityWatch | None:
+        """What judges its sensors: for a model that knows its training people's strides, and a session that is calibrated."""
+        checkpoint = self.bundle.checkpoint
+        layout = layout_of(checkpoint.contract)
+        if checkpoint.familiar is None or layout is None or self.calibration is None:
+            return None
+        return PlausibilityWatch(FamiliarStrides.from_json(checkpoint.familiar), layout)
 
     def stamp(self) -> tuple[int, int] | None:
         """Size and time of the manifest on the disk; None if there is none now."""

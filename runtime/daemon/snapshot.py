@@ -103,6 +103,7 @@ def snapshot(parts: Parts) -> DaemonStatus:
         sinks=tuple(SinkStatus(s.name, s.published, s.dropped, s.trouble) for s in parts.outlet.sinks),
         model=_model(parts),
         recording=parts.recorder.status() if parts.recorder is not None else None,
+        doubts=parts.worker.estimator.doubts,
         labels=dict(parts.settings.labels),
         rejected=_rejected(intake),
         parts=parts.supervisor.status(),

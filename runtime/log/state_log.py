@@ -26,9 +26,14 @@ class StateLog:
         self._since_s = -float("inf")
 
     def look(
-        self, now_s: float, newest: Estimate | None, contract: str | None, missing: Sequence[str]
+        self,
+        now_s: float,
+        newest: Estimate | None,
+        contract: str | None,
+        missing: Sequence[str],
+        doubts: Sequence[str] = (),
     ) -> None:
-        """``contract``: why the sensors do not fit; ``missing``: streams that no node has."""
+        """``contract``: why the sensors do not fit; ``missing``: streams that no node has; ``doubts``: what seems wrong."""
         if newest is None:
             return
         seen = (newest.state, newest.reasons)
@@ -42,6 +47,8 @@ class StateLog:
             words["contract"] = contract
         elif missing:
             words["missing"] = ", ".join(missing)
+        if doubts:
+            words["doubts"] = "; ".join(doubts)
         level = self._journal.info if newest.state is State.OK else self._journal.warning
         level("state", **words)
         self._notifier.status(f"{newest.state.value} {','.join(newest.reasons)}".strip())

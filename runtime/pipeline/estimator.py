@@ -19,6 +19,7 @@ from runtime.pipeline.decimation import Decimation
 from runtime.pipeline.estimate import Estimate, State
 from runtime.pipeline.intake import Batch
 from runtime.pipeline.model_input import Features, InputFeatures
+from runtime.pipeline.plausibility import PlausibilityWatch
 from runtime.pipeline.states import (
     DECIMATED,
     ENGINE,
@@ -71,7 +72,8 @@ class Estimator:
     """One model at work. ``clock`` (s) measures what a call costs; pass one that stands still to rule out decimation.
 
     ``calibration`` is the session's, for a contract that asks for one: without it every estimate is degraded at best
-    (``uncalibrated``). ContractError for one that was made for another model, or for a model that takes none.
+    (``uncalibrated``). ``watch`` judges the rows: what it doubts makes estimates degraded at best, by the doubt's kind.
+    ContractError for one that was made for another model, or for a model that takes none.
     """
 
     def __init__(
@@ -81,9 +83,11 @@ class Estimator:
         rules: Rules | None = None,
         clock: Callable[[], float] = time.perf_counter,
         calibration: Calibration | None = None,
+        watch: PlausibilityWatch | None = None,
     ) -> None:
         require_calibration_fits(contract, calibration)
         self.calibration = calibration
+        self.watch = watch
         self.uncalibrated = contract.calibration is not None and calibration is None
         self.contract = contract
         self.engine = engine
@@ -114,6 +118,11 @@ class Estimator:
         """What runs now: ``stream`` or ``window``."""
         return "stream" if self.stream and self.decimation.every == 1 else "window"
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is doubted of sensors and movement now, a line each that says what to do."""
+        return () if self.watch is None else tuple(doubt.text for doubt in self.watch.doubts)
+
     def estimate(self, batch: Batch, behind: int = 0) -> list[RowEstimate]:
         """Estimates of the grid rows that ``batch`` completes, in order. ``behind``: batches that wait already."""
         if batch.restart:
@@ -134,6 +143,8 @@ class Estimator:
         for each in self._inputs.values():
             each.drop(count)
         self._reconsider()
+        if self.watch is not None:
+            self.watch.append(features)
         result = self._rows(batch, features, findings, source_s, behind)
         self._remember(features)
         return result
@@ -160,6 +171,8 @@ class Estimator:
     def _reset(self) -> None:
         for each in self._inputs.values():
             each.reset()
+        if self.watch is not None:
+            self.watch.reset()
         self._window.reset()
         self._rings = {name: np.empty((0, n), np.float32) for name, n in self.engine.channels.items()}
         self._row = self._asked = 0
@@ -179,8 +192,8 @@ class Estimator:
         result = []
         for row in range(len(findings)):
             verdict = self._window.append(int(findings[row]))
-            if self.uncalibrated:
-                verdict = verdict.and_also(State.DEGRADED, UNCALIBRATED)
+            for reason in self._doubted():
+                verdict = verdict.and_also(State.DEGRADED, reason)
             self._row += 1
             if self.decimation.every > 1:
                 if not self._due(behind):
@@ -193,6 +206,12 @@ class Estimator:
             error_ms = batch.error_s * 1e3
             result.append(RowEstimate(self._row - 1, source_ns, error_ms, batch.arrival_ns, verdict, values))
         return result
+
+    def _doubted(self) -> tuple[str, ...]:
+        """What holds of every row now, whatever it rests on."""
+        if self.uncalibrated:
+            return (UNCALIBRATED,)
+        return () if self.watch is None else self.watch.kinds
 
     def _due(self, behind: int) -> bool:
         """Decimated: whether this row is asked for. What waits comes first, so that the row is not old when it is done."""

@@ -157,6 +157,8 @@ class DaemonStatus:
     sinks: tuple[SinkStatus, ...]
     model: ModelStatus
     recording: RecordingStatus | None = None
+    #: What seems wrong with sensors or movement, a line each that says what to do (docs/PLAUSIBILITY.md).
+    doubts: tuple[str, ...] = ()
     #: Words that a page may show: what the config calls this place.
     labels: Mapping[str, str] = field(default_factory=dict)
     #: Why frames and packets of all links were not handed on: reason -> count.

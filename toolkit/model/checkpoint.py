@@ -47,7 +47,8 @@ class Checkpoint:
 
     ``weights`` are read-only float32 arrays named and shaped as ``weight_shapes(config)``; ``contract``
     describes the inputs and outputs; ``split`` is the JSON of the split that training used (None if unknown);
-    ``provenance`` is JSON: data and its hashes, seed, versions, metrics. Raises CheckpointError when weights
+    ``provenance`` is JSON: data and its hashes, seed, versions, metrics; ``familiar`` is JSON of what training people's strides
+    look like (``toolkit.plausibility.FamiliarStrides``), None if that is not known. Raises CheckpointError when weights
     are missing, surplus, of a wrong shape or not finite, or the contract does not fit the config.
     """
 
@@ -56,6 +57,7 @@ class Checkpoint:
     weights: Weights
     split: Mapping[str, Any] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    familiar: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -65,9 +67,18 @@ class Checkpoint:
         object.__setattr__(self, "weights", MappingProxyType(_checked(self.config, self.weights)))
         object.__setattr__(self, "split", copy.deepcopy(dict(self.split)) if self.split is not None else None)
         object.__setattr__(self, "provenance", copy.deepcopy(dict(self.provenance)))
+        if self.familiar is not None:
+            object.__setattr__(self, "familiar", copy.deepcopy(dict(self.familiar)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Checkpoint, (self.config, self.contract, dict(self.weights), self.split, self.provenance)
+        return Checkpoint, (
+            self.config,
+            self.contract,
+            dict(self.weights),
+            self.split,
+            self.provenance,
+            self.familiar,
+        )
 
     @property
     def hash(self) -> str:
@@ -84,7 +95,7 @@ class Checkpoint:
             "contract": self.contract.to_json(),
             "split": self.split,
             "provenance": self.provenance,
-        }
+        } | ({} if self.familiar is None else {"familiar": self.familiar})
         try:
             text = json.dumps(document, separators=(",", ":"), allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -114,6 +125,7 @@ class Checkpoint:
                 weights,
                 document["split"],
                 document["provenance"],
+                document.get("familiar"),
             )
         except KeyError as error:
             raise CheckpointError(

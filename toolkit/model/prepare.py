@@ -56,7 +56,7 @@ def prepare(
     """
     segments = {part: select(recordings, split, part) for part in PARTS}
     contract = SensorContract(
-        inputs=tuple(_fit_input(name, segments["train"], rate_hz) for name in STREAMS),
+        inputs=tuple(fit_input(name, segments["train"], rate_hz) for name in STREAMS),
         grid_rate_hz=rate_hz,
         window=window,
         outputs=_outputs(recordings, outputs),
@@ -73,7 +73,7 @@ def prepare(
     return Prepared(contract, windows)
 
 
-def _fit_input(name: str, segments: Sequence[Segment], rate_hz: float) -> ModelInput:
+def fit_input(name: str, segments: Sequence[Segment], rate_hz: float) -> ModelInput:
     """The stream as the recordings have it, its usual filters, its normaliser; all from ``segments``."""
     spec = _stream(name, segments)
     filters = default_filters(spec, rate_hz, [_rows(name, segment) for segment in segments])

@@ -15,6 +15,7 @@ import numpy as np
 import toolkit.data
 from toolkit import __version__
 from toolkit.calibration import calibrate_recordings, fit_reference
+from toolkit.contract import SensorContract
 from toolkit.data.splits import (
     PARTS,
     Split,
@@ -22,11 +23,14 @@ from toolkit.data.splits import (
     default_split,
     select,
 )
+from toolkit.data.windows import features
 from toolkit.errors import CheckpointError, MissingDependencyError, UsageError
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import ModelConfig, Norm
 from toolkit.model.prepare import Prepared, data_provenance, prepare
 from toolkit.model.scores import score
+from toolkit.plausibility import fit_familiar, layout_of
+from toolkit.plausibility.familiar import LEAST_PEOPLE, Walked
 from toolkit.printable import terminal_text
 from toolkit.reading import read_json_object
 from toolkit.records import Recording
@@ -154,10 +158,30 @@ def train(
     if weights == "float16":
         _round_to_float16(fitted)
     source = _source_name(data) if isinstance(data, str) else "recordings in memory"
-    trained = _trained(prepared, chosen, fitted, data_provenance(recordings, source), recipe, seed, stride)
+    familiar = None if reference is None else _familiar(recordings, chosen, prepared.contract)
+    provenance = data_provenance(recordings, source)
+    trained = _trained(prepared, chosen, fitted, provenance, recipe, seed, stride, familiar)
     if out is not None:
         trained.checkpoint.save(out)
     return trained
+
+
+def _familiar(
+    recordings: Sequence[Recording], split: Split, contract: SensorContract
+) -> dict[str, Any] | None:
+    """What training people's strides look like, as the model sees them; None if too few people could be left out."""
+    layout = layout_of(contract)
+    learners = list({id(s.recording): s.recording for s in select(recordings, split, "train")}.values())
+    if layout is None or len({recording.person for recording in learners}) < LEAST_PEOPLE:
+        return None
+    rows = features(learners, contract.inputs, contract.grid_rate_hz)
+    walks = [
+        Walked(
+            recording.person, recording.task, np.concatenate([one[name] for name in layout.inputs], axis=1)
+        )
+        for recording, one in zip(learners, rows)
+    ]
+    return fit_familiar(walks, layout).to_json()
 
 
 def _sizes(**options: Any) -> ModelConfig:
@@ -233,6 +257,7 @@ def _trained(
     recipe: Any,
     seed: int,
     stride: int,
+    familiar: dict[str, Any] | None,
 ) -> Trained:
     """Score the network on validation and test, and put everything into a checkpoint."""
     import torch
@@ -273,6 +298,7 @@ def _trained(
         fitted.network.to_weights(),
         split.to_json(),
         provenance,
+        familiar,
     )
     history = tuple(dataclasses.asdict(epoch) for epoch in fitted.history)
     return Trained(checkpoint, metrics, history, fitted.best_epoch)

@@ -287,6 +287,7 @@ const showFigures = (status) => {
     ["Running", span(status.uptime_s)],
     ["First moment", status.first_moment_s === null ? "–" : `after ${fixed(status.first_moment_s, 2)} s`],
     status.contract_trouble === null ? null : ["Contract", status.contract_trouble, "trouble wide"],
+    ...status.doubts.map((text) => ["Sensors", text, "trouble wide"]),
   ]);
 };
 

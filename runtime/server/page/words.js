@@ -20,6 +20,13 @@ const REASONS = {
   "contract-mismatch": "the sensors do not send what the model was made for",
   decimated: "the engine is slower than the rate: not every row is estimated",
   engine: "the inference engine failed",
+  uncalibrated: "the model needs calibrated sensors and the session has no calibration",
+  orientation: "a sensor is turned since calibration: has its strap slipped?",
+  "unlike-training": "a sensor reads nothing that it should there: is it in its place?",
+  gain: "an electrode gives more or less than at calibration",
+  electrode: "an electrode does not follow its muscle: check its contact",
+  "late-stream": "the samples of one kind of sensor come late against the others",
+  unfamiliar: "the movement is unlike all that the model has learnt",
   ended: "the sources have come to their end",
 };
 
