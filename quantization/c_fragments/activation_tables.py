@@ -1,10 +1,10 @@
 """The tables of sigmoid and tanh in the C kernels, all of them from TFLM's one table of the logistic function.
 
-``python -m quantization.c_fragments.activation_tables`` writes them into ``quantization/kernels/activation``. TFLM interpolates
-between the table's entries and rounds; on the stretch between two entries that is a straight line, sign and rounding
-included: the upper half of ``base + slope * y`` modulo 2^32, where y is the argument in steps of the table. Portable C
-interpolates in the table itself (``et_activation.c``), the DSP kernels read a line as one pair (``et_segments.c``), Helium
-gathers bases and slopes from two arrays (``et_segments_mve.c``).
+``python -m quantization.c_fragments.activation_tables`` writes them into ``quantization/kernels/activation``. TFLM
+interpolates between the table's entries and rounds; on the stretch between two entries that is a straight line, sign and
+rounding included: the upper half of ``base + slope * y`` modulo 2^32, where y is the argument in steps of the table.
+Portable C interpolates in the table itself (``et_activation.c``), the DSP kernels read a line as one pair
+(``et_piecewise_linear.c``), Helium gathers bases and slopes from two arrays (``et_piecewise_linear_mve.c``).
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ def tables() -> dict[str, str]:
     sigmoid, tanh = sigmoid_lines(), tanh_lines()
     parts = {
         "et_activation.c": ['#include "et_activation.h"\n', _array("uint16_t et_sigmoid_table", entries, 16)],
-        "et_segments.c": [
-            '#include "et_segments.h"\n',
+        "et_piecewise_linear.c": [
+            '#include "et_piecewise_linear.h"\n',
             _pairs("et_sigmoid_lines", sigmoid),
             _pairs("et_tanh_lines", tanh),
         ],
-        "et_segments_mve.c": [
+        "et_piecewise_linear_mve.c": [
             '#include "et_lstm_mve.h"\n',
             *_columns("et_sigmoid", sigmoid),
             *_columns("et_tanh", tanh, 256),

@@ -134,8 +134,8 @@ def mve_stream(weights: LstmWeights) -> NDArray[np.int8]:
     return np.ascontiguousarray(np.concatenate(parts, axis=-1)).reshape(-1)
 
 
-def dense_dsp_stream(matrix: NDArray[np.int8], bias: NDArray[np.int64]) -> NDArray[np.int32]:
-    """The words of ``et_dense_dsp.S``: per four units their paired biases, then per four columns the paired rows."""
+def fully_connected_dsp_stream(matrix: NDArray[np.int8], bias: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The words of ``et_fully_connected_dsp.S``: per four units their paired biases, then per four columns the paired rows."""
     units, depth = matrix.shape
     padded = np.pad(matrix.astype(np.int64), ((0, -units % 4), (0, 0)))
     rows = padded.reshape(-1, 2, 2, depth)  # group, pair, row of the pair, column
@@ -150,8 +150,10 @@ def dense_dsp_stream(matrix: NDArray[np.int8], bias: NDArray[np.int64]) -> NDArr
     return (stream & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
 
 
-def dense_mve_stream(matrix: NDArray[np.int8], bias: NDArray[np.int64], columns: int) -> NDArray[np.int32]:
-    """The words of ``et_dense_mve.S``: per four units their biases, then per ``columns`` columns four pieces of rows."""
+def fully_connected_mve_stream(
+    matrix: NDArray[np.int8], bias: NDArray[np.int64], columns: int
+) -> NDArray[np.int32]:
+    """The words of ``et_fully_connected_mve.S``: per four units biases, then per ``columns`` columns four pieces of rows."""
     units, depth = matrix.shape
     groups = blocks(units)
     padded = np.pad(matrix, ((0, 4 * groups - units), (0, -depth % columns)))

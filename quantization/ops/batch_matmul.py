@@ -30,7 +30,7 @@ from quantization.ops.call import Call, FloatCall, Shapes, Values, aligned
 from quantization.ops.fully_connected import requantize, upper_factor
 from quantization.ops.signature import Shape, Signature
 
-#: Most columns that et_mixed_rows of the DSP extension puts on the stack.
+#: Most columns that et_batch_matmul_rows of the DSP extension puts on the stack.
 _MOST_WORDS = 256
 Axis = tuple[int, int]
 
@@ -138,17 +138,17 @@ def _batch_offset(axes: Axes, index: tuple[int, ...]) -> int:
 
 
 def _assembly(context: Context, layout: Layout) -> str | None:
-    """The kernel of et_mixed_arm.h for a layout, all of whose operands are aligned; None if there is none."""
+    """The kernel of et_batch_matmul_arm.h for a layout, all of whose operands are aligned; None if there is none."""
     (depth, step), (columns, column) = layout.depth, layout.columns
     ordered = layout.inner[1] == 1 or depth == 1
     if not ordered or not (context.dsp or context.helium):
         return None
     if column == 1 and (context.helium or step % 4 == depth % 4 == 0):
-        return "et_mixed_columns" if columns % (16 if context.helium else 4) == 0 else None
+        return "et_batch_matmul_columns" if columns % (16 if context.helium else 4) == 0 else None
     if step == 1 and context.helium:
-        return "et_mixed_rows" if columns % 4 == 0 else None
+        return "et_batch_matmul_rows" if columns % 4 == 0 else None
     fits = column % 4 == 0 and depth % 8 == 0 and columns % 2 == 0 and depth <= _MOST_WORDS
-    return "et_mixed_rows" if step == 1 and fits else None
+    return "et_batch_matmul_rows" if step == 1 and fits else None
 
 
 def lower_batch_matmul(low: Lowering) -> list[str]:
@@ -195,8 +195,11 @@ def _mixed(
     pool = low.context.pool
     if kernel is not None and _words_aligned(low, layout, offsets):
         fields = [depth[0], columns[0], columns[1] if depth[1] == 1 and columns[1] != 1 else depth[1], factor]
-        low.context.use("et_mixed_mve.S" if low.context.helium else "et_mixed_dsp.S", header="et_mixed_arm.h")
-        product = pool.struct("product", "et_mixed_arm", [str(field) for field in fields])
+        low.context.use(
+            "et_batch_matmul_mve.S" if low.context.helium else "et_batch_matmul_dsp.S",
+            header="et_batch_matmul_arm.h",
+        )
+        product = pool.struct("product", "et_batch_matmul_arm", [str(field) for field in fields])
         every = [
             (x + i * rows[1], b, y + i * columns[0]) for x, b, y in offsets for i in range(layout.rows[0])
         ]
@@ -209,9 +212,9 @@ def _mixed(
     counts = [str(axis[0]) for axis in (rows, inner, columns)]
     strides = [str(axis[1]) for axis in (rows, inner, depth, columns)]
     fields_c = [*counts, *strides, str(factor), scale(factor_of)]
-    low.context.use("et_mixed_matmul_s16.c", header="et_batch_matmul.h")
-    product = pool.struct("product", "et_mixed_matmul", fields_c)
-    return [f"et_mixed_matmul_s16(&{product}, {_pointers(low, places)});" for places in offsets]
+    low.context.use("et_batch_matmul_mixed_s16.c", header="et_batch_matmul.h")
+    product = pool.struct("product", "et_batch_matmul_mixed", fields_c)
+    return [f"et_batch_matmul_mixed_s16(&{product}, {_pointers(low, places)});" for places in offsets]
 
 
 def _words_aligned(low: Lowering, layout: Layout, offsets: list[tuple[int, int, int]]) -> bool:

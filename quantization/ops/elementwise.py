@@ -353,7 +353,7 @@ def _rounding(scale: tuple[int, int]) -> list[str] | None:
 
 
 def fast_sum(low: Lowering) -> list[str] | None:
-    """The call of ``et_sum_s16``, or None."""
+    """The call of ``et_add_flat_s16``, or None."""
     if not _plain(low):
         return None
     op = low.op
@@ -376,13 +376,13 @@ def fast_sum(low: Lowering) -> list[str] | None:
         part = found
     step = int(size(low.graph, minor) > 1)
     fields = [str(size(low.graph, output)), str(step), *part, str(2 * sign), *final]
-    low.context.use("et_sum_s16.c", header="et_elementwise.h")
-    numbers = low.context.pool.struct("sum", "et_sum", fields)
-    return [f"et_sum_s16(&{numbers}, {', '.join(map(low.pointer, (major, minor, output)))});"]
+    low.context.use("et_add_flat_s16.c", header="et_elementwise.h")
+    numbers = low.context.pool.struct("sum", "et_add_flat", fields)
+    return [f"et_add_flat_s16(&{numbers}, {', '.join(map(low.pointer, (major, minor, output)))});"]
 
 
 def fast_product(low: Lowering) -> list[str] | None:
-    """The call of ``et_product_s16``, or None."""
+    """The call of ``et_multiply_flat_s16``, or None."""
     if not _plain(low):
         return None
     op = low.op
@@ -400,8 +400,8 @@ def fast_product(low: Lowering) -> list[str] | None:
     if min(ends[0], 32767) != min(ends[1], 32767):
         return None
     step = int(size(low.graph, second) > 1)
-    low.context.use("et_product_s16.c", header="et_elementwise.h")
+    low.context.use("et_multiply_flat_s16.c", header="et_elementwise.h")
     numbers = low.context.pool.struct(
-        "factor", "et_product", [str(size(low.graph, output)), str(step), *final]
+        "factor", "et_multiply_flat", [str(size(low.graph, output)), str(step), *final]
     )
-    return [f"et_product_s16(&{numbers}, {', '.join(map(low.pointer, (first, second, output)))});"]
+    return [f"et_multiply_flat_s16(&{numbers}, {', '.join(map(low.pointer, (first, second, output)))});"]

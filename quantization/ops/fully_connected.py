@@ -36,7 +36,11 @@ from quantization.arithmetic.matrix import exact_matmul
 from quantization.c_fragments.context import Context
 from quantization.c_fragments.op_source import Lowering, affine
 from quantization.c_fragments.view import size
-from quantization.c_fragments.weight_layout import dense_dsp_stream, dense_mve_stream, folded_bias
+from quantization.c_fragments.weight_layout import (
+    folded_bias,
+    fully_connected_dsp_stream,
+    fully_connected_mve_stream,
+)
 from quantization.graph.ir import ABSENT, Graph, Op
 from quantization.ops.call import Call, FloatCall, Shapes, Values
 from quantization.ops.signature import FLOAT, INT8, INT16, INT32, INT64, Shape, Signature
@@ -160,7 +164,7 @@ class DenseLayer:
 
     @property
     def factors(self) -> NDArray[np.int32] | None:
-        """The factors of ``et_dense``; None where a scale has none or a sum may not fit 32 bits."""
+        """The factors of ``et_fully_connected_sum32``; None where a scale has none or a sum may not fit 32 bits."""
         factors = [upper_factor(pair) for pair in self.scales]
         if self.reach >= 2**31 or None in factors:
             return None
@@ -229,13 +233,15 @@ def lower_fully_connected(low: Lowering) -> list[str]:
     if factors is not None:
         fields = [*shape, pool.array("weights", layer.matrix)]
         fields += [pool.array("bias", layer.bias.astype(np.int32)), pool.array("factors", factors), *limits]
-        low.context.use("et_dense_s16.c", header="et_dense.h")
+        low.context.use("et_fully_connected_sum32_s16.c", header="et_fully_connected_sum32.h")
         if low.context.dsp or low.context.helium:
             low.context.notes.append(
                 f"FULLY_CONNECTED {low.graph.tensors[op.outputs[0]].name!r} is portable C: the assembly needs limits of "
                 "int16 or a ReLU, and with DSP instructions inputs a multiple of 8 and weights above -128"
             )
-        return [f"et_dense_s16(&{pool.struct('dense', 'et_dense', fields)}, {x}, {y});"]
+        return [
+            f"et_fully_connected_sum32_s16(&{pool.struct('dense', 'et_fully_connected_sum32', fields)}, {x}, {y});"
+        ]
     low.context.notes.append(
         f"FULLY_CONNECTED {low.graph.tensors[op.outputs[0]].name!r} has 64-bit sums: they can reach {layer.reach}"
     )
@@ -248,7 +254,7 @@ def lower_fully_connected(low: Lowering) -> list[str]:
 
 
 def has_assembly(context: Context, layer: DenseLayer) -> bool:
-    """True if et_dense_dsp.S or et_dense_mve.S computes the layer."""
+    """True if et_fully_connected_dsp.S or et_fully_connected_mve.S computes the layer."""
     plain = layer.factors is not None and layer.low in (-32768, 0) and layer.high == 32767
     paired = layer.matrix.shape[1] % 8 == 0 and int(layer.matrix.min()) >= -127
     return plain and (context.helium or (context.dsp and paired))
@@ -262,16 +268,16 @@ def _assembly(low: Lowering, layer: DenseLayer, rows: int) -> list[str]:
     factors = layer.factors
     assert factors is not None
     if low.context.helium:
-        kernel, source = f"et_dense_mve_s{8 if narrow else 16}", "et_dense_mve.S"
-        stream = dense_mve_stream(layer.matrix, layer.bias, 16 if narrow else 8)
+        kernel, source = f"et_fully_connected_mve_s{8 if narrow else 16}", "et_fully_connected_mve.S"
+        stream = fully_connected_mve_stream(layer.matrix, layer.bias, 16 if narrow else 8)
     else:
-        kernel, source = "et_dense_dsp", "et_dense_dsp.S"
-        stream = dense_dsp_stream(layer.matrix, layer.bias)
+        kernel, source = "et_fully_connected_dsp", "et_fully_connected_dsp.S"
+        stream = fully_connected_dsp_stream(layer.matrix, layer.bias)
     one = len(factors) == 1
     padded = np.repeat(factors, 4) if one else np.pad(factors, (0, -units % 4))
     fields = [str(depth), str(units), str(layer.low), pool.array("factors", padded), str(0 if one else 16)]
-    numbers = pool.struct("dense", "et_dense_arm", [*fields, pool.array("dense_stream", stream)])
-    low.context.use(source, header="et_dense_arm.h")
+    numbers = pool.struct("dense", "et_fully_connected_arm", [*fields, pool.array("dense_stream", stream)])
+    low.context.use(source, header="et_fully_connected_arm.h")
     x, y = (low.pointer(index) for index in (low.op.inputs[0], low.op.outputs[0]))
     if rows == 1:
         return [f"{kernel}(&{numbers}, {x}, {y});"]

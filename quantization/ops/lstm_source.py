@@ -227,7 +227,7 @@ def _half(shift: int) -> int:
 
 
 def _dsp(context: Context, layer: LstmLayer) -> str:
-    context.use("et_lstm_dsp.c", "et_segments.c", header="et_lstm_dsp.h")
+    context.use("et_lstm_dsp.c", "et_piecewise_linear.c", header="et_lstm_dsp.h")
     weights, pool = layer.weights, context.pool
 
     def row(values: list[int]) -> str:
@@ -272,7 +272,7 @@ def _dsp(context: Context, layer: LstmLayer) -> str:
 
 
 def _helium(context: Context, layer: LstmLayer) -> str:
-    context.use("et_segments_mve.c", header="et_lstm_mve.h")
+    context.use("et_piecewise_linear_mve.c", header="et_lstm_mve.h")
     weights, pool = layer.weights, context.pool
     numbers = pool.struct(
         "lstm_numbers",

@@ -30,8 +30,11 @@ from toolkit.files import write_bytes
 #: Function -> (its portable kernel, the one for hosts that takes its name and calls the other for what it does not do).
 HOST_KERNELS = {
     "et_lstm_step": ("kernels/et_lstm.c", "kernels/et_lstm_host.c"),
-    "et_mixed_matmul_s16": ("kernels/et_mixed_matmul_s16.c", "kernels/et_mixed_matmul_host.c"),
-    "et_dense_s16": ("kernels/et_dense_s16.c", "kernels/et_dense_host.c"),
+    "et_batch_matmul_mixed_s16": ("kernels/et_batch_matmul_mixed_s16.c", "kernels/et_batch_matmul_host.c"),
+    "et_fully_connected_sum32_s16": (
+        "kernels/et_fully_connected_sum32_s16.c",
+        "kernels/et_fully_connected_host.c",
+    ),
     "et_add_s16": ("kernels/et_add_s16.c", "kernels/et_add_host.c"),
     "et_multiply_s16": ("kernels/et_multiply_s16.c", "kernels/et_multiply_host.c"),
     "et_quantize_s8": ("kernels/et_convert.c", "kernels/et_convert_host.c"),

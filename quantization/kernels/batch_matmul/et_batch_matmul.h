@@ -28,8 +28,8 @@ typedef struct {
     int32_t b_step, b_column;
     int32_t factor;
     et_scale scale;
-} et_mixed_matmul;
+} et_batch_matmul_mixed;
 
-void et_mixed_matmul_s16(const et_mixed_matmul *product, const int16_t *a, const int8_t *b, int16_t *y);
+void et_batch_matmul_mixed_s16(const et_batch_matmul_mixed *product, const int16_t *a, const int8_t *b, int16_t *y);
 
 #endif

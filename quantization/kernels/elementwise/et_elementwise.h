@@ -49,18 +49,18 @@ typedef struct {
     int32_t minor_step; /* 1, or 0 for one element */
     int32_t minor_multiplier, minor_half, minor_shift, minor_factor;
     int32_t multiplier, half, shift;
-} et_sum;
+} et_add_flat;
 
-void et_sum_s16(const et_sum *op, const int16_t *major, const int16_t *minor, int16_t *y);
+void et_add_flat_s16(const et_add_flat *op, const int16_t *major, const int16_t *minor, int16_t *y);
 
 /* et_multiply_s16 for operands of one shape, or b of one element; zero points 0, no limits but int16's, shift 1 to 30. */
 typedef struct {
     int32_t count;
     int32_t b_step; /* 1, or 0 for one element */
     int32_t multiplier, half, shift;
-} et_product;
+} et_multiply_flat;
 
-void et_product_s16(const et_product *op, const int16_t *a, const int16_t *b, int16_t *y);
+void et_multiply_flat_s16(const et_multiply_flat *op, const int16_t *a, const int16_t *b, int16_t *y);
 
 /* y = the smaller of a and b, which have one quantization. */
 void et_minimum_s8(const et_axes *axes, const int8_t *a, const int8_t *b, int8_t *y);

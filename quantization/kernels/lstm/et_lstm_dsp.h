@@ -5,7 +5,7 @@
 #define ET_LSTM_DSP_H
 
 #include "et_lstm.h"
-#include "et_segments.h"
+#include "et_piecewise_linear.h"
 
 /* Numbers that the assembly reads; the generator fills them from et_lstm_numbers (see docs/KERNELS.md). */
 typedef struct {

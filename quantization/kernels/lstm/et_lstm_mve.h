@@ -6,8 +6,8 @@
 
 #include "et_lstm.h"
 
-/* The lines of et_segments.h as two arrays for gathering loads; index 192 or 256 is the line of y = 0. The slopes of tanh
- * are divided by 256, so that 16 bits hold them. */
+/* The lines of et_piecewise_linear.h as two arrays for gathering loads; index 192 or 256 is the line of y = 0. The slopes
+ * of tanh are divided by 256, so that 16 bits hold them. */
 extern const int32_t et_sigmoid_bases[384];
 extern const uint16_t et_sigmoid_slopes[384];
 extern const int32_t et_tanh_bases[512];

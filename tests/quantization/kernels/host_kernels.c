@@ -5,11 +5,11 @@
 
 #include "et_batch_matmul.h"
 #include "et_convert.h"
-#include "et_dense.h"
+#include "et_fully_connected_sum32.h"
 #include "et_elementwise.h"
 
-void et_mixed_matmul_s16_portable(const et_mixed_matmul *, const int16_t *, const int8_t *, int16_t *);
-void et_dense_s16_portable(const et_dense *, const int16_t *, int16_t *);
+void et_batch_matmul_mixed_s16_portable(const et_batch_matmul_mixed *, const int16_t *, const int8_t *, int16_t *);
+void et_fully_connected_sum32_s16_portable(const et_fully_connected_sum32 *, const int16_t *, int16_t *);
 void et_add_s16_portable(const et_add *, const int16_t *, const int16_t *, int16_t *);
 void et_multiply_s16_portable(const et_multiply *, const int16_t *, const int16_t *, int16_t *);
 void et_quantize_s8_portable(const float *, int32_t, float, int32_t, int8_t *);
@@ -48,7 +48,7 @@ static int differs(const char *what, int32_t trial) {
 }
 
 static int mixed_matmul(int32_t trial) {
-    et_mixed_matmul product = {draw(1, 3), draw(1, 140), draw(1, 140), 0, 0, 0, 0, 0, {0, 0}};
+    et_batch_matmul_mixed product = {draw(1, 3), draw(1, 140), draw(1, 140), 0, 0, 0, 0, 0, {0, 0}};
     const int32_t shape = trial % 4; /* columns lie side by side (2), rows do, and neither */
     product.a_step = shape == 1 ? product.rows : 1;
     product.a_row = shape == 1 ? 1 : product.depth;
@@ -61,8 +61,8 @@ static int mixed_matmul(int32_t trial) {
     }
     product.factor = draw(0, 3) ? draw(1, 1 << 23) * 100 : 0;
     product.scale = scale_of(-12, 0);
-    et_mixed_matmul_s16(&product, a, weights, found);
-    et_mixed_matmul_s16_portable(&product, a, weights, expected);
+    et_batch_matmul_mixed_s16(&product, a, weights, found);
+    et_batch_matmul_mixed_s16_portable(&product, a, weights, expected);
     return differs("mixed_matmul", trial);
 }
 
@@ -72,9 +72,10 @@ static int dense(int32_t trial) {
         bias[i] = draw(-8000000, 8000000) * 50;
         factors[i] = draw(1, 8388607) * 100;
     }
-    const et_dense layer = {draw(1, 3), draw(1, 140), units, weights, bias, factors, trial % 2, draw(-32768, 0), 32767};
-    et_dense_s16(&layer, a, found);
-    et_dense_s16_portable(&layer, a, expected);
+    const et_fully_connected_sum32 layer = {draw(1, 3), draw(1, 140), units, weights, bias, factors, trial % 2,
+        draw(-32768, 0), 32767};
+    et_fully_connected_sum32_s16(&layer, a, found);
+    et_fully_connected_sum32_s16_portable(&layer, a, expected);
     return differs("dense", trial);
 }
 

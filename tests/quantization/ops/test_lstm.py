@@ -28,12 +28,12 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     require("gcc")
     folder = tmp_path_factory.mktemp("lstm")
     (folder / "lines.c").write_text(
-        '#include "et_segments.h"\n#include "et_lstm_mve.h"\n'
-        "int32_t line_sigmoid(int32_t v) { return et_segments_sigmoid(v); }\n"
+        '#include "et_piecewise_linear.h"\n#include "et_lstm_mve.h"\n'
+        "int32_t line_sigmoid(int32_t v) { return et_piecewise_linear_sigmoid(v); }\n"
         "int32_t line_tanh(int32_t v, int32_t s) {\n"
-        "    return et_segments_tanh(et_clamp(et_tanh_steps(v, s), -65536, 65535)); }\n"
+        "    return et_piecewise_linear_tanh(et_clamp(et_tanh_steps(v, s), -65536, 65535)); }\n"
     )
-    names = ("et_lstm.c", "et_activation.c", "et_segments.c", "et_segments_mve.c")
+    names = ("et_lstm.c", "et_activation.c", "et_piecewise_linear.c", "et_piecewise_linear_mve.c")
     target = folder / "lstm.so"
     sources = [folder / "lines.c", *(kernel_paths()[name] for name in names)]
     run(["gcc", *STRICT, "-O2", "-fPIC", "-shared", *INCLUDE_OPTIONS, *sources, "-o", target])

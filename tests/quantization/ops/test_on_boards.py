@@ -54,9 +54,13 @@ def test_ops_on_board(core: str, wanted: tuple[int, ...], tmp_path: Path) -> Non
     """All ops at the wanted lengths in one image: the DSP and Helium forms of the kernels against the reference."""
     require("arm-none-eabi-gcc", "qemu-system-arm")
     context, programs, made, names = operations(CASES, core, wanted)
-    dense = ("et_dense_mve_s16", "et_dense_mve_s8") if core == "cortex-m55" else ("et_dense_dsp",)
-    attention = ("et_mixed_rows", "et_mixed_columns") if wanted is SHORT else ()
-    for kernel in (*dense, *attention, "et_sum_s16", "et_product_s16", "et_fully_connected_s16"):
+    dense = (
+        ("et_fully_connected_mve_s16", "et_fully_connected_mve_s8")
+        if core == "cortex-m55"
+        else ("et_fully_connected_dsp",)
+    )
+    attention = ("et_batch_matmul_rows", "et_batch_matmul_columns") if wanted is SHORT else ()
+    for kernel in (*dense, *attention, "et_add_flat_s16", "et_multiply_flat_s16", "et_fully_connected_s16"):
         assert any(f"{kernel}(" in program.text for program in programs), kernel
     arrays, calls = Pool("data_"), []
     for number, (program, graph) in enumerate(zip(programs, made)):

@@ -1,10 +1,10 @@
-/* Products of int16 values with int8 rows on the DSP extension; see et_mixed_arm.h.
+/* Products of int16 values with int8 rows on the DSP extension; see et_batch_matmul_arm.h.
  *
- * et_mixed_rows: the values are put on the stack in the order in which SXTB16 takes columns out of a word, (0, 2) and (1, 3);
- * then two rows at a time, 19 instructions for 16 products and their loads.
+ * et_batch_matmul_rows: the values are put on the stack in the order in which SXTB16 takes columns out of a word, (0, 2)
+ * and (1, 3); then two rows at a time, 19 instructions for 16 products and their loads.
  *
- * et_mixed_columns: four columns at a time. PKHBT and PKHTB put the bytes of two rows into one word, SXTB16 spreads them, so
- * that SMLAD adds both rows: 27 instructions for 16 products and their loads.
+ * et_batch_matmul_columns: four columns at a time. PKHBT and PKHTB put the bytes of two rows into one word, SXTB16 spreads
+ * them, so that SMLAD adds both rows: 27 instructions for 16 products and their loads.
  */
     .syntax unified
     .thumb
@@ -28,12 +28,12 @@
     et_eight_columns r4, r2
 .endm
 
-    .section .text.et_mixed_rows, "ax", %progbits
+    .section .text.et_batch_matmul_rows, "ax", %progbits
     .balign 4
-    .global et_mixed_rows
-    .type et_mixed_rows, %function
+    .global et_batch_matmul_rows
+    .type et_batch_matmul_rows, %function
     .thumb_func
-et_mixed_rows:
+et_batch_matmul_rows:
     push {r4, r5, r6, r7, r8, r9, r10, r11, lr}
     ldmia r0, {r4, r5, r6, r7}    /* depth, columns, stride, factor */
     push {r3, r5, r7}             /* y, columns, factor: above the words */
@@ -79,7 +79,7 @@ et_mixed_rows:
     add r12, r12, #12
     mov sp, r12
     pop {r4, r5, r6, r7, r8, r9, r10, r11, pc}
-    .size et_mixed_rows, . - et_mixed_rows
+    .size et_batch_matmul_rows, . - et_batch_matmul_rows
 
 /* Two rows of four columns, values in \x. */
 .macro et_two_by_four x
@@ -98,13 +98,13 @@ et_mixed_rows:
     smlad r7, r9, \x, r7
 .endm
 
-    .section .text.et_mixed_columns, "ax", %progbits
+    .section .text.et_batch_matmul_columns, "ax", %progbits
     .balign 4
-    .global et_mixed_columns
-    .type et_mixed_columns, %function
+    .global et_batch_matmul_columns
+    .type et_batch_matmul_columns, %function
     .thumb_func
 /* r0 b, r1 stride, r2 x, r3 the end of x; sums r4-r7; words r8, r9, r12; x r10, r11; lr the next columns of b. */
-et_mixed_columns:
+et_batch_matmul_columns:
     push {r4, r5, r6, r7, r8, r9, r10, r11, lr}
     ldmia r0, {r4, r5, r6, r7}    /* depth, columns, stride, factor */
     push {r1, r3, r5, r7}         /* x, y, columns, factor */
@@ -144,4 +144,4 @@ et_mixed_columns:
     bne 1b
     add sp, sp, #16
     pop {r4, r5, r6, r7, r8, r9, r10, r11, pc}
-    .size et_mixed_columns, . - et_mixed_columns
+    .size et_batch_matmul_columns, . - et_batch_matmul_columns

@@ -1,18 +1,18 @@
-/* Products of int16 values with int8 rows on Helium; see et_mixed_arm.h.
+/* Products of int16 values with int8 rows on Helium; see et_batch_matmul_arm.h.
  *
- * et_mixed_rows: four rows at a time, one load and one VMLADAVA for 8 products. et_mixed_columns: 16 columns at a time, one load
- * and one VMLA for 4 products.
+ * et_batch_matmul_rows: four rows at a time, one load and one VMLADAVA for 8 products. et_batch_matmul_columns: 16 columns
+ * at a time, one load and one VMLA for 4 products.
  */
     .syntax unified
     .thumb
 
-    .section .text.et_mixed_rows, "ax", %progbits
+    .section .text.et_batch_matmul_rows, "ax", %progbits
     .balign 4
-    .global et_mixed_rows
-    .type et_mixed_rows, %function
+    .global et_batch_matmul_rows
+    .type et_batch_matmul_rows, %function
     .thumb_func
 /* r0 x, r1-r4 rows, r5 depth, r7 the first of x, r9 stride, r11 the next row; sums r6, r8, r10, r12; q2 factor. */
-et_mixed_rows:
+et_batch_matmul_rows:
     push {r4, r5, r6, r7, r8, r9, r10, r11, lr}
     mov r7, r1
     mov r11, r2
@@ -54,15 +54,16 @@ et_mixed_rows:
     strd r0, r1, [sp]
     bne 1b
     pop {r0, r1, r4, r5, r6, r7, r8, r9, r10, r11, pc}
-    .size et_mixed_rows, . - et_mixed_rows
+    .size et_batch_matmul_rows, . - et_batch_matmul_rows
 
-    .section .text.et_mixed_columns, "ax", %progbits
+    .section .text.et_batch_matmul_columns, "ax", %progbits
     .balign 4
-    .global et_mixed_columns
-    .type et_mixed_columns, %function
+    .global et_batch_matmul_columns
+    .type et_batch_matmul_columns, %function
     .thumb_func
-/* r0 b, r1 x, r2 the columns' first of b, r3 y, r4 value, r5 depth, r6 columns left, r7 stride, r8 the first of x, r12 factor. */
-et_mixed_columns:
+/* r0 b, r1 x, r2 the columns' first of b, r3 y, r4 value, r5 depth, r6 columns left, r7 stride, r8 the first of x, r12
+ * factor. */
+et_batch_matmul_columns:
     push {r4, r5, r6, r7, r8, lr}
     vpush {d8, d9}
     mov r8, r1
@@ -99,4 +100,4 @@ et_mixed_columns:
     bne 1b
     vpop {d8, d9}
     pop {r4, r5, r6, r7, r8, pc}
-    .size et_mixed_columns, . - et_mixed_columns
+    .size et_batch_matmul_columns, . - et_batch_matmul_columns

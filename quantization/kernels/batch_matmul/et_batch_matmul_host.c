@@ -1,14 +1,16 @@
-/* et_mixed_matmul_s16 for processors with wide vectors: whole blocks of columns at once, the same bits. A program that links
- * this compiles et_mixed_matmul_s16.c with -Det_mixed_matmul_s16=et_mixed_matmul_s16_portable, which does what is left. */
+/* et_batch_matmul_mixed_s16 for processors with wide vectors: whole blocks of columns at once, the same bits. A program
+ * that links this compiles et_batch_matmul_mixed_s16.c with -Det_batch_matmul_mixed_s16=et_batch_matmul_mixed_s16_portable,
+ * which does what is left. */
 #include "et_batch_matmul.h"
 #include "et_host_dot.h"
 
-#undef et_mixed_matmul_s16
-void et_mixed_matmul_s16(const et_mixed_matmul *product, const int16_t *a, const int8_t *b, int16_t *y);
-void et_mixed_matmul_s16_portable(const et_mixed_matmul *product, const int16_t *a, const int8_t *b, int16_t *y);
+#undef et_batch_matmul_mixed_s16
+void et_batch_matmul_mixed_s16(const et_batch_matmul_mixed *product, const int16_t *a, const int8_t *b, int16_t *y);
+void et_batch_matmul_mixed_s16_portable(const et_batch_matmul_mixed *product, const int16_t *a, const int8_t *b,
+    int16_t *y);
 
 /* y = the products of `sums`, of which there are as many as count and at least ET_COLUMNS in memory. */
-static void finish(const et_mixed_matmul *product, const int32_t *sums, int32_t count, int16_t *y) {
+static void finish(const et_batch_matmul_mixed *product, const int32_t *sums, int32_t count, int16_t *y) {
     const et_lanes factor = et_lanes_all(product->factor);
     int32_t j = 0;
     for (; product->factor != 0 && j + ET_LANES <= count; j += ET_LANES) {
@@ -22,7 +24,7 @@ static void finish(const et_mixed_matmul *product, const int32_t *sums, int32_t 
 }
 
 /* Columns of row times b that are done here, of the ones that the others can do too: whole blocks. */
-static int32_t columns_of(const et_mixed_matmul *product, const int16_t *row, const int8_t *b, int16_t *y) {
+static int32_t columns_of(const et_batch_matmul_mixed *product, const int16_t *row, const int8_t *b, int16_t *y) {
     int32_t sums[ET_COLUMNS];
     int32_t j = 0;
     if (product->b_column == 1) {
@@ -43,15 +45,15 @@ static int32_t columns_of(const et_mixed_matmul *product, const int16_t *row, co
     return j;
 }
 
-void et_mixed_matmul_s16(const et_mixed_matmul *product, const int16_t *a, const int8_t *b, int16_t *y) {
-    et_mixed_matmul rest = *product;
+void et_batch_matmul_mixed_s16(const et_batch_matmul_mixed *product, const int16_t *a, const int8_t *b, int16_t *y) {
+    et_batch_matmul_mixed rest = *product;
     rest.rows = 1;
     for (int32_t i = 0; i < product->rows; ++i, y += product->columns) {
         const int16_t *row = &a[i * product->a_row];
         const int32_t done = columns_of(product, row, b, y);
         rest.columns = product->columns - done;
         if (rest.columns > 0) {
-            et_mixed_matmul_s16_portable(&rest, row, &b[done * product->b_column], &y[done]);
+            et_batch_matmul_mixed_s16_portable(&rest, row, &b[done * product->b_column], &y[done]);
         }
     }
 }

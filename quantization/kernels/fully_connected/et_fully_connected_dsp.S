@@ -1,11 +1,12 @@
-/* One row of FULLY_CONNECTED on int16 for the DSP extension, equal to et_dense_s16; see et_dense_arm.h.
+/* One row of FULLY_CONNECTED on int16 for the DSP extension, equal to et_fully_connected_sum32_s16; see
+ * et_fully_connected_arm.h.
  *
  * Two rows of weights share each lane as a + 256 b. SMLALD on the packed words gives T = A + 256 B in 64 bits; A alone
  * comes from SXTB16, which reads the a's out of the packed words, and SMLAD; then B = (T - A) / 256. 14 instructions for 16
- * products and their loads. The stream, per four units: T of the first pair's biases (64 bits), its A, the same of the second
- * pair; then per four columns four words: columns (0, 1) and (2, 3) of the first pair, and of the second.
+ * products and their loads. The stream, per four units: T of the first pair's biases (64 bits), its A, the same of the
+ * second pair; then per four columns four words: columns (0, 1) and (2, 3) of the first pair, and of the second.
  *
- * void et_dense_dsp(const et_dense_arm *layer, const int16_t *x, int16_t *y)
+ * void et_fully_connected_dsp(const et_fully_connected_arm *layer, const int16_t *x, int16_t *y)
  * r0 stream, r1 x; T of the first pair r2, r3, its A r4; T of the second r5, r6, its A r7; words r8-r11; x r12, lr.
  */
     .syntax unified
@@ -13,7 +14,7 @@
 
 #define ET_FRAME_X 0
 #define ET_FRAME_X_END 4
-#define ET_FRAME_DEPTH 8     /* the fields of et_dense_arm from here */
+#define ET_FRAME_DEPTH 8     /* the fields of et_fully_connected_arm from here */
 #define ET_FRAME_UNITS 12
 #define ET_FRAME_LOW 16
 #define ET_FRAME_FACTORS 20
@@ -38,12 +39,12 @@
     smlad r7, r11, lr, r7
 .endm
 
-    .section .text.et_dense_dsp, "ax", %progbits
+    .section .text.et_fully_connected_dsp, "ax", %progbits
     .balign 4
-    .global et_dense_dsp
-    .type et_dense_dsp, %function
+    .global et_fully_connected_dsp
+    .type et_fully_connected_dsp, %function
     .thumb_func
-et_dense_dsp:
+et_fully_connected_dsp:
     push {r4, r5, r6, r7, r8, r9, r10, r11, lr}
     sub sp, sp, #ET_FRAME_SIZE + 4
     ldmia r0, {r4, r5, r6, r7, r8, r9}
@@ -117,4 +118,4 @@ et_dense_dsp:
 7:
     add sp, sp, #ET_FRAME_SIZE + 4
     pop {r4, r5, r6, r7, r8, r9, r10, r11, pc}
-    .size et_dense_dsp, . - et_dense_dsp
+    .size et_fully_connected_dsp, . - et_fully_connected_dsp

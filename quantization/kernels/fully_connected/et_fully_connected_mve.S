@@ -1,14 +1,16 @@
-/* One row of FULLY_CONNECTED on int16 or widened int8 for Helium, equal to et_dense_s16; see et_dense_arm.h.
+/* One row of FULLY_CONNECTED on int16 or widened int8 for Helium, equal to et_fully_connected_sum32_s16; see
+ * et_fully_connected_arm.h.
  *
  * Four units at a time: one load and one VMLADAVA for 8 products of int16 or 16 of int8. The stream, per four units: their
  * biases, then per 8 (16) columns the weights of each unit's columns; missing ones are zero.
  *
- * r0 x, r1 layer, r2 y, r3 units left, r4 stream; sums r6, r8, r10, r12; r5 depth, r7 the first of x, r9 factors, r11 their step.
+ * r0 x, r1 layer, r2 y, r3 units left, r4 stream; sums r6, r8, r10, r12; r5 depth, r7 the first of x, r9 factors, r11 their
+ * step.
  */
     .syntax unified
     .thumb
 
-.macro et_dense_units name, bits, load_x
+.macro et_fully_connected_units name, bits, load_x
     .section .text.\name, "ax", %progbits
     .balign 4
     .global \name
@@ -54,5 +56,5 @@
     .size \name, . - \name
 .endm
 
-    et_dense_units et_dense_mve_s16, 16, vldrh.u16
-    et_dense_units et_dense_mve_s8, 8, vldrb.u8
+    et_fully_connected_units et_fully_connected_mve_s16, 16, vldrh.u16
+    et_fully_connected_units et_fully_connected_mve_s8, 8, vldrb.u8

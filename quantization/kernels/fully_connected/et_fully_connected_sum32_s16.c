@@ -1,12 +1,12 @@
-#include "et_dense.h"
+#include "et_fully_connected_sum32.h"
 #include "et_dot.h"
 
 #if defined(__ARM_FEATURE_MVE)
 #include "et_mve.h"
 #endif
 
-void et_dense_s16(const et_dense *layer, const int16_t *x, int16_t *y) {
-    const et_dense numbers = *layer; /* a copy, which stores to y cannot change */
+void et_fully_connected_sum32_s16(const et_fully_connected_sum32 *layer, const int16_t *x, int16_t *y) {
+    const et_fully_connected_sum32 numbers = *layer; /* a copy, which stores to y cannot change */
     for (int32_t row = 0; row < numbers.rows; ++row) {
         for (int32_t unit = 0; unit < numbers.units; unit += 4) {
             const int32_t left = numbers.units - unit;

@@ -13,8 +13,8 @@ ET_INLINE int16_t finished(int32_t total, int32_t multiplier, int32_t half, int3
     return (int16_t)et_limit_s16((et_upper_multiply_add(total, multiplier, half) + (total >> 31)) >> shift);
 }
 
-void et_sum_s16(const et_sum *op, const int16_t *major, const int16_t *minor, int16_t *y) {
-    const et_sum n = *op; /* a copy, which stores to y cannot change */
+void et_add_flat_s16(const et_add_flat *op, const int16_t *major, const int16_t *minor, int16_t *y) {
+    const et_add_flat n = *op; /* a copy, which stores to y cannot change */
     const int16_t *const end = y + n.count;
     int32_t part = scaled(*minor, n.minor_multiplier, n.minor_half, n.minor_shift, n.minor_factor);
 #if defined(__ARM_FEATURE_MVE)

@@ -20,8 +20,8 @@ ET_INLINE int16_t finished(int32_t product, int32_t multiplier, int32_t half, in
     return (int16_t)et_limit_s16((et_upper_multiply_add(doubled, multiplier, half) + (doubled >> 31)) >> shift);
 }
 
-void et_product_s16(const et_product *op, const int16_t *a, const int16_t *b, int16_t *y) {
-    const et_product n = *op; /* a copy, which stores to y cannot change */
+void et_multiply_flat_s16(const et_multiply_flat *op, const int16_t *a, const int16_t *b, int16_t *y) {
+    const et_multiply_flat n = *op; /* a copy, which stores to y cannot change */
     const int16_t *const end = y + n.count;
     const int32_t factor = *b;
 #if defined(__ARM_FEATURE_MVE)

@@ -1,21 +1,21 @@
 #include "et_batch_matmul.h"
 #include "et_dot.h"
 
-static inline int16_t finish(const et_mixed_matmul *product, int32_t sum) {
+static inline int16_t finish(const et_batch_matmul_mixed *product, int32_t sum) {
     const int32_t value =
         product->factor != 0 ? et_upper_multiply(sum, product->factor) : et_requantize_wide(sum, product->scale);
     return (int16_t)et_clamp(value, INT16_MIN, INT16_MAX);
 }
 
 /* Four results at once. */
-static void finish_four(const et_mixed_matmul *product, const int32_t *sums, int16_t *y) {
+static void finish_four(const et_batch_matmul_mixed *product, const int32_t *sums, int16_t *y) {
     for (int32_t k = 0; k < 4; ++k) {
         y[k] = finish(product, sums[k]);
     }
 }
 
 /* Four neighbouring columns of row times b, where the elements of a row of b follow each other. */
-static void four_columns(const et_mixed_matmul *product, const int16_t *row, const int8_t *b, int16_t *y) {
+static void four_columns(const et_batch_matmul_mixed *product, const int16_t *row, const int8_t *b, int16_t *y) {
     int32_t sums[4] = {0, 0, 0, 0};
     for (int32_t k = 0; k < product->depth; ++k) {
         const int32_t factor = row[k * product->a_step];
@@ -35,7 +35,7 @@ static int32_t strided_dot(const int16_t *a, int32_t a_step, const int8_t *b, in
     return sum;
 }
 
-void et_mixed_matmul_s16(const et_mixed_matmul *product, const int16_t *a, const int8_t *b, int16_t *y) {
+void et_batch_matmul_mixed_s16(const et_batch_matmul_mixed *product, const int16_t *a, const int8_t *b, int16_t *y) {
     for (int32_t i = 0; i < product->rows; ++i) {
         const int16_t *row = &a[i * product->a_row];
         int32_t j = 0;

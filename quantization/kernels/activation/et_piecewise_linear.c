@@ -1,4 +1,4 @@
-#include "et_segments.h"
+#include "et_piecewise_linear.h"
 
 const et_line et_sigmoid_lines[384] = {
     {7045056, 64}, {7045056, 64}, {7045056, 64}, {7045056, 64}, {7045056, 64},
