@@ -11,6 +11,7 @@ import contextlib
 import gc
 import sys
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from runtime.daemon.recorder import Recorder
 from runtime.daemon.reload import Reloader
 from runtime.daemon.snapshot import Counters, Parts, snapshot
 from runtime.daemon.source_keeper import SourceKeeper
+from runtime.daemon.stand_in import StandIn
 from runtime.daemon.supervisor import Pauses, Supervisor
 from runtime.daemon.worker import ModelWorker
 from runtime.log.journal import Journal
@@ -98,6 +100,8 @@ class Daemon:
         self.clock = SourceClock(self.keeper.hurried)
         self.outlet = Outlet(self.supervisor)
         self.server: DashboardServer | None = None
+        #: In every estimate of this run, in the status and in the log.
+        self.run_id = uuid.uuid4().hex[:12]
         self._load = load
         self._extra_sinks = tuple(extra_sinks)
         self._counters = Counters(started_ns=time.monotonic_ns())
@@ -130,7 +134,10 @@ class Daemon:
             gc.collect()
             gc.freeze()  # what is there now stays: a collection need not look at it
             self.journal.info(
-                "started", **self.reloader.model.words(), sources=" ".join(self.settings.sources)
+                "started",
+                run=self.run_id,
+                **self.reloader.model.words(),
+                sources=" ".join(self.settings.sources),
             )
             self.notifier.ready()
             await self._work(seconds)
@@ -168,7 +175,7 @@ class Daemon:
         model = await asyncio.to_thread(self._load, settings.model)
         contract = model.bundle.contract
         self.publisher = Publisher(
-            settings.rules, 1e3 / contract.grid_rate_hz, time.monotonic_ns(), self.outlet.give
+            settings.rules, 1e3 / contract.grid_rate_hz, time.monotonic_ns(), self.outlet.give, self.run_id
         )
         self.reader = Reader(
             self.keeper,
@@ -207,6 +214,12 @@ class Daemon:
             self.publisher,
             self.outlet,
             self.recorder,
+            StandIn(
+                self.publisher,
+                self.clock.now_ns,
+                self.outlet,
+                lambda error: self.supervisor.failed("stand-in", error),
+            ),
             self.supervisor,
         )
 
@@ -214,7 +227,13 @@ class Daemon:
         # A replay waits for the model, so there is no such thing as an engine that is too slow.
         clock = still if self.clock.foreign else time.perf_counter
         return Estimator(
-            model.bundle.contract, model.engine, self.settings.rules, clock, model.calibration, model.watch()
+            model.bundle.contract,
+            model.engine,
+            self.settings.rules,
+            clock,
+            model.calibration,
+            model.watch(),
+            model.hash[:12],
         )
 
     async def _open(self) -> None:
@@ -247,10 +266,13 @@ class Daemon:
             others.append(start("watch", lambda: self.reloader.watch(timing.watch_s)))
         if self.notifier.watchdog_s is not None:
             others.append(start("watchdog", house.feed_watchdog))
+        if not self.clock.hurried:
+            self._parts.stand_in.start()
         stopping = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({reading, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._parts.stand_in.stop()
             self.keeper.stop()
             await asyncio.wait({reading}, timeout=timing.end_s)  # what the sources gave is read to the end
             tasks = [reading, stopping, *others]

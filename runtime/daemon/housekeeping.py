@@ -31,6 +31,7 @@ class Housekeeper:
         """Nothing is silently stale: say so when no estimates come."""
         parts = self._parts
         while True:
+            parts.stand_in.beat()
             if not parts.clock.hurried:
                 parts.publisher.tick(parts.clock.now_ns(), parts.reader.mismatch)
             await asyncio.sleep(self._tick_s)

@@ -54,6 +54,15 @@ class Outlet:
                 queue.get_nowait()
             queue.put_nowait(estimate)
 
+    def give_from_thread(self, estimate: Estimate) -> None:
+        """To those sinks that can take one from another thread than the event loop's; the others miss it, and count it."""
+        for sink in self.sinks:
+            try:
+                sink.publish_from_thread(estimate)
+            except Exception as error:
+                sink.dropped += 1
+                self._supervisor.failed(self.name(sink), error)
+
     def subscribe(self, queue: asyncio.Queue[Estimate]) -> None:
         """Put every estimate into ``queue`` from now on."""
         self._subscribers.add(queue)

@@ -14,6 +14,7 @@ from runtime.daemon.reader import Reader
 from runtime.daemon.recorder import Recorder
 from runtime.daemon.reload import Reloader
 from runtime.daemon.source_keeper import SourceKeeper
+from runtime.daemon.stand_in import StandIn
 from runtime.daemon.supervisor import Supervisor
 from runtime.daemon.worker import ModelWorker
 from runtime.pipeline.estimate import State
@@ -59,6 +60,7 @@ class Parts:
     publisher: Publisher
     outlet: Outlet
     recorder: Recorder | None
+    stand_in: StandIn
     supervisor: Supervisor
 
     @property
@@ -89,6 +91,10 @@ def snapshot(parts: Parts) -> DaemonStatus:
         source_age=publisher.source_age.snapshot(),
         engine_time=parts.counters.engine_time.snapshot(),
         deadlines_missed=publisher.deadlines_missed,
+        recent_s=publisher.recent_age.span_s,
+        recent_age=publisher.recent_age.snapshot(now_ns),
+        recent_deadlines_missed=publisher.recent_missed.snapshot(now_ns).count,
+        run=publisher.run,
         rows_decimated=worker.estimator.decimated,
         queue_length=worker.waiting,
         queue_dropped=worker.dropped,

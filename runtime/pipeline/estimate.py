@@ -46,6 +46,12 @@ class Estimate:
     #: Why the state is not ok: words of the table in docs/DAEMON.md, worst first.
     reasons: tuple[str, ...]
     values: tuple[float, ...]
+    #: The lease: whoever acts on the values stops then, whatever has or has not come since. The publication itself where there
+    #: are none; 0: not stated.
+    valid_until_ns: int = 0
+    #: Which run of the daemon this is, and the hash of the model's manifest; empty: not stated.
+    run: str = ""
+    model: str = ""
 
     @property
     def age_ms(self) -> float:

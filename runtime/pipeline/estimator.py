@@ -45,8 +45,9 @@ class RowEstimate:
     arrival_ns: int
     verdict: Verdict
     values: tuple[float, ...]
+    model: str = ""
 
-    def published(self, sequence: int, published_ns: int, rules: Rules) -> Estimate:
+    def published(self, sequence: int, published_ns: int, rules: Rules, run: str = "") -> Estimate:
         """The estimate as it is published now. What has become too old on the way is stale."""
         verdict = self.verdict
         if (published_ns - self.source_ns) * 1e-6 > rules.stale_ms:
@@ -61,6 +62,9 @@ class RowEstimate:
             verdict.state,
             verdict.reasons,
             self.values if usable else (),
+            self.source_ns + round(rules.stale_ms * 1e6) if usable else published_ns,
+            run,
+            self.model,
         )
 
 
@@ -84,7 +88,10 @@ class Estimator:
         clock: Callable[[], float] = time.perf_counter,
         calibration: Calibration | None = None,
         watch: PlausibilityWatch | None = None,
+        model: str = "",
     ) -> None:
+        #: Begins the hash of the model's manifest; every estimate carries it.
+        self.model = model
         require_calibration_fits(contract, calibration)
         self.calibration = calibration
         self.watch = watch
@@ -204,7 +211,9 @@ class Estimator:
             values, verdict = self._call(windows, held + row + 1, verdict)
             source_ns = round(float(source_s[row]) * 1e9) if math.isfinite(source_s[row]) else 0
             error_ms = batch.error_s * 1e3
-            result.append(RowEstimate(self._row - 1, source_ns, error_ms, batch.arrival_ns, verdict, values))
+            result.append(
+                RowEstimate(self._row - 1, source_ns, error_ms, batch.arrival_ns, verdict, values, self.model)
+            )
         return result
 
     def _doubted(self) -> tuple[str, ...]:

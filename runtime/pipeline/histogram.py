@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections import deque
 from dataclasses import dataclass
 
 #: Upper bounds of the buckets of every histogram of times, in ms; one more bucket holds what is above the last.
@@ -50,3 +51,35 @@ class Tally:
     def snapshot(self) -> Histogram:
         """As it is now."""
         return Histogram(BOUNDS_MS, tuple(self._counts), self._sum_ms, self._largest_ms)
+
+
+class RecentTally:
+    """A histogram of the last ``span_s`` seconds, to a ``slots``-th of it: after months, how it is now."""
+
+    def __init__(self, span_s: float = 300.0, slots: int = 30) -> None:
+        self.span_s = span_s
+        self._slot_ns = round(span_s / slots * 1e9)
+        self._slots = slots
+        self._held: deque[tuple[int, Tally]] = deque()
+
+    def add(self, time_ms: float, now_ns: int) -> None:
+        """Count one time, now; ``now_ns`` never goes back."""
+        slot = now_ns // self._slot_ns
+        if not self._held or self._held[-1][0] != slot:
+            self._held.append((slot, Tally()))
+            self._forget(slot)
+        self._held[-1][1].add(time_ms)
+
+    def snapshot(self, now_ns: int) -> Histogram:
+        """What was counted within the span before ``now_ns``."""
+        self._forget(now_ns // self._slot_ns)
+        parts = [tally.snapshot() for _, tally in self._held]
+        if not parts:
+            return Histogram()
+        counts = tuple(map(sum, zip(*(part.counts for part in parts))))
+        largest_ms = max(part.largest_ms for part in parts)
+        return Histogram(BOUNDS_MS, counts, sum(part.sum_ms for part in parts), largest_ms)
+
+    def _forget(self, slot: int) -> None:
+        while self._held and self._held[0][0] <= slot - self._slots:
+            self._held.popleft()

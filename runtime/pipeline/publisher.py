@@ -5,11 +5,12 @@ Time is injected, so that the promise "never a silent stale estimate" can be tes
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 
 from runtime.pipeline.estimate import Estimate, State
 from runtime.pipeline.estimator import RowEstimate
-from runtime.pipeline.histogram import Tally
+from runtime.pipeline.histogram import RecentTally, Tally
 from runtime.pipeline.states import (
     SILENT,
     WAITING,
@@ -22,8 +23,16 @@ class Publisher:
     """``give`` takes every estimate. ``started_ns`` and every ``now_ns`` are on the clock of the arrival times."""
 
     def __init__(
-        self, rules: Rules, period_ms: float, started_ns: int, give: Callable[[Estimate], None]
+        self,
+        rules: Rules,
+        period_ms: float,
+        started_ns: int,
+        give: Callable[[Estimate], None],
+        run: str = "",
     ) -> None:
+        self.run = run
+        #: Held while anything is published: the event loop does, and the thread that stands in for it when it hangs.
+        self.lock = threading.RLock()
         self.rules = rules
         self._period_ms = period_ms
         self._give = give
@@ -36,6 +45,8 @@ class Publisher:
         #: The newest estimate that rests on a row, not on silence.
         self.estimated: Estimate | None = None
         self.age, self.source_age = Tally(), Tally()
+        #: Ages of the last minutes, and those of them that were above a period.
+        self.recent_age, self.recent_missed = RecentTally(), RecentTally()
         self.deadlines_missed = 0
         self.counts = dict.fromkeys(State, 0)
         self._seconds = dict.fromkeys(State, 0.0)
@@ -47,11 +58,18 @@ class Publisher:
 
     def publish(self, estimates: Iterable[RowEstimate], now_ns: int) -> None:
         """Number them and give them out, in order."""
+        with self.lock:
+            self._publish(estimates, now_ns)
+
+    def _publish(self, estimates: Iterable[RowEstimate], now_ns: int) -> None:
         for row in estimates:
-            estimate = row.published(self._sequence, now_ns, self.rules)
+            estimate = row.published(self._sequence, now_ns, self.rules, self.run)
             self.age.add(estimate.age_ms)
+            self.recent_age.add(estimate.age_ms, now_ns)
             self.source_age.add((now_ns - estimate.source_ns) * 1e-6)
-            self.deadlines_missed += estimate.age_ms > self._period_ms
+            if estimate.age_ms > self._period_ms:
+                self.deadlines_missed += 1
+                self.recent_missed.add(estimate.age_ms, now_ns)
             self.estimated = estimate
             if estimate.values and self.first_usable_ns is None:
                 self.first_usable_ns = now_ns
@@ -62,15 +80,33 @@ class Publisher:
 
         ``trouble``: a state and reason that the pipeline knows of, such as a contract that does not fit.
         """
+        with self.lock:
+            if self._due(now_ns):
+                self._out(self._silence(now_ns, trouble))
+
+    def stand_in(self, now_ns: int, give: Callable[[Estimate], None], patience_s: float) -> bool:
+        """:meth:`tick` from another thread, to ``give``; whether anything was said. It waits ``patience_s`` for the lock."""
+        if not self.lock.acquire(timeout=patience_s):
+            return False
+        try:
+            if not self._due(now_ns):
+                return False
+            mine, self._give = self._give, give
+            try:
+                self._out(self._silence(now_ns, None))
+            finally:
+                self._give = mine
+            return True
+        finally:
+            self.lock.release()
+
+    def _due(self, now_ns: int) -> bool:
         newest, estimated = self.newest, self.estimated
         since_ns = estimated.published_ns if estimated is not None else self._started_ns
         if newest is not None and newest.values:
-            due = now_ns - newest.source_ns > self.rules.stale_ms * 1e6
-        else:
-            due = now_ns - self._said_ns >= 1e9 / self.rules.stale_hz
-            due &= estimated is None or now_ns - since_ns > self.rules.stale_ms * 1e6
-        if due:
-            self._out(self._silence(now_ns, trouble))
+            return now_ns - newest.source_ns > self.rules.stale_ms * 1e6
+        long = estimated is None or now_ns - since_ns > self.rules.stale_ms * 1e6
+        return long and now_ns - self._said_ns >= 1e9 / self.rules.stale_hz
 
     def catch_up(self, now_ns: int, trouble: tuple[State, str] | None = None) -> None:
         """All ticks up to ``now_ns`` at once, for a clock that jumps from item to item."""
@@ -102,7 +138,17 @@ class Publisher:
         arrival_ns = known.arrival_ns if known is not None else self._started_ns
         error_ms = known.source_error_ms if known is not None else 0.0
         return Estimate(
-            self._sequence, source_ns, error_ms, arrival_ns, now_ns, verdict.state, verdict.reasons, ()
+            self._sequence,
+            source_ns,
+            error_ms,
+            arrival_ns,
+            now_ns,
+            verdict.state,
+            verdict.reasons,
+            (),
+            now_ns,
+            self.run,
+            known.model if known is not None else "",
         )
 
     def _out(self, estimate: Estimate) -> None:

@@ -91,6 +91,10 @@ class QueuedSink(Sink):
                 self._changed.notify()
                 self.wake()
 
+    def publish_from_thread(self, estimate: Estimate) -> None:
+        """See Sink."""
+        self.publish(estimate)
+
     async def close(self) -> None:
         """See Sink. A thread that hangs in a write is left behind; it ends with the process."""
         with self._changed:

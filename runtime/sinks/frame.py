@@ -15,8 +15,8 @@ from toolkit.errors import UsageError
 
 MAGIC = b"EM"
 VERSION = 1
-#: magic, version, state, count, three zeros, sequence, layout, source ns, source error us, latency us, age us
-_HEAD = struct.Struct("<2sBBB3xIIQIII")
+#: magic, version, state, count, a zero, valid ms, sequence, layout, source ns, source error us, latency us, age us
+_HEAD = struct.Struct("<2sBBBxHIIQIII")
 _CRC = struct.Struct("<I")
 assert _HEAD.size == 36
 #: A frame fits any path's datagram (IPv6 guarantees 1,280 bytes with its headers).
@@ -51,6 +51,8 @@ class EstimateFrame:
     latency_us: int
     age_us: int
     values: tuple[float, ...]
+    #: The lease: for how many ms after it came a reader may act on it; 0: not at all, or not stated.
+    valid_ms: int = 0
 
     @classmethod
     def of(cls, estimate: Estimate, layout: int) -> Self:
@@ -64,6 +66,7 @@ class EstimateFrame:
             _microseconds((estimate.published_ns - estimate.source_ns) * 1e-3),
             _microseconds((estimate.published_ns - estimate.arrival_ns) * 1e-3),
             estimate.values,
+            min(max((estimate.valid_until_ns - estimate.published_ns) // 1_000_000, 0), 0xFFFF),
         )
 
     def __bytes__(self) -> bytes:
@@ -72,6 +75,7 @@ class EstimateFrame:
             VERSION,
             self.state.rank,
             len(self.values),
+            self.valid_ms,
             self.sequence,
             self.layout,
             self.source_ns,
@@ -87,7 +91,9 @@ class EstimateFrame:
         """Parse one whole frame; ValueError says why it is none."""
         if len(data) < _HEAD.size + _CRC.size or data[:2] != MAGIC:
             raise ValueError("not an estimate frame: too short, or it does not begin with EM")
-        _, version, state, count, sequence, layout, source_ns, error, latency, age = _HEAD.unpack_from(data)
+        _, version, state, count, valid_ms, sequence, layout, source_ns, error, latency, age = (
+            _HEAD.unpack_from(data)
+        )
         if version != VERSION or state >= len(_STATES) or len(data) != frame_size(count):
             raise ValueError(
                 f"not an estimate frame of version {VERSION}: version {version}, {len(data)} bytes"
@@ -95,7 +101,7 @@ class EstimateFrame:
         if zlib.crc32(data[: -_CRC.size]) != _CRC.unpack_from(data, len(data) - _CRC.size)[0]:
             raise ValueError("an estimate frame with a wrong checksum")
         values = struct.unpack_from(f"<{count}f", data, _HEAD.size)
-        return cls(sequence, _STATES[state], layout, source_ns, error, latency, age, values)
+        return cls(sequence, _STATES[state], layout, source_ns, error, latency, age, values, valid_ms)
 
 
 def frame_size(count: int) -> int:

@@ -39,6 +39,14 @@ class Sink(ABC):
     def publish(self, estimate: Estimate) -> None:
         """Take one estimate."""
 
+    def publish_from_thread(self, estimate: Estimate) -> None:
+        """Take one estimate while the event loop hangs: it is called from another thread, and while no other method runs.
+
+        A sink that cannot drops it.
+        """
+        del estimate
+        self.dropped += 1
+
     @abstractmethod
     async def close(self) -> None:
         """Send what is queued, for at most a second, and let go."""

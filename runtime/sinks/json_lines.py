@@ -31,6 +31,12 @@ def estimate_line(estimate: Estimate, outputs: Sequence[Channel], unix_s: float 
         "arrival_ns": estimate.arrival_ns,
         "published_ns": estimate.published_ns,
     }
+    if estimate.valid_until_ns:
+        value["valid_until_ns"] = estimate.valid_until_ns
+    if estimate.run:
+        value["run"] = estimate.run
+    if estimate.model:
+        value["model"] = estimate.model
     if unix_s is not None:
         value["unix_s"] = round(unix_s, 6)
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
@@ -50,6 +56,9 @@ def estimate_of(line: bytes | str) -> Estimate:
             State(value["state"]),
             tuple(str(reason) for reason in value["reasons"]),
             tuple(_back(v) for v in values.values()) if values is not None else (),
+            int(value.get("valid_until_ns", 0)),
+            str(value.get("run", "")),
+            str(value.get("model", "")),
         )
     except InputError as error:
         raise ValueError(f"not an estimate: {error}") from None

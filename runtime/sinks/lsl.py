@@ -74,6 +74,10 @@ class LslSink(DirectSink):
             looks.append((after_ns - before_ns, here_s - (before_ns + after_ns) * 0.5e-9))
         return min(looks)[1]
 
+    def publish_from_thread(self, estimate: Estimate) -> None:
+        """See Sink. liblsl takes samples from any thread."""
+        self.publish(estimate)
+
     async def close(self) -> None:
         """See Sink."""
         outlet, self._outlet = self._outlet, None

@@ -84,6 +84,16 @@ class UdpSink(DirectSink):
             raise OSError(number, os.strerror(number))
         return number != 0
 
+    def publish_from_thread(self, estimate: Estimate) -> None:
+        """See Sink. One datagram; what is wrong is found out when the event loop is back."""
+        taken = False
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.send(bytes(EstimateFrame.of(estimate, self._layout)))
+                taken = not self._doubt.present
+        self.published += taken
+        self.dropped += not taken
+
     async def close(self) -> None:
         """See Sink."""
         if self._looking is not None:
@@ -140,6 +150,11 @@ class _Doubt:
         self._refused_s = self._ended_s = -float("inf")
         self._needed_s = 0.0
         self._doubted = False
+
+    @property
+    def present(self) -> bool:
+        """Whether it is doubted now that somebody listens."""
+        return self._doubted
 
     def about(self, refused: bool, now_s: float) -> bool:
         """Whether the datagram of ``now_s`` is to be taken for lost; ``refused``: a refusal has come."""

@@ -22,7 +22,7 @@ from runtime.pipeline.estimate import State
 from runtime.pipeline.histogram import Histogram
 from runtime.status.pi_health import PiHealth
 from runtime.status.status import DaemonStatus, NodeStatus
-from toolkit.printable import log_text
+from toolkit.printable import terminal_lines
 
 #: Of the text that :meth:`Metrics.text` gives.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -92,7 +92,7 @@ def _labelled(
         seen[labels] += 1
         if value is not None:
             again = seen[labels]
-            texts = [log_text(label) for label in labels]
+            texts = [terminal_lines(label) for label in labels]
             family.add_metric([*texts[:-1], f"{texts[-1]}#{again}" if again > 1 else texts[-1]], value)
     if family.samples:
         yield family
@@ -100,7 +100,7 @@ def _labelled(
 
 def _moments(status: DaemonStatus) -> Iterable[Metric]:
     yield from _labelled(
-        CounterMetricFamily("edgetool_moments", "Moments published, by state", labels=["state"]),
+        CounterMetricFamily("edgetool_moments", "Estimates published, by state", labels=["state"]),
         [((state.value,), status.state_moments.get(state, 0)) for state in State],
     )
     yield from _labelled(
@@ -130,7 +130,15 @@ def _times(status: DaemonStatus) -> Iterable[Metric]:
     yield _histogram("age_seconds", "Last byte in to estimate out", status.age)
     yield _histogram("source_age_seconds", "Sample taken to estimate out", status.source_age)
     yield _histogram("engine_seconds", "One call of the inference engine", status.engine_time)
-    missed = "Moments whose age was above one period of the grid"
+    span = f"of the last {status.recent_s:.0f} s"
+    quantiles = GaugeMetricFamily(
+        "edgetool_recent_age_seconds", f"Bounds of the age's quantiles {span}", labels=["quantile"]
+    )
+    rows = [((str(share),), _seconds(status.recent_age.quantile_ms(share))) for share in (0.5, 0.99)]
+    yield from _labelled(quantiles, rows)
+    recent = status.recent_deadlines_missed
+    yield from _gauge("recent_deadlines_missed", f"Estimates {span} whose age was above one period", recent)
+    missed = "Estimates whose age was above one period of the grid"
     yield _counter("deadlines_missed", missed, status.deadlines_missed)
 
 
@@ -156,7 +164,7 @@ def _model(status: DaemonStatus) -> Iterable[Metric]:
         "graph": model.graph,
         "version": status.version,
     }
-    texts = {name: log_text(word) for name, word in words.items()}
+    texts = {name: terminal_lines(word) for name, word in words.items()}
     yield InfoMetricFamily("edgetool_model", "What runs", value=texts)
     yield from _gauge("grid_hertz", "Rows of the model's grid a second", model.grid_rate_hz)
     yield from _gauge("decimation", "Every n-th row of the grid is estimated", model.every)
@@ -298,10 +306,10 @@ def _streams(status: DaemonStatus) -> Iterable[Metric]:
 
 def _sinks(status: DaemonStatus) -> Iterable[Metric]:
     sinks = status.sinks
-    published = CounterMetricFamily("edgetool_sink_published", "Moments a sink took", labels=["sink"])
+    published = CounterMetricFamily("edgetool_sink_published", "Estimates a sink took", labels=["sink"])
     yield from _labelled(published, [((each.name,), each.published) for each in sinks])
     dropped = CounterMetricFamily(
-        "edgetool_sink_dropped", "Moments a sink could not deliver", labels=["sink"]
+        "edgetool_sink_dropped", "Estimates a sink could not deliver", labels=["sink"]
     )
     yield from _labelled(dropped, [((each.name,), each.dropped) for each in sinks])
     up = GaugeMetricFamily("edgetool_sink_up", "0 if a sink is in trouble", labels=["sink"])

@@ -165,6 +165,12 @@ class DaemonStatus:
     rejected: Mapping[str, int] = field(default_factory=dict)
     #: Parts that run by themselves: what one of them raises is its own trouble, and it is begun again.
     parts: tuple[PartStatus, ...] = ()
+    #: Which run this is: in every estimate, and another at each start.
+    run: str = ""
+    #: Ages, and how many estimates were older than a period, of the last ``recent_s`` seconds: how it is after months.
+    recent_s: float = 0.0
+    recent_age: Histogram = field(default_factory=Histogram)
+    recent_deadlines_missed: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; states by their word."""

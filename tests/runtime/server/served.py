@@ -23,6 +23,7 @@ from runtime.status.status import (
     LinkStatus,
     ModelStatus,
     NodeStatus,
+    PartStatus,
     RecordingStatus,
     SinkStatus,
     StreamStatus,
@@ -89,6 +90,11 @@ def status_like() -> DaemonStatus:
         ),
         recording=RecordingStatus("/var/lib/edgetool/session.etl", 1_234_567, None),
         rejected={"packet with NaN": 9},
+        parts=(PartStatus("reader", 0, None), PartStatus("source serial:///dev/ttyACM0", 2, None)),
+        run="6f1d0c2a9b3e",
+        recent_s=300.0,
+        recent_age=tally(1.4, 2.2).snapshot(),
+        recent_deadlines_missed=1,
         labels={"place": "left leg", "data": "synthetic gait"},
     )  # fmt: skip
 
