@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -23,6 +25,7 @@ OF_PROGRAM = {
 }
 #: The same by place below tests/, for what asks for its programs elsewhere.
 OF_PLACE = {"pi/": "qemu"}
+_SLOW = Path(__file__).parent / "slow.txt"
 
 
 def of(item: pytest.Item) -> set[str]:
@@ -31,8 +34,19 @@ def of(item: pytest.Item) -> set[str]:
     for definitions in getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}).values():
         functions.append(definitions[-1].func)
     programs = set(_constants(functions)) & set(OF_PROGRAM)
-    path = item.path.as_posix().rpartition("/tests/")[2]
-    return {OF_PROGRAM[p] for p in programs} | {m for place, m in OF_PLACE.items() if path.startswith(place)}
+    path = item.path.relative_to(_SLOW.parent).as_posix() if item.path.is_relative_to(_SLOW.parent) else ""
+    name = f"{path}::{item.nodeid.partition('::')[2].partition('[')[0]}"
+    return {
+        *(OF_PROGRAM[program] for program in programs),
+        *(marker for place, marker in OF_PLACE.items() if path.startswith(place)),
+        *(["slow"] if {path, name} & slow() else []),
+    }
+
+
+@cache
+def slow() -> frozenset[str]:
+    """The files and tests of slow.txt."""
+    return frozenset(line for line in _SLOW.read_text().splitlines() if not line.startswith("#"))
 
 
 def _constants(start: list[Any]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import toolkit
+from tests import markers
 from tests.tools import require, require_installed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,3 +92,10 @@ def test_changelog_fragments_are_of_a_known_kind() -> None:
 
 def test_the_changelog_has_a_place_for_the_next_release() -> None:
     assert PROJECT["tool"]["towncrier"]["start_string"] in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_list_of_slow_tests_names_tests() -> None:
+    for line in markers.slow():
+        path, _, name = line.partition("::")
+        text = (ROOT / "tests" / path).read_text()
+        assert not name or re.search(rf"def {name.rpartition('::')[2]}\(", text), line

@@ -126,7 +126,7 @@ def state(nodes: int, *, digits: int = 3, synced: bool = True) -> dict[str, Any]
 
 
 def lines_of(value: dict[str, Any], height: int | None = 24) -> list[str]:
-    console = Console(width=80, height=24, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
+    console = Console(width=80, height=24, record=True, file=io.StringIO())
     console.print(tables(value, height))
     return [line.rstrip() for line in console.export_text().rstrip("\n").split("\n")]
 

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,18 @@ def edgetool(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
-def simulate(*arguments: str) -> subprocess.Popen[str]:
+@contextmanager
+def simulate(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-u", "-c", MAIN, "simulate", "--data", DATA, "--seconds", "40", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as node:
+        try:
+            yield node
+        finally:
+            node.terminate()
 
 
 def test_monitor_and_record_a_simulated_port(tmp_path: Path) -> None:
-    node = simulate("--serial", str(tmp_path / "port"), "--fault", "drop=0.02", "--seed", "5")
-    try:
+    with simulate("--serial", str(tmp_path / "port"), "--fault", "drop=0.02", "--seed", "5") as node:
         assert node.stdout is not None
         url = node.stdout.readline().strip()
         assert url == f"serial://{tmp_path}/port"
@@ -47,20 +52,18 @@ def test_monitor_and_record_a_simulated_port(tmp_path: Path) -> None:
         done = edgetool("record", "--source", url, "--out", str(tmp_path / "a.etl"), "--seconds", "1")
         assert done.returncode == 0, done.stderr
         assert "equals the one recorded" in edgetool("replay", str(tmp_path / "a.etl")).stdout
-    finally:
-        node.terminate()
-        node.wait()
 
 
 @pytest.mark.usefixtures("dbus_daemon")
 def test_scan_and_monitor_simulated_ble_nodes(tmp_path: Path) -> None:
-    node = simulate("--ble", "--nodes", "2")
-    try:
+    with simulate("--ble", "--nodes", "2") as node:
         assert node.stdout is not None
         bus = node.stdout.readline().strip().removeprefix("export DBUS_SYSTEM_BUS_ADDRESS=").strip("'")
         urls = [node.stdout.readline().strip() for _ in range(2)]
-        time.sleep(0.2)
-        seen = edgetool("scan", "--seconds", "1", DBUS_SYSTEM_BUS_ADDRESS=bus)
+        for _ in range(20):  # until both are on the bus
+            seen = edgetool("scan", "--seconds", "1", DBUS_SYSTEM_BUS_ADDRESS=bus)
+            if seen.stdout.count("edgetool node") == 2:
+                break
         assert seen.stdout.count("edgetool node") == 2 and all(url in seen.stdout for url in urls)
         state = tmp_path / "state.json"
         done = edgetool("monitor", *urls, "--seconds", "3", "--json", str(state), DBUS_SYSTEM_BUS_ADDRESS=bus)
@@ -72,9 +75,6 @@ def test_scan_and_monitor_simulated_ble_nodes(tmp_path: Path) -> None:
         assert "good     negotiated ATT MTU 247: notifications of up to 244 bytes" in done.stdout
         assert "interval cannot be read through BlueZ; data come every" in " ".join(done.stdout.split())
         assert max(len(line) for line in done.stdout.splitlines()) <= 80
-    finally:
-        node.terminate()
-        node.wait()
 
 
 def test_a_port_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
@@ -120,19 +120,21 @@ def test_what_was_recorded_is_played_from_a_port(tmp_path: Path) -> None:
 
 def test_ended_by_the_system_nothing_stays_behind(tmp_path: Path) -> None:
     port = tmp_path / "port"
-    node = simulate("--serial", str(port))
-    assert (
-        node.stdout is not None and node.stdout.readline().strip() == f"serial://{port}" and port.is_symlink()
-    )
-    node.terminate()
-    assert node.wait(10) == 128 + signal.SIGTERM and not port.is_symlink()
+    with simulate("--serial", str(port)) as node:
+        assert (
+            node.stdout is not None
+            and node.stdout.readline().strip() == f"serial://{port}"
+            and port.is_symlink()
+        )
+        node.terminate()
+        assert node.wait(10) == 128 + signal.SIGTERM and not port.is_symlink()
 
 
 @pytest.mark.usefixtures("dbus_daemon")
 def test_ended_by_the_system_no_bus_stays_behind() -> None:
-    node = simulate("--ble")
-    assert node.stdout is not None
-    path = Path(node.stdout.readline().split("unix:path=")[1].split(",")[0].strip().strip("'"))
-    assert path.is_socket()
-    node.terminate()
-    assert node.wait(10) == 128 + signal.SIGTERM and not path.parent.exists()
+    with simulate("--ble") as node:
+        assert node.stdout is not None
+        path = Path(node.stdout.readline().split("unix:path=")[1].split(",")[0].strip().strip("'"))
+        assert path.is_socket()
+        node.terminate()
+        assert node.wait(10) == 128 + signal.SIGTERM and not path.parent.exists()

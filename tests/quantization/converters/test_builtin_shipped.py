@@ -59,7 +59,7 @@ def converted(out: Path, converter: str) -> None:
 @pytest.fixture(scope="module")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("native") / "bundle"
-    converted(folder, "native")
+    converted(folder, "builtin")
     return folder
 
 

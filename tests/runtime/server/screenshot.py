@@ -51,6 +51,8 @@ def demo() -> Iterator[str]:
     finally:
         process.send_signal(2)
         process.wait(20)
+        if process.stderr is not None:
+            process.stderr.close()
     reader.wait(5)
     assert process.returncode in (0, 130), f"edgetool run --demo ended with {process.returncode}"
 
