@@ -101,12 +101,16 @@ def own_source(bundle: Bundle) -> str:
 def _about(bundle: Bundle) -> dict[str, Any]:
     """What names a bundle in a report: its folder's name and the hashes of what was judged."""
     files: Mapping[str, Any] = bundle.manifest["files"]
+    # Bundles of before the word "converter" say "engine", and so does schema 1 of this report, which keeps its names.
+    converter = bundle.manifest.get("converter") or bundle.manifest.get("engine")
     return {
         "name": bundle.path.resolve().name,
+        "signer": None if bundle.signer is None else str(bundle.signer),
         "checkpoint_hash": bundle.checkpoint.hash,
         "contract_hash": bundle.contract.hash,
         "scheme": bundle.manifest.get("scheme"),
-        "engine": bundle.manifest.get("engine"),
+        "converter": converter,
+        "engine": converter,
         "graphs": [
             {"graph": g.graph, "scheme": g.scheme, "file": g.file, "sha256": files[g.file]["sha256"]}
             for g in bundle.graphs

@@ -24,6 +24,7 @@ from benchmarks.report.text import (
     share,
     short_joint,
     signed,
+    signed_by,
 )
 from toolkit import terminal
 from toolkit.printable import terminal_text
@@ -62,7 +63,7 @@ def _heading(report: Report) -> Text:
     return Text.assemble(
         ("Accuracy and latency of ", "bold"),
         (terminal_text(report.bundle["name"]), "bold cyan"),
-        "\n",
+        f", {signed_by(report)}\n",
         f"{KIND_NAMES[data.kind]} ({terminal_text(data.source)}), {data.part} part: {counted},\n"
         f"{cycles} gait cycles, {people} {'person' if people == 1 else 'people'}, "
         f"{len(set(data.task))} {'task' if len(set(data.task)) == 1 else 'tasks'}\n",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.records import Report, Run
-from benchmarks.report.text import number, row_name, signed
+from benchmarks.report.text import number, row_name, signed, signed_by
 
 _KINDS = {
     "synthetic": "Synthetic gait: generated, no person walked. Errors on people will differ.",
@@ -24,7 +24,8 @@ def _material(report: Report) -> Iterator[tuple[str, str]]:
     tasks = ", ".join(sorted(set(data.task)))
     yield "data", f"{_KINDS[data.kind]} {len(data.people)} people, tasks {tasks}, {data.part} part."
     yield "contract", f"{data.contract.hash[:16]}…"
-    yield "bundle", ", ".join(f"{g['file']} {g['sha256'][:16]}…" for g in report.bundle.get("graphs", []))
+    graphs = ", ".join(f"{g['file']} {g['sha256'][:16]}…" for g in report.bundle.get("graphs", []))
+    yield "bundle", f"{graphs}; {signed_by(report)}"
     yield "machine", f"{machine['processor']}, {machine['architecture']}, Python {machine['python']}"
 
 

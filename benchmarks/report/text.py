@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from benchmarks.evaluation.accuracy import Interval
-from benchmarks.records import Run
+from benchmarks.records import Report, Run
 from toolkit.printable import terminal_text
 
 #: What each kind of data is called wherever a person reads it.
@@ -34,6 +34,12 @@ def microseconds(value: float) -> str:
 def share(percent: float) -> str:
     """A share of something with one decimal, and two where one would show nothing."""
     return f"{percent:.1f} %" if percent >= 0.1 else f"{percent:.2f} %"
+
+
+def signed_by(report: Report) -> str:
+    """Who signed the bundle, if anybody did."""
+    signer = report.bundle.get("signer")
+    return "not signed" if signer is None else f"signed with {terminal_text(signer)}"
 
 
 def milliseconds(value_us: float) -> str:

@@ -7,18 +7,16 @@ taken for hostile: no more of it is read than was asked for.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
 import shlex
-import stat
 import subprocess
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -26,7 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.targets.pi_answer import Answer, Expected, read_answer
 from quantization.bundle import MANIFEST, Bundle
-from toolkit.errors import BundleError, LinkError
+from toolkit.errors import LinkError
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = ("toolkit", "quantization", "firmware_bridge", "runtime", "benchmarks")
@@ -168,37 +166,12 @@ def _packed(bundle: Bundle, inputs: Mapping[str, NDArray[Any]], timed: bool) -> 
             for file in sorted((_ROOT / package).rglob("*")):
                 if file.suffix in _KINDS and file.is_file() and not file.is_symlink():
                     archive.write(file, Path("source") / file.relative_to(_ROOT))
-        archive.writestr(f"bundle/{MANIFEST}", json.dumps(bundle.manifest))
-        for name, content in _listed_files(bundle):
+        # As they were when their hashes were verified: the folder, whatever else lies in it, is not read again.
+        for name, content in {MANIFEST: bundle.manifest_content, **bundle.files}.items():
             archive.writestr(f"bundle/{name}", content)
         archive.writestr("inputs.npz", rows.getvalue())
         archive.writestr("options.json", json.dumps({"timed": timed}))
     return whole.getvalue()
-
-
-def _listed_files(bundle: Bundle) -> Iterator[tuple[str, bytes]]:
-    """The files of the manifest, as they were when the bundle was loaded: nothing else in the folder leaves this machine.
-
-    BundleError for a link, whose content may be anybody's, and for a file that is no longer the one that was loaded.
-    """
-    for name, entry in bundle.manifest["files"].items():
-        path = bundle.path / name
-        for part in (path, *(bundle.path / parent for parent in PurePosixPath(name).parents if parent.name)):
-            if part.is_symlink():
-                raise BundleError(
-                    f"bundle {bundle.path}: {part.name} is a link, which is not sent; copy the file"
-                )
-        try:
-            # Not to wait for a pipe, and not to follow what became a link meanwhile.
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(handle, "rb") as file:
-                regular = stat.S_ISREG(os.fstat(handle).st_mode)
-                content = file.read() if regular else b""
-        except OSError as error:
-            raise BundleError(f"bundle {bundle.path}: {name} cannot be read ({error.strerror})") from None
-        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise BundleError(f"bundle {bundle.path}: {name} was changed since it was loaded; start again")
-        yield name, content
 
 
 def _explained(said: str, code: int) -> str:

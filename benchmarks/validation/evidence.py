@@ -52,6 +52,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "targets": list(verdict.targets),
         "contract_hash": verdict.bundle.contract.hash,
         "checkpoint_hash": verdict.bundle.checkpoint.hash,
+        "signer": verdict.report.bundle["signer"],
         "checks": [_check(check) for check in verdict.checks],
         "not_judged": [vars(one) for one in verdict.not_judged],
     }

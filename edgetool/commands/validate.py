@@ -72,6 +72,7 @@ def _show(verdict: Verdict, out: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from benchmarks.report.text import signed_by
     from toolkit.printable import terminal_text
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -86,6 +87,7 @@ def _show(verdict: Verdict, out: Console) -> None:
         names = (terminal_text(name) for name in (check.target, check.row, check.name))
         table.add_row(word, *names, *figures, check.label)
     out.print(table)
+    out.print(terminal_text(f"{verdict.bundle.path.name}: {signed_by(verdict.report)}"))
     for check in verdict.failed:
         if check.detail:
             out.print(terminal_text(f"{check.target} {check.row}: {check.detail}"))

@@ -60,7 +60,9 @@ def hostile_report(text: str) -> Report:
     report = small_report(max_rmse_increase=10)
     data = report.data
     recordings = tuple(spoilt_fields(one, text, "task", "person", "name") for one in data.windows.recordings)
-    outputs = tuple(Channel(one.name + text, "Nm/kg") for one in data.contract.outputs)
+    # A contract takes only printable names.
+    suffix = text if text.isprintable() else "</td>"
+    outputs = tuple(Channel(one.name + suffix, "Nm/kg") for one in data.contract.outputs)
     data = dataclasses.replace(
         data,
         contract=dataclasses.replace(data.contract, outputs=outputs),
@@ -94,7 +96,7 @@ def hostile_report(text: str) -> Report:
         report,
         data=data,
         runs=tuple(run(one) for one in report.runs),
-        bundle={**spoilt(report.bundle, text), "graphs": graphs},
+        bundle={**spoilt(report.bundle, text), "graphs": graphs, "signer": "key" + text},
         machine=spoilt(report.machine, text),
         skipped=tuple(spoilt_fields(o, text, "engine", "graph", "scheme", "reason") for o in report.skipped),
         budgets=Budgets(10, None, tuple(Broken("x" + text, "y" + text, 1, 0) for _ in report.budgets.broken)),
