@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from runtime.engines.native_build import cache_folder
+from runtime.engines.cache import cache_folder
 from toolkit.errors import MissingDependencyError
 
 CROSS_COMPILER = "aarch64-linux-gnu-gcc"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from quantization.bundle import MANIFEST
 from runtime.engines import DEFAULT_ENGINE, usual_scheme
-from runtime.engines.native_build import cache_folder
+from runtime.engines.cache import cache_folder
 from runtime.settings import ModelSettings, ServerSettings, Settings
 from toolkit import __version__
 from toolkit.errors import EdgetoolError

@@ -1,8 +1,7 @@
 """Compiles a bundle's generated C for the machine it runs on, once, into a cache folder.
 
-The cache is ``$EDGETOOL_CACHE``, else systemd's ``$CACHE_DIRECTORY``, else ``$XDG_CACHE_HOME/edgetool``, else
-``~/.cache/edgetool``. A library's name is the hash of all that decides its bits: graphs, emitter, kernels,
-options, compiler, processor, the versions of numpy and Python.
+A library's name is the hash of all that decides its bits: graphs and what a stream carries, emitter, kernels, options,
+compiler, processor, the versions of numpy and Python.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from quantization.bundle import Bundle
 from quantization.c_emitter.bundle_files import emission
 from quantization.graph.graph_file import GraphFile
 from quantization.kernels import kernel_paths, kernel_text
+from runtime.engines.cache import is_trusted, trusted_folder
 from toolkit.errors import MissingDependencyError, ModelFileError, OutputError
 from toolkit.files import write_bytes
 
@@ -44,14 +44,6 @@ _HOST_HEADERS = ("kernels/et_host.h", "kernels/et_host_dot.h")
 OPTIONS = ("-std=c99", "-O3", "-fPIC", "-ffp-contract=off", "-fvisibility=default")
 #: For this processor; the first that the compiler takes. The bits are the same with each.
 _TUNINGS = (("-march=native",), ("-mcpu=native",), ())
-
-
-def cache_folder() -> Path:
-    """Where compiled models are kept."""
-    for variable in ("EDGETOOL_CACHE", "CACHE_DIRECTORY"):
-        if os.environ.get(variable):
-            return Path(os.environ[variable].split(":")[0])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgetool"
 
 
 def compiler() -> str:
@@ -78,11 +70,12 @@ def sources(bundle: Bundle, graphs: list[GraphFile]) -> dict[str, bytes]:
 def library(bundle: Bundle, graphs: list[GraphFile]) -> Path:
     """The compiled model, from the cache or built now (seconds).
 
-    Raises MissingDependencyError without a compiler, ModelFileError if it fails, OutputError if the cache cannot be written.
+    Raises MissingDependencyError without a compiler, ModelFileError if it fails, OutputError if the cache cannot be
+    written, UsageError if others can write it.
     """
     program = compiler()
-    path = cache_folder() / f"model-{_key(bundle, graphs, program)}.so"
-    if not path.is_file():
+    path = trusted_folder() / f"model-{_key(bundle, graphs, program)}.so"
+    if not is_trusted(path):
         write_bytes(path, _compiled(sources(bundle, graphs), program))
     return path
 

@@ -14,8 +14,8 @@ from quantization.bundle import Bundle
 from quantization.reference import Interpreter
 from quantization.tflite.file import read
 from runtime.engines import ENGINES, open_engine, usual_scheme
+from runtime.engines.cache import cache_folder
 from runtime.engines.interface import Engine, Rows, probe
-from runtime.engines.native_build import cache_folder
 from tests.runtime.engines.models import MODELS, make_bundle
 from tests.tools import require
 from toolkit.errors import (
