@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from quantization.c_emitter import filters, project, self_test
 from quantization.c_emitter.graph_function import Port, Program, lower_graph
 from quantization.c_emitter.header import header_text
-from quantization.c_emitter.live_graph import StateLink
 from quantization.c_emitter.memory import Arenas
 from quantization.c_fragments.context import Context, Prefer
 from quantization.c_fragments.text import float_literal
 from quantization.graph.ir import Graph
 from quantization.graph.ring_form import narrow
+from quantization.graph.state import StreamState
 from quantization.kernels import is_kernel, kernel_text
 from toolkit.contract import SensorContract
 from toolkit.errors import ModelFileError, UsageError
@@ -104,16 +104,11 @@ def _programs(
     _require_interface(window, contract, "window", (1, contract.window), set())
     programs = [lower_graph(context, window, "run_window")]
     if stream is not None:
-        carried = () if stream.state is None else stream.state.carried
-        kept = {stream.inputs[one.input_place] for one in carried}
-        kept |= {stream.outputs[one.output_place] for one in carried}
+        state = stream.state or StreamState(())
+        kept = {stream.inputs[one.input_place] for one in state.carried}
+        kept |= {stream.outputs[one.output_place] for one in state.carried}
         _require_interface(stream, contract, "stream", (1, 1), kept)
-        lean = narrow(stream)
-        links = tuple(
-            StateLink(lean.inputs[one.input_place], lean.outputs[one.output_place], int(one.initial))
-            for one in carried
-        )
-        programs.append(lower_graph(context, lean, "run_step", links=links, carried=True))
+        programs.append(lower_graph(context, narrow(stream.carrying(state)), "run_step"))
     _require_apart(programs, context)
     return programs
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from quantization.arithmetic.affine import Affine
-from quantization.c_emitter.live_graph import LiveGraph, StateLink, live_graph
+from quantization.c_emitter.live_graph import LiveGraph, live_graph
 from quantization.c_emitter.memory import ARENAS, Arenas, place, stored_dtype
 from quantization.c_emitter.rings import find_rings
 from quantization.c_emitter.views import no_views, resolve_views
@@ -16,6 +16,7 @@ from quantization.c_fragments.text import ctype
 from quantization.c_fragments.view import copy_view, size
 from quantization.graph.ir import Graph, Op
 from quantization.graph.ring_form import only_widens
+from quantization.graph.state import CarriedTensor
 from quantization.ops.table import kinds_with, row_of
 from quantization.ops.views import view_results
 from toolkit.errors import ModelFileError
@@ -48,13 +49,13 @@ class Program:
 class GraphFunction:
     """Turns a live graph into C; see :func:`lower_graph`."""
 
-    def __init__(self, context: Context, live: LiveGraph, *, carried: bool) -> None:
-        self.context, self.live, self.graph, self.carried = context, live, live.graph, carried
+    def __init__(self, context: Context, live: LiveGraph) -> None:
+        self.context, self.live, self.graph = context, live, live.graph
         self.rings = find_rings(live)
         self.views = no_views(live)
         self.rings.lay(self.views)
         resolve_views(live, self.views)
-        self.memory = place(live, self.views, self.rings, carried=carried)
+        self.memory = place(live, self.views, self.rings)
         self.lines: list[str] = []
         self.reset: list[str] = []
 
@@ -92,7 +93,7 @@ class GraphFunction:
             raise ModelFileError(
                 f"{op.kind} {name!r} has no C kernel; supported: {', '.join(kinds_with('source'))}"
             )
-        reset = self.reset if self.carried else None
+        reset = self.reset if self.live.is_stream else None
         return source(Lowering(self.context, self.graph, op, self.pointer, self.views.view, reset))
 
     def _copy(self, index: int) -> list[str]:
@@ -101,9 +102,9 @@ class GraphFunction:
         base = f"({source})" if source.startswith("&") else source
         return copy_view(view, base, self.pointer(index), ctype(self.graph.tensors[index].dtype))
 
-    def _carry(self, link: StateLink) -> None:
+    def _carry(self, one: CarriedTensor) -> None:
         """What the end of a run hands to the next."""
-        carry = self.rings.carry(self.context, link, self.pointer)
+        carry = self.rings.carry(self.context, one, self.pointer)
         if carry.first:
             self.lines.insert(0, carry.first)
         if carry.last:
@@ -134,8 +135,8 @@ class GraphFunction:
             self.lines += lines
             if lines:
                 self.lines.append(self._probe(op.outputs[0]))
-        for link in self.live.links:
-            self._carry(link)
+        for one in self.live.carried:
+            self._carry(one)
         if self.rings.rows:
             following = f"place == {self.rings.rows - 1} ? 0 : place + 1"
             self.lines[:0] = [
@@ -164,13 +165,10 @@ def lower_graph(
     context: Context,
     graph: Graph,
     name: str,
-    *,
-    links: tuple[StateLink, ...] = (),
-    carried: bool = False,
 ) -> Program:
     """The C function ``name`` of a quantized graph; ModelFileError names what has no C.
 
-    With ``carried``, LSTM states last from call to call; else each call starts from zero state. ``links`` are state
-    inputs and outputs that the function keeps itself.
+    The function of a graph with a ``state`` keeps what it carries, and LSTM states last from call to call; that of another
+    starts each call from zero state.
     """
-    return GraphFunction(context, live_graph(context, graph, links), carried=carried).lower(name)
+    return GraphFunction(context, live_graph(context, graph)).lower(name)

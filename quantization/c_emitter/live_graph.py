@@ -10,27 +10,18 @@ from quantization.c_fragments.context import Context
 from quantization.c_fragments.text import identifier
 from quantization.graph.ir import ABSENT, Graph, Op
 from quantization.graph.ring_form import only_widens
+from quantization.graph.state import CarriedTensor
 from quantization.ops.fully_connected import read_narrow
 from quantization.ops.table import row_of
 from toolkit.errors import ModelFileError
 
 
-@dataclass(frozen=True)
-class StateLink:
-    """Carried state of a stream graph: what output ``after`` holds is input ``before`` of the next run."""
-
-    before: int
-    after: int
-    start: int = 0
-
-
 @dataclass(frozen=True, eq=False)
 class LiveGraph:
     """``inputs`` and ``outputs`` are the integer tensors of the C interface with their names in C, in the graph's order;
-    ``order`` holds the places of the ops that they and the state in ``links`` need, in running order."""
+    ``order`` holds the places of the ops that they and the graph's state need, in running order."""
 
     graph: Graph
-    links: tuple[StateLink, ...]
     inputs: dict[int, str]
     outputs: dict[int, str]
     order: tuple[int, ...]
@@ -39,6 +30,24 @@ class LiveGraph:
     def ops(self) -> tuple[Op, ...]:
         """The ops that are computed, in running order."""
         return tuple(self.graph.ops[place] for place in self.order)
+
+    @property
+    def is_stream(self) -> bool:
+        """True if what the ops keep lasts from call to call; else each call starts from zero state."""
+        return self.graph.state is not None
+
+    @property
+    def carried(self) -> tuple[CarriedTensor, ...]:
+        """State inputs and outputs that the function keeps itself."""
+        return _carried(self.graph)
+
+    def before(self, one: CarriedTensor) -> int:
+        """The input that holds a carried tensor."""
+        return self.graph.inputs[one.input_place]
+
+    def after(self, one: CarriedTensor) -> int:
+        """The output that is the input of the next run."""
+        return self.graph.outputs[one.output_place]
 
     @property
     def states(self) -> list[tuple[int, int]]:
@@ -51,7 +60,7 @@ class LiveGraph:
 
     def leaves(self, index: int) -> bool:
         """True if a tensor is given to the caller or carried on, and must lie in a place of its own."""
-        return index in self.outputs or any(index == link.after for link in self.links)
+        return index in self.outputs or any(index == self.after(one) for one in self.carried)
 
 
 def producer(graph: Graph, index: int) -> Op | None:
@@ -59,12 +68,16 @@ def producer(graph: Graph, index: int) -> Op | None:
     return next((op for op in graph.ops if index in op.outputs), None)
 
 
-def live_graph(context: Context, graph: Graph, links: tuple[StateLink, ...]) -> LiveGraph:
+def _carried(graph: Graph) -> tuple[CarriedTensor, ...]:
+    return () if graph.state is None else graph.state.carried
+
+
+def live_graph(context: Context, graph: Graph) -> LiveGraph:
     """The graph as one C function; ModelFileError for ports that are not integers behind one QUANTIZE or DEQUANTIZE."""
     widenings = {op.outputs[0]: op.inputs[0] for op in graph.ops if only_widens(graph, op)}
     graph = read_narrow(graph, context, widenings)
-    state_inputs = {link.before for link in links}
-    state_outputs = {link.after for link in links}
+    state_inputs = {graph.inputs[one.input_place] for one in _carried(graph)}
+    state_outputs = {graph.outputs[one.output_place] for one in _carried(graph)}
     fed = [i for i in graph.inputs if i not in state_inputs]
     given = [i for i in graph.outputs if i not in state_outputs]
     inputs = {_quantized_input(graph, i): identifier(graph.tensors[i].name, "an input") for i in fed}
@@ -76,7 +89,7 @@ def live_graph(context: Context, graph: Graph, links: tuple[StateLink, ...]) -> 
         for place in _live_ops(graph, (*outputs, *state_outputs))
         if not set(graph.ops[place].outputs) & set(inputs)
     )
-    return LiveGraph(graph, links, inputs, outputs, order)
+    return LiveGraph(graph, inputs, outputs, order)
 
 
 def _live_ops(graph: Graph, outputs: tuple[int, ...]) -> list[int]:

@@ -85,12 +85,12 @@ def stored_dtype(graph: Graph, index: int) -> np.dtype[Any]:
     return dtype
 
 
-def place(live: LiveGraph, views: Views, rings: Rings, *, carried: bool) -> Memory:
-    """Offsets of everything that is neither constant nor a parameter; with ``carried``, ops keep their states between calls."""
+def place(live: LiveGraph, views: Views, rings: Rings) -> Memory:
+    """Offsets of everything that is neither constant nor a parameter; in a stream, ops keep their states between calls."""
     memory = Memory()
-    starts = {dtype: _keep(memory, live, rings, dtype, carried=carried) for dtype in ARENAS}
+    starts = {dtype: _keep(memory, live, rings, dtype) for dtype in ARENAS}
     blocks = _blocks(live, views, memory)
-    if not carried:
+    if not live.is_stream:
         # A window's states live for the time of the op.
         blocks += [Block(index, time, time, size(live.graph, index)) for index, time in live.states]
     memory.blocks = {block.tensor: block for block in blocks}
@@ -102,12 +102,12 @@ def place(live: LiveGraph, views: Views, rings: Rings, *, carried: bool) -> Memo
     return memory
 
 
-def _keep(memory: Memory, live: LiveGraph, rings: Rings, dtype: np.dtype[Any], *, carried: bool) -> int:
-    """Places what lasts between calls: linked state, and the states of ops in a stream; returns where that ends."""
+def _keep(memory: Memory, live: LiveGraph, rings: Rings, dtype: np.dtype[Any]) -> int:
+    """Places what lasts between calls: carried tensors, and the states of ops in a stream; returns where that ends."""
     offset = 0
-    ringed = {ring.link.before: ring.memory for ring in rings.by_memory.values()}
-    kept = [ringed.get(link.before, link.before) for link in live.links]
-    if carried:
+    ringed = {live.before(ring.carried): ring.memory for ring in rings.by_memory.values()}
+    kept = [ringed.get(live.before(one), live.before(one)) for one in live.carried]
+    if live.is_stream:
         kept += [index for index, _ in live.states]
     for index in dict.fromkeys(kept):
         if live.graph.tensors[index].dtype == dtype:
@@ -124,8 +124,8 @@ def _blocks(live: LiveGraph, views: Views, memory: Memory) -> list[Block]:
         for index in (*op.inputs, *op.outputs):
             if index != ABSENT:
                 last[views.root(index)] = time
-    for link in live.links:
-        last[views.root(link.after)] = len(live.order)
+    for one in live.carried:
+        last[views.root(live.after(one))] = len(live.order)
     first = dict.fromkeys(live.inputs, -1)
     for time, op in enumerate(live.ops):
         for index in op.outputs:

@@ -12,21 +12,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantization.c_emitter.live_graph import LiveGraph, StateLink, producer
+from quantization.c_emitter.live_graph import LiveGraph, producer
 from quantization.c_emitter.views import Views
 from quantization.c_fragments.context import Context
 from quantization.c_fragments.view import size
 from quantization.graph.ir import Graph, Op
+from quantization.graph.state import CarriedTensor
 from quantization.ops.table import Trait, has
 from quantization.ops.views import view_results
 
 
 @dataclass(frozen=True)
 class Ring:
-    """A link whose state is all but the first ``start`` elements of ``memory``, which joins it with new rows."""
+    """A carried tensor that is all but the first ``start`` elements of ``memory``, which joins it with new rows."""
 
     memory: int
-    link: StateLink
+    carried: CarriedTensor
     joining: Op
     start: int
 
@@ -56,10 +57,10 @@ class Rings:
             for part in ring.joining.inputs:
                 computed = producer(graph, part)
                 plain = computed is not None and view_results(graph, computed) is None
-                if part == ring.link.before or plain:
+                if part == self.live.before(ring.carried) or plain:
                     views.inside(part, ring.memory, start)
                 start += size(graph, part)
-            views.inside(ring.link.after, ring.memory, ring.start)
+            views.inside(self.live.after(ring.carried), ring.memory, ring.start)
 
     def newest(self, root: int, offset: int, start: int) -> str | None:
         """C of an element's place in the arena if it is in the new row of a ring, which lies where the oldest one was; None for
@@ -86,33 +87,33 @@ class Rings:
             start += count
         return lines
 
-    def carry(self, context: Context, link: StateLink, pointer: Callable[[int], str]) -> Carry:
-        """C that hands a link's state to the next run: nothing for a ring, whose rows move when that begins, or stay."""
+    def carry(self, context: Context, one: CarriedTensor, pointer: Callable[[int], str]) -> Carry:
+        """C that hands a carried tensor to the next run: nothing for a ring, whose rows move when that begins, or stay."""
         graph = self.live.graph
-        tensor = graph.tensors[link.before]
-        count = size(graph, link.before)
+        before, after = self.live.before(one), self.live.after(one)
+        tensor, count = graph.tensors[before], size(graph, before)
         first, last = "", ""
-        ring = next((ring for ring in self.by_memory.values() if ring.link == link), None)
+        ring = next((ring for ring in self.by_memory.values() if ring.carried == one), None)
         if ring is not None and self.rows:
             target, count = pointer(ring.memory), size(graph, ring.memory)
         elif ring is None:
-            target = pointer(link.before)
-            last = f"memcpy({target}, {pointer(link.after)}, {tensor.size_bytes});"
+            target = pointer(before)
+            last = f"memcpy({target}, {pointer(after)}, {tensor.size_bytes});"
         else:
             target = f"{pointer(ring.memory)} + {ring.start}"
             distance = ring.start * tensor.dtype.itemsize
             context.use("et_move_down.c", header="et_elementwise.h")
             first = f"et_move_down((int8_t *){pointer(ring.memory)}, {distance}, {tensor.size_bytes});"
         if tensor.dtype == np.int8:
-            reset = f"memset({target}, {link.start}, {count});"
+            reset = f"memset({target}, {int(one.initial)}, {count});"
         else:
-            reset = f"for (int32_t i = 0; i < {count}; ++i) {{ ({target})[i] = {link.start}; }}"
+            reset = f"for (int32_t i = 0; i < {count}; ++i) {{ ({target})[i] = {int(one.initial)}; }}"
         return Carry(first, last, reset)
 
 
 @dataclass(frozen=True)
 class Carry:
-    """C for a link's state: at the beginning of a run, at its end (empty for nothing), and at a reset."""
+    """C for a carried tensor: at the beginning of a run, at its end (empty for nothing), and at a reset."""
 
     first: str
     last: str
@@ -120,31 +121,31 @@ class Carry:
 
 
 def find_rings(live: LiveGraph) -> Rings:
-    """The rings among a graph's links."""
-    found = {ring.memory: ring for link in live.links if (ring := _ring(live, link)) is not None}
+    """The rings among what a graph carries."""
+    found = {ring.memory: ring for one in live.carried if (ring := _ring(live, one)) is not None}
     return Rings(live, found, _circular_rows(live, found))
 
 
-def _ring(live: LiveGraph, link: StateLink) -> Ring | None:
-    """The memory of a link that is: join the old rows and new ones, keep all but the first."""
-    graph = live.graph
-    last = producer(graph, link.after)
+def _ring(live: LiveGraph, one: CarriedTensor) -> Ring | None:
+    """The memory of a carried tensor that is: join the old rows and new ones, keep all but the first."""
+    graph, before, after = live.graph, live.before(one), live.after(one)
+    last = producer(graph, after)
     results = None if last is None else view_results(graph, last)
     if last is None or results is None or last.kind == "SPLIT":
         return None
     memory = last.inputs[0]
     joining = producer(graph, memory)
-    if joining is None or joining.kind != "CONCATENATION" or joining.inputs[0] != link.before:
+    if joining is None or joining.kind != "CONCATENATION" or joining.inputs[0] != before:
         return None
     shape = graph.tensors[memory].shape
     axis = int(joining.options.get("axis", 0)) % len(shape)
-    start = size(graph, memory) - size(graph, link.after)
+    start = size(graph, memory) - size(graph, after)
     elements = results[0].reshape(-1)
     whole = np.arange(start, size(graph, memory))
-    alone = live.readers(link.before) == [joining] and size(graph, link.before) == elements.size
+    alone = live.readers(before) == [joining] and size(graph, before) == elements.size
     if any(count != 1 for count in shape[:axis]) or not alone or not np.array_equal(elements, whole):
         return None
-    return Ring(memory, link, joining, start)
+    return Ring(memory, one, joining, start)
 
 
 def _circular_rows(live: LiveGraph, rings: dict[int, Ring]) -> int:
@@ -156,7 +157,7 @@ def _circular_rows(live: LiveGraph, rings: dict[int, Ring]) -> int:
     (rows,) = counts
     if any(ring.start * rows != size(graph, memory) for memory, ring in rings.items()):
         return 0
-    ends = {ring.link.after for ring in rings.values()}
+    ends = {live.after(ring.carried) for ring in rings.values()}
     axes: dict[int, int] = {}
     for op in live.ops:
         if op.outputs[0] in rings:

@@ -10,7 +10,6 @@ import pytest
 
 from quantization.c_emitter.emit import kernel_files
 from quantization.c_emitter.graph_function import lower_graph
-from quantization.c_emitter.live_graph import StateLink
 from quantization.c_fragments.context import Context
 from quantization.graph.ir import Graph, GraphBuilder, Quantization
 from quantization.reference import Interpreter
@@ -21,7 +20,7 @@ ROWS, WIDTH = 5, 4
 ONE = Quantization.per_tensor(0.01)
 
 
-def stream(kind: str) -> tuple[Graph, StateLink]:
+def stream(kind: str) -> Graph:
     """A ring of five rows of four, and what is made of it: the op named by ``kind``."""
     build = GraphBuilder("stream")
     row = build.add("row", (1, 1, WIDTH), np.int16, ONE)
@@ -54,7 +53,7 @@ def stream(kind: str) -> tuple[Graph, StateLink]:
         shares = build.constant("fixed", np.arange(ROWS, dtype=np.int16).reshape(1, 1, ROWS), ONE)
         y = build.add("y", (1, 1, WIDTH), np.int16, ONE)
         build.op("BATCH_MATMUL", (shares, memory), (y,))
-    return build.build((row, before), (y, after)), StateLink(before, after, 7)
+    return build.build((row, before), (y, after)).with_state([(1, 1, 7)])
 
 
 @pytest.mark.parametrize(
@@ -63,9 +62,9 @@ def stream(kind: str) -> tuple[Graph, StateLink]:
 )
 def test_ring_over_three_turns(kind: str, stays: bool, tmp_path: Path) -> None:
     require("gcc")
-    graph, link = stream(kind)
+    graph = stream(kind)
     context = Context("c99", "speed")
-    program = lower_graph(context, graph, "run_step", links=(link,), carried=True)
+    program = lower_graph(context, graph, "run_step")
     assert ("place" in program.text) == stays
     assert ("et_move_down" in program.text) == (not stays)
     headers = "".join(f'#include "kernels/{name}"\n' for name in sorted(context.headers))
