@@ -15,4 +15,5 @@ NAMES = list(all_readers(Path()))
 def test_mutants_are_read_or_refused_in_order(name: str, tmp_path: Path) -> None:
     outcome = run(all_readers(tmp_path)[name](), seed=1, count=150)
     assert outcome.failures == []
-    assert outcome.refused >= 30, "mutants that are hardly ever refused do not test a reader"
+    least = 5 if name == "recover" else 30  # recovering takes nearly anything: that is its purpose
+    assert outcome.refused >= least, "mutants that are hardly ever refused do not test a reader"

@@ -51,9 +51,12 @@ def _signals(recording: Recording) -> dict[str, Signal]:
 
 def _csv(signal: Signal) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(
-        ("time", *map(spreadsheet_text, signal.spec.channel_names))
-    )
+    names = ["time", *map(spreadsheet_text, signal.spec.channel_names)]
+    other = any(
+        delimiter in name for name in names for delimiter in ";\t"
+    )  # a reader must not take it for its own
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if other else csv.QUOTE_MINIMAL)
+    writer.writerow(names)
     rows = np.column_stack([signal.times_s, signal.samples])
     np.savetxt(text, rows, delimiter=",", fmt="%.10g")
     return text.getvalue().encode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,7 +144,9 @@ def _read_torch(path: Path, inside: str | None) -> Tensors:
             f"{path} is a PyTorch file and torch is not installed; install edgetool[deploy] or save it as safetensors"
         ) from None
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch says of damaged bytes what only its authors can use
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:  # torch's own text says how to load it all the same: not to be passed on
         raise CheckpointError(
             f"{path} is damaged or holds more than tensors, and was not loaded, because that could run code; save it "
@@ -165,7 +168,7 @@ def _read_torch(path: Path, inside: str | None) -> Tensors:
             f"{path}: not a tensor: {', '.join(others[:3])}; if the state_dict lies deeper, name its entry with "
             'inside = "..." in the key map'
         )
-    return {str(name): value.double().numpy() for name, value in loaded.items()}
+    return {str(name): value.detach().double().numpy() for name, value in loaded.items()}
 
 
 def read_key_map(path: str | Path) -> KeyMap:

@@ -267,7 +267,7 @@ def test_virtual_imu_from_a_file_of_angles(tmp_path: Path) -> None:
 VIRTUAL_FAULTS = {
     "angles in radians": ('unit = "deg"', 'unit = "rad"', "its header says that angles are in deg and the dataset says rad"),
     "unit": ('unit = "deg"', 'unit = "g"', "unit is 'g'; allowed: deg, rad"),
-    "parent": ('parent = "thigh"', 'parent = "pelvis"', "has parent 'pelvis', which must be defined before it; defined so"),
+    "parent": ('parent = "thigh"', 'parent = "pelvis"', "must be defined before it; defined so far: thigh"),
     "joint": ("at = [0.0, -0.4, 0.0]", "", "'shank' has a parent, so it needs at"),
     "short vector": ("[0.0, -0.3, 0.0]", "[0.0, -0.3]", "it must be three numbers"),
     "axis": ('["z", "hip"]', '["w", "hip"]', "axis 'w' is not known"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 from toolkit.data.readers.table import Table, parse_rows, read_text
@@ -15,7 +16,7 @@ def read_csv(path: Path) -> Table:
     start = next((i for i, line in enumerate(lines) if line.strip()), None)
     if start is None:
         raise RecordingError(f"{path} is empty; it needs a header row of names and rows of numbers")
-    delimiter = max("\t;,", key=lines[start].count)
+    delimiter = max("\t;,", key=re.sub(r'"[^"]*"', "", lines[start]).count)  # names in quotes may hold any
     body = lines[start:]
     while body and not body[-1].strip():
         body.pop()
