@@ -21,7 +21,7 @@ _ASK = {"stand": "stand still", "walk": "walk straight ahead at your usual pace"
 
 @click.command(
     name="calibrate",
-    epilog="Example: edgetool calibrate bundle --source serial:///dev/ttyUSB0 --out today.json",
+    epilog="Example: edgetool calibrate bundle --source ble://thigh --out today.json",
     context_settings=SETTINGS,
 )
 @click.argument("model", metavar="BUNDLE|CHECKPOINT")

@@ -163,7 +163,7 @@ def test_c_that_is_not_what_the_graphs_give_fails(tmp_path: Path) -> None:
         out,
         converter="builtin",
         calibration_windows=20,
-        target="cortex-m4",
+        core="cortex-m4",
         prefix="left",
     )
     check = source_check(Bundle.load(out))
