@@ -58,7 +58,8 @@ def test_the_wheel_carries_what_runs_and_nothing_else(wheel: Path) -> None:
         "toolkit/model/pretrained/cross_lstm_synthetic.safetensors",
         "quantization/kernels/lstm/et_lstm.h",
         "firmware_bridge/protocol/codec_c/edgetool_frame.c",
-        "benchmarks/report/template.html",
+        "benchmarks/report/report.html",
+        "quantization/analysis/error_report.html",
     ):
         assert needed in names
 
