@@ -5,7 +5,8 @@ All rooms of the package speak in these; they know nothing of frames, files or r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +56,17 @@ class Snapshot:
     started_monotonic_ns: int
     links: tuple[str, ...]
     descriptors: tuple[NodeDescriptor, ...] = ()
+    #: What the recording is of, in a person's words: person, trial, ...
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """Something that happened at ``arrival_ns`` (host monotonic), in a person's words. No sensor sent it."""
+
+    arrival_ns: int
+    text: str
+
+
+#: What a recording gives, in order.
+Recorded = Item | Snapshot | Lost | Marker

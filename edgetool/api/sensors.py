@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from firmware_bridge.simulator.virtual_link import VirtualLink
     from firmware_bridge.tools.doctor import Diagnosis
     from firmware_bridge.tools.monitor import Health
+    from firmware_bridge.tools.record import Marks, RecordSummary
     from firmware_bridge.tools.record import Progress as Recorded
-    from firmware_bridge.tools.record import RecordSummary
     from firmware_bridge.tools.replay import ReplaySummary
     from firmware_bridge.tools.scan import Found
 
@@ -178,16 +178,22 @@ def record(
     seconds: float | None = None,
     json: str | Path | None = None,
     progress: Recorded | None = None,
+    marks: Marks | None = None,
+    about: Mapping[str, str] | None = None,
 ) -> RecordSummary:
     """Record what the URLs ``source`` send, byte for byte, to the new file ``out``, until Ctrl-C or for ``seconds``.
 
-    ``json`` writes the totals and the ledger. ``progress`` is told the seconds, the receiver and the writer. Killing it
+    ``about`` says what is recorded (person, trial, ...); what is said to ``marks`` (its ``mark("heel strike")``, from any
+    thread) is written with its time. ``json`` writes the totals and the ledger. ``progress`` is told the seconds, the
+    receiver and the writer. Killing it
     loses at most a tenth of a second (docs/RECORDING.md). Raises LinkError when a source cannot be opened or all fail,
     OutputError when ``out`` exists or the disk is full.
     """
     from firmware_bridge.tools.record import record as work
 
-    summary = until_stopped(lambda stop: work(_urls(source), Path(out), seconds, stop, progress))
+    summary = until_stopped(
+        lambda stop: work(_urls(source), Path(out), seconds, stop, progress, marks, about)
+    )
     if json is not None:
         write_json(Path(json), vars(summary))
     return summary

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetool.commands.shared import PATH, SETTINGS, json_option, seconds_option
+from toolkit.errors import UsageError
+from toolkit.printable import terminal_text
 
 if TYPE_CHECKING:
     from firmware_bridge.recording.file import RecordingWriter
     from firmware_bridge.streams.receiver import Receiver
+    from firmware_bridge.tools.record import Marks
 
 
 @click.command(
@@ -22,25 +27,56 @@ if TYPE_CHECKING:
 )
 @click.option("--source", multiple=True, required=True, metavar="URL", help="A source; may be repeated.")
 @click.option("--out", required=True, type=PATH, metavar="FILE", help="The new recording; never overwritten.")
+@click.option(
+    "--about",
+    multiple=True,
+    metavar="NAME=TEXT",
+    help="What is recorded (person=S01, trial=3); may be repeated.",
+)
 @seconds_option
 @json_option("Write the totals and the ledger.")
-def command(source: tuple[str, ...], out: Path, seconds: float | None, json: Path | None) -> None:
+def command(
+    source: tuple[str, ...], out: Path, about: tuple[str, ...], seconds: float | None, json: Path | None
+) -> None:
     """Record what sensors send, byte for byte, until Ctrl-C or the sources end.
 
-    Killing it at any moment loses at most a tenth of a second (docs/RECORDING.md).
+    Each line that you type meanwhile is written as a marker, with the time of its Enter. Killing it at any moment loses at
+    most a tenth of a second (docs/RECORDING.md).
     """
     from edgetool.api.sensors import record
     from edgetool.commands.ledger_table import show_ledger
+    from firmware_bridge.tools.record import Marks
     from toolkit.terminal import say
 
-    show = _status_line()
-    summary = record(source=source, out=out, seconds=seconds, json=json, progress=show)
+    show, marks = _status_line(), Marks()
+    if sys.stdin.isatty():
+        threading.Thread(target=_mark_lines, args=(marks,), daemon=True).start()
+    summary = record(
+        source=source, out=out, seconds=seconds, json=json, progress=show, marks=marks, about=_named(about)
+    )
     if show is not None:
         say("", err=True)
     show_ledger(summary.ledger)
     say(f"Wrote {out}: {summary.seconds:.1f} s, {summary.chunks} chunks, {summary.bytes} bytes")
     if summary.dropped_bytes:
         say(f"The sources had to drop {summary.dropped_bytes} bytes: this machine was too slow", err=True)
+
+
+def _mark_lines(marks: Marks) -> None:
+    for line in sys.stdin:
+        marks.mark(line)
+
+
+def _named(about: tuple[str, ...]) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for entry in about:
+        name, separator, text = entry.partition("=")
+        if not (separator and name.strip() and text.strip()) or name.strip() in named:
+            raise UsageError(
+                f"--about {entry!r}: it must be NAME=TEXT, each name once, as in --about person=S01"
+            )
+        named[name.strip()] = terminal_text(text.strip())
+    return named
 
 
 def _status_line() -> Callable[[float, Receiver, RecordingWriter], None] | None:

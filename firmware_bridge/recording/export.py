@@ -62,7 +62,7 @@ def export(
     tracks = [filled(track, fill) for track in loaded.tracks]
     if format == "xdf":
         say("writing", 0, 1)
-        write_bytes(out, xdf_bytes(tracks, loaded.started_wall_ns))
+        write_bytes(out, xdf_bytes(tracks, loaded.started_wall_ns, loaded.markers, loaded.about))
         return ExportSummary((out,), listing, loaded.undescribed_packets)
     writers: dict[str, Callable[[Track], bytes]] = {"csv": _csv, "sto": _sto, "parquet": _parquet}
     names = _file_names(tracks, format)
@@ -148,6 +148,8 @@ def _listing(loaded: Tracks, streams: list[dict[str, Any]], fill: Fill) -> dict[
         "closed": loaded.closed,
         "lost_bytes": loaded.lost_bytes,
         "fill": fill,
+        "about": dict(loaded.about),
+        "markers": [{"time_s": round(time_s, 6), "text": text} for time_s, text in loaded.markers],
         "ledger": loaded.receiver.ledger(),
         "streams": streams,
     }

@@ -14,7 +14,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Self
 
-from firmware_bridge.items import Chunk, Item, LinkChange, Lost, NodeDescriptor, Snapshot
+from firmware_bridge.items import Chunk, Item, LinkChange, Lost, Marker, NodeDescriptor, Recorded, Snapshot
 from firmware_bridge.recording.checksums import Buffer, Checksums
 from toolkit.errors import OutputError, RecordingError
 from toolkit.reading import parse_json_object
@@ -53,6 +53,7 @@ class Event(IntEnum):
     BYTES = 0
     UP = 1
     DOWN = 2
+    MARKER = 3
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
             for d in snapshot.descriptors
         ],
     }
+    if snapshot.about:
+        value["about"] = dict(snapshot.about)
     return json.dumps(value).encode()
 
 
@@ -112,6 +115,7 @@ def parse_snapshot(payload: bytes, where: str) -> Snapshot:
             _whole(value["started_monotonic_ns"]),
             tuple(str(name) for name in value["links"]),
             descriptors,
+            {str(key): str(text) for key, text in dict(value.get("about", {})).items()},
         )
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise RecordingError(
@@ -197,7 +201,7 @@ def opened(path: Path) -> Iterator[Buffer]:
         raise RecordingError(f"cannot read recording {path}: {error.strerror or error}") from None
 
 
-def unpack_chunks(payload: bytes, where: str) -> Iterator[Item]:
+def unpack_chunks(payload: bytes, where: str) -> Iterator[Item | Marker]:
     """The records of a chunks block; RecordingError if they do not fit it."""
     at = 0
     while at < len(payload):
@@ -205,7 +209,7 @@ def unpack_chunks(payload: bytes, where: str) -> Iterator[Item]:
         link, event, size, arrival_ns = (
             _CHUNK.unpack_from(payload, at) if stop <= len(payload) else (0, 255, 0, 0)
         )
-        if event > Event.DOWN or stop + size > len(payload):
+        if event > Event.MARKER or stop + size > len(payload):
             raise RecordingError(
                 f"{where}: a chunks block is not as docs/RECORDING.md says; it was written by another program"
             )
@@ -213,12 +217,17 @@ def unpack_chunks(payload: bytes, where: str) -> Iterator[Item]:
         at = stop + size
         if event == Event.BYTES:
             yield Chunk(link, arrival_ns, data)
+        elif event == Event.MARKER:
+            yield Marker(arrival_ns, data.decode("utf-8", "replace"))
         else:
             yield LinkChange(link, arrival_ns, event == Event.UP, data.decode("utf-8", "replace"))
 
 
-def pack_item(item: Item) -> bytes:
+def pack_item(item: Item | Marker) -> bytes:
     """One record of a chunks block."""
+    if isinstance(item, Marker):
+        text = item.text.encode("utf-8", "replace")[:_MAX_REASON]
+        return _CHUNK.pack(0, Event.MARKER, len(text), item.arrival_ns) + text
     if isinstance(item, Chunk):
         event, data = Event.BYTES, item.data
     else:
@@ -253,7 +262,7 @@ class RecordingReader:
                     return cls(path, parse_snapshot(part.payload, str(path)))
         raise RecordingError(f"{path} holds no whole snapshot; nothing in it can be read")
 
-    def items(self) -> Iterator[Item | Snapshot | Lost]:
+    def items(self) -> Iterator[Recorded]:
         """All items in order, with the snapshots and known losses between them.
 
         Raises RecordingError at damage in the middle; a file that ends early is only noted (``closed``, ``cut_bytes``).
@@ -300,17 +309,24 @@ class RecordingWriter:
     """Appends to a new recording. Give it items as they come and call :meth:`tick` at least every 50 ms.
 
     Each block is one ``write`` to the file, so that what was flushed survives the death of the process. Time is
-    injected: ``monotonic_ns`` is on the clock of the items' arrival times, ``now_ns`` on any that goes on. OutputError
-    if the file exists or the disk is full.
+    injected: ``monotonic_ns`` is on the clock of the items' arrival times, ``now_ns`` on any that goes on. ``about`` says
+    what is recorded (person, trial). OutputError if the file exists or the disk is full.
     """
 
-    def __init__(self, path: Path, links: Sequence[str], wall_ns: int, monotonic_ns: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        links: Sequence[str],
+        wall_ns: int,
+        monotonic_ns: int,
+        about: Mapping[str, str] | None = None,
+    ) -> None:
         if len(links) > 256:
             raise OutputError(
                 f"a recording holds at most 256 links and has {len(links)}; record fewer at once"
             )
         self.path = path
-        self._snapshot = Snapshot(wall_ns, monotonic_ns, tuple(links))
+        self._snapshot = Snapshot(wall_ns, monotonic_ns, tuple(links), about=dict(about or {}))
         self._descriptors: dict[tuple[int, int], NodeDescriptor] = {}
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
@@ -337,12 +353,17 @@ class RecordingWriter:
         self._write_snapshot()
 
     @property
+    def newest_ns(self) -> int:
+        """Arrival of the newest item; the start before the first."""
+        return self._newest_ns
+
+    @property
     def seconds(self) -> float:
         """From the start to the newest item's arrival."""
         return (self._newest_ns - self._snapshot.started_monotonic_ns) * 1e-9
 
-    def append(self, item: Item, now_ns: int) -> None:
-        """Add one item; written with the next block."""
+    def append(self, item: Item | Marker, now_ns: int) -> None:
+        """Add one item, or a marker among them; written with the next block."""
         if isinstance(item, Chunk) and len(item.data) > FLUSH_BYTES:
             for at in range(0, len(item.data), FLUSH_BYTES):
                 self.append(Chunk(item.link, item.arrival_ns, item.data[at : at + FLUSH_BYTES]), now_ns)
@@ -353,7 +374,7 @@ class RecordingWriter:
         self._waiting.append(record)
         self._waiting_bytes += len(record)
         self._newest_ns = max(self._newest_ns, item.arrival_ns)
-        self.chunks += 1
+        self.chunks += not isinstance(item, Marker)
         if isinstance(item, Chunk):
             self.bytes += len(item.data)
         self.tick(now_ns)

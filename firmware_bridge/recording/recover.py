@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_bridge.items import Snapshot
+from firmware_bridge.items import Marker, Snapshot
 from firmware_bridge.recording.checksums import Buffer
 from firmware_bridge.recording.file import (
     Block,
@@ -109,7 +109,7 @@ def _count(block: Block, report: RecoverReport, where: str) -> bytes:
     report.blocks += 1
     report.closed |= block.kind is Kind.END
     if block.kind is Kind.CHUNKS:
-        report.chunks += sum(1 for _ in unpack_chunks(block.payload, where))
+        report.chunks += sum(not isinstance(each, Marker) for each in unpack_chunks(block.payload, where))
     return pack_block(block.kind, block.number, block.payload)
 
 
@@ -123,6 +123,6 @@ def _substitute(content: Buffer, where: str) -> Snapshot:
             return parse_snapshot(part.payload, where)
         if part.kind is Kind.CHUNKS:
             for item in unpack_chunks(part.payload, where):
-                links = max(links, item.link + 1)
+                links = max(links, 0 if isinstance(item, Marker) else item.link + 1)
                 first_ns = first_ns or item.arrival_ns
     return Snapshot(0, first_ns, tuple(f"link {index}" for index in range(links)))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.items import Chunk, Lost, Snapshot
+from firmware_bridge.items import Chunk, Lost, Marker
 from firmware_bridge.protocol.decoder import Received
 from firmware_bridge.protocol.packets import Data, StreamDescriptor, SyncReply
 from firmware_bridge.protocol.table import LEDGER_DAMAGE_FRAMES
@@ -68,6 +68,10 @@ class Tracks:
     #: Packets of streams without a (fitting) descriptor.
     undescribed_packets: int
     receiver: Receiver
+    #: Seconds since the recording began, and what was said to have happened then.
+    markers: tuple[tuple[float, str], ...] = ()
+    #: What the recording is of: person, trial, ...
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 class _StampClock:
@@ -148,15 +152,17 @@ def load_tracks(recording: Path, progress: Callable[[int, int], None] | None = N
     receiver = Receiver()
     nodes: dict[NodeKey, _BootSessions] = {}
     pieces: dict[tuple[NodeKey, int], _Pieces] = {}
-    lost = 0
+    lost, markers = 0, list[tuple[float, str]]()
     for count, item in enumerate(reader.items()):
         if isinstance(item, Lost):
             lost += item.size
+        elif isinstance(item, Marker):
+            markers.append(((item.arrival_ns - origin_ns) * 1e-9, item.text))
         done += len(item.data) + _RECORD_BYTES if isinstance(item, Chunk) else 0
         if progress is not None and count % _REPORT == 0:
             progress(min(done, size), size)
         for received in receiver.decode(item):
-            assert not isinstance(item, Snapshot | Lost)
+            assert isinstance(item, Chunk)
             key = NodeKey(item.link, received.node)
             boot_session, clock = nodes.setdefault(key, _BootSessions()).of(received.boot)
             stamp_s = clock.observe(received, origin_ns)
@@ -173,7 +179,16 @@ def load_tracks(recording: Path, progress: Callable[[int, int], None] | None = N
         undescribed += len(piece.data) - len(fitting)
         if stream is not None and fitting:
             tracks.append(_track(key, receiver.name(key), stream, piece, fitting))
-    return Tracks(tuple(tracks), reader.snapshot.started_wall_ns, reader.closed, lost, undescribed, receiver)
+    return Tracks(
+        tuple(tracks),
+        reader.snapshot.started_wall_ns,
+        reader.closed,
+        lost,
+        undescribed,
+        receiver,
+        tuple(markers),
+        reader.snapshot.about,
+    )
 
 
 def _track(key: NodeKey, name: str, stream: StreamDescriptor, piece: _Pieces, fitting: list[int]) -> Track:

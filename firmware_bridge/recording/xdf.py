@@ -7,7 +7,7 @@ No kept library writes it (pyxdf only reads), and a file of whole streams needs 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
@@ -20,12 +20,23 @@ _FILE_HEADER, _STREAM_HEADER, _SAMPLES, _CLOCK_OFFSET, _STREAM_FOOTER = 1, 2, 3,
 _ROWS = 4_096
 
 
-def xdf_bytes(tracks: Sequence[Track], started_wall_ns: int) -> bytes:
-    """A whole XDF file: one stream a track, double64 in physical units, each sample with its host time in s."""
+def xdf_bytes(
+    tracks: Sequence[Track],
+    started_wall_ns: int,
+    markers: Sequence[tuple[float, str]] = (),
+    about: Mapping[str, str] | None = None,
+) -> bytes:
+    """A whole XDF file: one stream a track, double64 in physical units, each sample with its host time in s.
+
+    ``markers`` (host time in s, text) are a stream of texts, as LSL's marker streams are; ``about`` stands in the file header.
+    """
     started = datetime.fromtimestamp(started_wall_ns / 1e9, UTC).isoformat()
     parts = [
         b"XDF:",
-        _chunk(_FILE_HEADER, _xml(f"<info><version>1.0</version><datetime>{started}</datetime></info>")),
+        _chunk(
+            _FILE_HEADER,
+            _xml(f"<info><version>1.0</version><datetime>{started}</datetime>{_about(about or {})}</info>"),
+        ),
     ]
     for number, track in enumerate(tracks, start=1):
         stream = struct.pack("<I", number)
@@ -36,7 +47,44 @@ def xdf_bytes(tracks: Sequence[Track], started_wall_ns: int) -> bytes:
             # Times are on the host's clock already: its offset from itself is 0.
             parts.append(_chunk(_CLOCK_OFFSET, stream + struct.pack("<dd", track.host_s[row], 0.0)))
         parts.append(_chunk(_STREAM_FOOTER, stream + _xml(_footer(track))))
+    if markers:
+        parts += _marker_stream(len(tracks) + 1, markers)
     return b"".join(parts)
+
+
+def _about(about: Mapping[str, str]) -> str:
+    entries = "".join(
+        f"<entry><name>{_text(name)}</name><value>{_text(value)}</value></entry>"
+        for name, value in about.items()
+    )
+    return f"<about>{entries}</about>" if entries else ""
+
+
+def _text(value: str) -> str:
+    """As XML can hold it: no control characters, which no escape makes legal there."""
+    return escape("".join(each if each.isprintable() else " " for each in value))
+
+
+def _marker_stream(number: int, markers: Sequence[tuple[float, str]]) -> list[bytes]:
+    stream = struct.pack("<I", number)
+    header = (
+        "<info><name>markers</name><type>Markers</type><channel_count>1</channel_count><nominal_srate>0</nominal_srate>"
+        "<channel_format>string</channel_format><source_id>markers</source_id><desc></desc></info>"
+    )
+    samples = b""
+    for time_s, text in markers:
+        content = text.encode("utf-8", "replace")
+        samples += struct.pack("<BdBI", 8, time_s, 4, len(content)) + content
+    times = [time_s for time_s, _ in markers]
+    footer = (
+        f"<info><first_timestamp>{min(times)!r}</first_timestamp><last_timestamp>{max(times)!r}</last_timestamp>"
+        f"<sample_count>{len(markers)}</sample_count></info>"
+    )
+    return [
+        _chunk(_STREAM_HEADER, stream + _xml(header)),
+        _chunk(_SAMPLES, stream + struct.pack("<BI", 4, len(markers)) + samples),
+        _chunk(_STREAM_FOOTER, stream + _xml(footer)),
+    ]
 
 
 def _chunk(tag: int, content: bytes) -> bytes:

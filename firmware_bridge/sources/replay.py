@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from firmware_bridge.items import Chunk, Item, LinkChange, Lost, Snapshot
+from firmware_bridge.items import Chunk, Item, LinkChange, Lost, Marker, Recorded
 from firmware_bridge.recording.file import RecordingReader
 from firmware_bridge.sources.base import Source, SourceUrl
 from toolkit.errors import LinkError, UsageError
@@ -63,7 +63,7 @@ class ReplaySource(Source):
             if isinstance(item, Lost):
                 for link in range(len(self.links)):
                     yield LinkChange(link, 0, False, f"{item.size} bytes of the recording were lost")
-            elif not isinstance(item, Snapshot):
+            elif isinstance(item, Chunk | LinkChange):
                 yield item
 
     def _opened(self) -> RecordingReader:
@@ -72,12 +72,12 @@ class ReplaySource(Source):
         return self._reader
 
 
-async def paced(reader: RecordingReader, speed: float) -> AsyncIterator[Item | Snapshot | Lost]:
+async def paced(reader: RecordingReader, speed: float) -> AsyncIterator[Recorded]:
     """Everything in a recording, each item when it is due at ``speed``."""
     first_ns = reader.snapshot.started_monotonic_ns
     started_ns = time.monotonic_ns()
     for count, item in enumerate(reader.items()):
-        if isinstance(item, Chunk | LinkChange) and speed < float("inf"):
+        if isinstance(item, Chunk | LinkChange | Marker) and speed < float("inf"):
             ahead_s = (item.arrival_ns - first_ns) * 1e-9 / speed - (time.monotonic_ns() - started_ns) * 1e-9
             if ahead_s > 0.001:
                 await asyncio.sleep(ahead_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from firmware_bridge.items import Chunk, Item, Lost, NodeDescriptor, Snapshot
+from firmware_bridge.items import Chunk, LinkChange, Lost, NodeDescriptor, Recorded, Snapshot
 from firmware_bridge.protocol.decoder import LinkDecoder, Received
 from firmware_bridge.protocol.ledger import Balance
 from firmware_bridge.protocol.packets import Descriptor
@@ -37,7 +37,7 @@ class Receiver:
         self._newest_ns: dict[NodeKey, int] = {}
         self._replaced: set[NodeKey] = set()
 
-    def decode(self, item: Item | Snapshot | Lost) -> list[Received]:
+    def decode(self, item: Recorded) -> list[Received]:
         """The packets that ``item`` completes; a link that goes down, or lost bytes, complete nothing."""
         if isinstance(item, Chunk):
             received = self._decoder(item.link).feed(item.data, item.arrival_ns)
@@ -53,7 +53,7 @@ class Receiver:
         elif isinstance(item, Lost):
             for decoder in self.links.values():
                 decoder.link_down()
-        else:
+        elif isinstance(item, LinkChange):
             self._decoder(item.link).link_down()
         return []
 

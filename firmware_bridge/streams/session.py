@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.items import Chunk, Item, Lost, Snapshot
+from firmware_bridge.items import Chunk, Recorded
 from firmware_bridge.protocol.decoder import Received
 from firmware_bridge.protocol.packets import (
     Data,
@@ -95,7 +95,7 @@ class Session:
     _packet_s: dict[tuple[NodeKey, int], float] = field(default_factory=dict)
     _all_ns: int = -(1 << 62)
 
-    def process(self, item: Item | Snapshot | Lost) -> SessionStep:
+    def process(self, item: Recorded) -> SessionStep:
         """Decode, place in time and align one item."""
         received = self.receiver.decode(item)
         if not isinstance(item, Chunk):

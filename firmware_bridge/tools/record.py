@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware_bridge.items import NodeDescriptor
+from firmware_bridge.items import Marker, NodeDescriptor
 from firmware_bridge.protocol.packets import Descriptor
 from firmware_bridge.recording.file import RecordingWriter
 from firmware_bridge.sources import open_source
@@ -17,12 +18,32 @@ from firmware_bridge.sources.base import Source, require_seconds
 from firmware_bridge.sources.host import Host
 from firmware_bridge.sources.several import SeveralSources
 from firmware_bridge.streams.receiver import Receiver
+from toolkit.printable import terminal_text
 
 #: How often waiting chunks are looked at; RecordingWriter decides whether to write.
 _TICK_S = 0.01
 _FSYNC_S = 1.0
 
 Progress = Callable[[float, Receiver, RecordingWriter], None]
+
+
+class Marks:
+    """Marks what happens while :func:`record` runs: call :meth:`mark` from any thread, as a key or a request comes."""
+
+    def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock_ns = clock_ns
+        self._waiting: deque[Marker] = deque(maxlen=10_000)
+
+    def mark(self, text: str) -> None:
+        """``text`` happened now. What is written is printable and at most 200 characters."""
+        self._waiting.append(Marker(self._clock_ns(), terminal_text(text.strip())[:200]))
+
+    def collect(self) -> list[Marker]:
+        """Those since the last call."""
+        found = []
+        while self._waiting:
+            found.append(self._waiting.popleft())
+        return found
 
 
 @dataclass(frozen=True)
@@ -43,10 +64,13 @@ async def record(
     seconds: float | None = None,
     stop: asyncio.Event | None = None,
     progress: Progress | None = None,
+    marks: Marks | None = None,
+    about: Mapping[str, str] | None = None,
 ) -> RecordSummary:
     """Record ``sources`` (URLs, or one opened-to-be source) to the new file ``out``.
 
-    Ends after ``seconds``, when ``stop`` is set, or when the sources end; the file is closed in order then. Raises
+    ``about`` says what is recorded (person, trial, ...); what is said to ``marks`` is written among the items. Ends after
+    ``seconds``, when ``stop`` is set, or when the sources end; the file is closed in order then. Raises
     LinkError when a source cannot be opened or all fail, OutputError when ``out`` exists or the disk is full.
     """
     require_seconds(seconds)
@@ -54,12 +78,12 @@ async def record(
     async with source:
         origin_ns = source.origin_ns
         start_ns = time.monotonic_ns() if origin_ns is None else origin_ns
-        writer = RecordingWriter(out, source.links, time.time_ns(), start_ns)
-        receiver = Receiver()
+        writer = RecordingWriter(out, source.links, time.time_ns(), start_ns, about)
+        receiver, foreign = Receiver(), origin_ns is not None
         started = time.monotonic()
         tasks = [
             asyncio.create_task(_pump(source, writer, receiver)),
-            asyncio.create_task(_keep(writer, receiver, progress, started)),
+            asyncio.create_task(_keep(writer, receiver, progress, started, marks, foreign)),
             asyncio.create_task(_fsync(writer)),
         ]
         if stop is not None:
@@ -70,6 +94,7 @@ async def record(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            _write_marks(writer, marks, foreign)
             writer.close(receiver.ledger())
         for task in done:
             task.result()
@@ -98,13 +123,26 @@ async def _pump(source: Source, writer: RecordingWriter, receiver: Receiver) -> 
 
 
 async def _keep(
-    writer: RecordingWriter, receiver: Receiver, progress: Progress | None, started: float
+    writer: RecordingWriter,
+    receiver: Receiver,
+    progress: Progress | None,
+    started: float,
+    marks: Marks | None,
+    foreign: bool,
 ) -> None:
     while True:
+        _write_marks(writer, marks, foreign)
         writer.tick(time.monotonic_ns())
         if progress is not None:
             progress(time.monotonic() - started, receiver, writer)
         await asyncio.sleep(_TICK_S)
+
+
+def _write_marks(writer: RecordingWriter, marks: Marks | None, foreign: bool) -> None:
+    """On the recording's clock: in a replay, which has another, a mark is as late as the newest item."""
+    for marker in marks.collect() if marks is not None else ():
+        at_ns = writer.newest_ns if foreign else marker.arrival_ns
+        writer.append(Marker(at_ns, marker.text), time.monotonic_ns())
 
 
 async def _fsync(writer: RecordingWriter) -> None:

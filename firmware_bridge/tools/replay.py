@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware_bridge.items import Chunk, Lost, Snapshot
+from firmware_bridge.items import Chunk, Lost, Marker, Snapshot
 from firmware_bridge.protocol.decoder import Received
 from firmware_bridge.protocol.packets import Data
 from firmware_bridge.recording.file import RecordingReader
@@ -38,6 +38,8 @@ class ReplaySummary:
     closed: bool
     cut_bytes: int
     lost_bytes: int
+    markers: int
+    about: dict[str, str]
     streams: tuple[StreamCount, ...]
     ledger: dict[str, dict[str, Any]]
     as_recorded: bool | None
@@ -109,11 +111,13 @@ async def _replay(
     reader = RecordingReader.open(recording)
     receiver = Receiver()
     counter = _Counter(receiver)
-    chunks = size = lost = 0
+    chunks = size = lost = markers = 0
     start_ns, newest_ns = reader.snapshot.started_monotonic_ns, reader.snapshot.started_monotonic_ns
     async for item in paced(reader, speed):
         if isinstance(item, Lost):
             lost += item.size
+        elif isinstance(item, Marker):
+            markers += 1
         elif not isinstance(item, Snapshot):
             chunks += 1
             newest_ns = max(newest_ns, item.arrival_ns)
@@ -121,7 +125,7 @@ async def _replay(
             if progress is not None:
                 progress((newest_ns - start_ns) * 1e-9)
         for received in receiver.decode(item):
-            assert not isinstance(item, Snapshot | Lost)
+            assert isinstance(item, Chunk)
             counter.count(item.link, received)
             if on_packet is not None:
                 on_packet(item.link, received)
@@ -134,6 +138,8 @@ async def _replay(
         closed=reader.closed,
         cut_bytes=reader.cut_bytes,
         lost_bytes=lost,
+        markers=markers,
+        about=dict(reader.snapshot.about),
         streams=counter.streams(),
         ledger=ledger,
         as_recorded=reader.end.get("ledger") == ledger if reader.closed and not lost else None,

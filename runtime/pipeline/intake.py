@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.items import Chunk, Item, LinkChange, Lost, Snapshot
+from firmware_bridge.items import Chunk, LinkChange, Recorded, Snapshot
 from firmware_bridge.protocol.packets import Descriptor, StreamDescriptor
 from firmware_bridge.streams.alignment import AlignmentSettings, Rows
 from firmware_bridge.streams.receiver import NodeKey
@@ -154,7 +154,7 @@ class Intake:
             for each in streams
         ]
 
-    def decode(self, item: Item | Snapshot | Lost) -> Batch | None:
+    def decode(self, item: Recorded) -> Batch | None:
         """The rows that ``item`` settles, or None if there are none."""
         if isinstance(item, LinkChange):
             self.links[item.link] = item

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_bridge.items import Item, Lost, Snapshot
+from firmware_bridge.items import Recorded
 from firmware_bridge.recording.file import RecordingReader
 from runtime.pipeline.estimator import Estimator, RowEstimate
 from runtime.pipeline.intake import Intake
@@ -32,12 +32,12 @@ class Pipeline:
     intake: Intake
     estimator: Estimator
 
-    def process(self, item: Item | Snapshot | Lost) -> list[RowEstimate]:
+    def process(self, item: Recorded) -> list[RowEstimate]:
         """The estimates that ``item`` completes, in order."""
         batch = self.intake.decode(item)
         return self.estimator.estimate(batch) if batch is not None else []
 
-    def run(self, items: Iterable[Item | Snapshot | Lost]) -> Iterator[RowEstimate]:
+    def run(self, items: Iterable[Recorded]) -> Iterator[RowEstimate]:
         """The estimates of all ``items``."""
         for item in items:
             yield from self.process(item)

@@ -33,8 +33,8 @@ HEAVY = (
     "runtime",
     "benchmarks",
 )
-#: Arguments that only a function can take: callables.
-ONLY_PYTHON = {"progress", "show"}
+#: Arguments that only a function can take: callables, and what is told while it works.
+ONLY_PYTHON = {"progress", "show", "marks"}
 
 
 def _commands() -> list[tuple[str, click.Command]]:
