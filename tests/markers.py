@@ -22,6 +22,7 @@ OF_PROGRAM = {
     "systemd-analyze": "service",
     "systemd-sysusers": "service",
     "promtool": "service",
+    "systemd-nspawn": "service",
 }
 #: The same by place below tests/, for what asks for its programs elsewhere.
 OF_PLACE = {"pi/": "qemu"}

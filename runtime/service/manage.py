@@ -174,6 +174,7 @@ def install(
         place.name,
         service.nice,
         service.realtime,
+        Path(sys.base_prefix) if place.prefix is None else None,
     )
     text = unit.text()
     if not replace:
@@ -182,6 +183,12 @@ def install(
         return Installation(place.unit, text, (*checked, f"would write {place.unit}"))
     if place.prefix is None:
         _require_allowed(place)
+        closed = None if place.user else _closed_to_others(Path(sys.base_prefix))
+        if closed is not None:
+            raise UsageError(
+                f"the Python of this installation is {sys.base_prefix}, and {closed} may not be read by the service's user; "
+                "make the environment with the system's Python (/usr/bin/python3 -m venv), or install with --user"
+            )
     lines = list(checked)
     if place.sysusers is not None:
         write_bytes(place.sysusers, SYSUSERS.encode())

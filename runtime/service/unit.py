@@ -51,6 +51,8 @@ class Unit:
     name: str | None = None
     nice: int = 0
     realtime: int = 0
+    #: Where the Python is that runs the program (a virtual environment only points at it); None: beside it.
+    interpreter: Path | None = None
 
     @property
     def folder(self) -> str:
@@ -138,7 +140,7 @@ class Unit:
     def _homes(self) -> list[str]:
         inside = any(
             path.is_relative_to("/home") or path.is_relative_to("/root")
-            for path in (self.program, self.config)
+            for path in (self.program, self.config, self.interpreter or self.program)
         )
         return [f"ProtectHome={'read-only' if inside else 'yes'}"]
 
