@@ -37,10 +37,13 @@ if TYPE_CHECKING:
     from edgetool.api.sensors import replay as replay
     from edgetool.api.sensors import scan as scan
     from edgetool.api.sensors import simulate as simulate
+    from edgetool.api.signing import sign as sign
+    from edgetool.api.signing import verify as verify
     from firmware_bridge.tools.doctor import Diagnosis as Diagnosis
     from firmware_bridge.tools.monitor import Health as Health
     from quantization.analysis.error_records import Attribution as Attribution
     from quantization.bundle import Bundle as Bundle
+    from quantization.signing import Signer as Signer
     from runtime.status.status import DaemonStatus as DaemonStatus
     from toolkit.calibration import Calibration as Calibration
     from toolkit.contract import Channel as Channel
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from toolkit.errors import ModelFileError as ModelFileError
     from toolkit.errors import OutputError as OutputError
     from toolkit.errors import RecordingError as RecordingError
+    from toolkit.errors import SignatureError as SignatureError
     from toolkit.errors import UsageError as UsageError
     from toolkit.model import load_checkpoint as load_checkpoint
     from toolkit.model.checkpoint import Checkpoint as Checkpoint
@@ -71,6 +75,7 @@ if TYPE_CHECKING:
 _FROM: dict[str, tuple[str, ...]] = {
     "edgetool.api": ("service",),
     "edgetool.api.deploy": ("convert", "inspect", "bench", "validate"),
+    "edgetool.api.signing": ("sign", "verify"),
     "edgetool.api.sensors": (
         *("scan", "doctor", "monitor", "simulate", "record", "replay", "recover", "export"),
         "Reachable",
@@ -79,6 +84,7 @@ _FROM: dict[str, tuple[str, ...]] = {
     "edgetool.api.live": ("run",),
     "edgetool.api.learn": ("train", "data"),
     "quantization.bundle": ("Bundle",),
+    "quantization.signing": ("Signer",),
     "quantization.analysis.error_records": ("Attribution",),
     "benchmarks.records": ("Report",),
     "benchmarks.validation.verdict": ("Verdict",),
@@ -93,7 +99,15 @@ _FROM: dict[str, tuple[str, ...]] = {
     "toolkit.model.train": ("Trained",),
     "toolkit.errors": (
         *("EdgetoolError", "UsageError", "InputError", "RecordingError", "CheckpointError", "ModelFileError"),
-        *("BundleError", "ContractError", "ConversionError", "OutputError", "LinkError", "BudgetError"),
+        *(
+            "BundleError",
+            "SignatureError",
+            "ContractError",
+            "ConversionError",
+            "OutputError",
+            "LinkError",
+            "BudgetError",
+        ),
         "MissingDependencyError",
     ),
 }

@@ -26,6 +26,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "inspect": ("edgetool.commands.inspect", "what is in a .tflite, a checkpoint or a bundle"),
         "bench": ("edgetool.commands.bench", "judge a bundle: accuracy, latency, size"),
         "validate": ("edgetool.commands.validate", "pass or fail on a target, with evidence, for CI"),
+        "sign": ("edgetool.commands.sign", "sign a bundle, so that nobody can change it unseen"),
+        "verify": ("edgetool.commands.verify", "who signed a bundle, and that it is whole"),
     },
     "Sensors": {
         "scan": ("edgetool.commands.scan", "serial ports and BLE nodes that can be reached"),

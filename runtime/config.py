@@ -90,6 +90,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "watch": _FLAG,
         "calibration": _text(),
         "uncalibrated": _text("refuse", "degraded"),
+        "trusted_keys": Key("texts"),
     },
     "sources": {"urls": Key("texts", needed=True)},
     "alignment": {
@@ -211,6 +212,10 @@ def _settings(reader: _Reader) -> Settings:
             model.get("watch", False),
             reader.place(("model", "calibration"), model["calibration"]) if "calibration" in model else None,
             model.get("uncalibrated", "refuse"),
+            tuple(
+                reader.place(("model", "trusted_keys", place), text)
+                for place, text in enumerate(model.get("trusted_keys", ()))
+            ),
         ),
         sources=tuple(sections["sources"]["urls"]),
         inputs=_inputs(reader),

@@ -18,7 +18,8 @@ class ModelSettings:
     """Which bundle runs on which engine. With ``watch`` a changed bundle is loaded without being told to.
 
     ``calibration`` is the session's file (``edgetool calibrate``), for a model that asks for one; ``uncalibrated`` says what
-    to do without it: refuse to start, or publish estimates that are degraded at best.
+    to do without it: refuse to start, or publish estimates that are degraded at best. ``trusted_keys`` are PEM files with
+    public keys: with any, only a bundle that one of them signed is run, at the start and at every reload.
     """
 
     bundle: Path
@@ -27,6 +28,7 @@ class ModelSettings:
     watch: bool = False
     calibration: Path | None = None
     uncalibrated: Literal["refuse", "degraded"] = "refuse"
+    trusted_keys: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def check(settings: Settings, holds: bool = False) -> list[str]:
         if why is not None:
             raise UsageError(f"recording.folder {settings.recording.folder}: {why}; choose another")
     lines = [
-        f"model     {settings.model.bundle} {model.hash[:12]}",
+        f"model     {settings.model.bundle} {model.hash[:12]}, signed with {model.bundle.signer or 'no key'}",
         f"engine    {model.engine.name} {model.engine.version} {settings.model.scheme}",
         f"outputs   {', '.join(c.name for c in contract.outputs)} at {contract.grid_rate_hz:g} Hz",
     ]

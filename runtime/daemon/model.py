@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from quantization.bundle import MANIFEST, Bundle
+from quantization.bundle_folder import SIGNATURE
+from quantization.signing import read_trusted_key
 from runtime.engines import open_engine
 from runtime.engines.interface import Engine
 from runtime.pipeline.plausibility import PlausibilityWatch
@@ -28,12 +31,16 @@ class LoadedModel:
 
     def words(self) -> dict[str, str]:
         """What a log says of it."""
-        return {
-            "bundle": str(self.settings.bundle),
-            "model": self.hash[:12],
-            "engine": f"{self.engine.name} {self.engine.version}",
-            "scheme": self.settings.scheme,
-        } | ({} if self.calibration is None else {"calibration": self.calibration.hash[:12]})
+        return (
+            {
+                "bundle": str(self.settings.bundle),
+                "model": self.hash[:12],
+                "engine": f"{self.engine.name} {self.engine.version}",
+                "scheme": self.settings.scheme,
+            }
+            | ({} if self.bundle.signer is None else {"signer": str(self.bundle.signer)})
+            | ({} if self.calibration is None else {"calibration": self.calibration.hash[:12]})
+        )
 
     def watch(self) -> PlausibilityWatch | None:
         """What judges its sensors: for a model that knows its training people's strides, and a session that is calibrated."""
@@ -43,13 +50,15 @@ class LoadedModel:
             return None
         return PlausibilityWatch(FamiliarStrides.from_json(checkpoint.familiar), layout)
 
-    def stamp(self) -> tuple[int, int] | None:
-        """Size and time of the manifest on the disk; None if there is none now."""
+    def stamp(self) -> tuple[int, ...] | None:
+        """Sizes and times of manifest and signature on the disk; None if there is no manifest now."""
         try:
-            found = (self.settings.bundle / MANIFEST).stat()
+            found = [(self.settings.bundle / MANIFEST).stat()]
+            with suppress(FileNotFoundError):
+                found.append((self.settings.bundle / SIGNATURE).stat())
         except OSError:
             return None
-        return found.st_size, found.st_mtime_ns
+        return tuple(part for one in found for part in (one.st_size, one.st_mtime_ns))
 
     def require_same_sensors(self, other: LoadedModel) -> None:
         """ContractError unless this one takes the same streams and gives the same outputs as ``other``, which runs."""
@@ -78,7 +87,8 @@ def opened_again(model: LoadedModel) -> LoadedModel:
 
 def load_model(settings: ModelSettings) -> LoadedModel:
     """Read and verify the bundle and open its engine (which proves that it carries state). Raises their errors."""
-    bundle = Bundle.load(settings.bundle)
+    keys = [read_trusted_key(path) for path in settings.trusted_keys]
+    bundle = Bundle.load(settings.bundle, trusted=keys or None)
     calibration = _calibration(settings, bundle.contract)
     engine = open_engine(bundle, settings.engine, settings.scheme)
     return LoadedModel(settings, bundle, engine, bundle.hash, calibration)
