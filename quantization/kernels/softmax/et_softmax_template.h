@@ -9,8 +9,9 @@ void ET_NAME(const et_softmax *op, const int8_t *x, ET_OUTPUT *y) {
         for (int32_t k = 0; k < op->depth; ++k) {
             const int32_t distance = largest - x[k];
             if (distance < op->count) {
-                /* 12 integer bits: the exponentials are positive, so that halves round up. */
-                sum += ((uint32_t)op->exponentials[distance] + (1u << 11)) >> 12;
+                /* 12 integer bits: the exponentials are positive, so that halves round up. Not by adding 2^11, at which
+                 * GCC 12.2 stops with an internal error for RISC-V with Zbs. */
+                sum += (((uint32_t)op->exponentials[distance] >> 11) + 1u) >> 1;
             }
         }
         int32_t headroom = 0; /* leading zeros of the sum, and one */
