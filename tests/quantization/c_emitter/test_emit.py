@@ -25,7 +25,7 @@ from tests.quantization.c_emitter.test_models import (
 )
 from tests.tools import require
 from toolkit.contract import FilterStage
-from toolkit.errors import ModelFileError, UsageError
+from toolkit.errors import ContractError, ModelFileError, UsageError
 from toolkit.model import float_reference
 
 DOCS = Path(__file__).parents[3] / "docs" / "KERNELS.md"
@@ -98,7 +98,7 @@ def test_a_program_in_cpp_links_and_runs(tmp_path: Path) -> None:
     run([folder / "main"])
 
 
-NAMES = ('a "quoted" name', "back\\slash", "what??/", "Fu\u00df 1", "line\nbreak\t9")
+NAMES = ('a "quoted" name', "back\\slash", "what??/", "Fu\u00df 1", "*/ %s \\n #9")
 SAY_NAMES = """
 #include <stdio.h>
 #include "edgetool_model.h"
@@ -115,7 +115,7 @@ int main(void) {
 
 
 def test_names_and_numbers_reach_c_as_they_are(tmp_path: Path) -> None:
-    """Whatever a channel is called; and the constants in decimal are the float32 values to the last bit."""
+    """Whatever a channel is called, of what a contract allows; constants in decimal are the float32 values to the last bit."""
     require("gcc")
     checkpoint, _, window, _ = shipped()
     imu, emg = checkpoint.contract.inputs
@@ -124,6 +124,9 @@ def test_names_and_numbers_reach_c_as_they_are(tmp_path: Path) -> None:
     # Without filters: they would not fit the odd rate, and the header has none of them.
     stages = (FilterStage("resample", {"from_hz": 1259.26, "to_hz": checkpoint.contract.grid_rate_hz}),)
     contract = replace(checkpoint.contract, inputs=(imu, replace(emg, stream=stream, filters=stages)))
+    broken = replace(stream, channels=(replace(channels[0], name="line\nbreak\t9"), *stream.channels[1:]))
+    with pytest.raises(ContractError, match="is not allowed: names are printable text"):
+        replace(contract, inputs=(imu, replace(emg, stream=broken, filters=stages)))
     folder = write(emit(window, contract), tmp_path)
     (folder / "say.c").write_text(SAY_NAMES)
     run(["gcc", *STRICT, folder / "say.c", "-o", folder / "say"])
