@@ -9,11 +9,16 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import toolkit
 from tests import markers
 from tests.tools import require, require_installed
 
 ROOT = Path(__file__).resolve().parents[1]
+WIDTH = 100
+#: Still to be wrapped.
+PENDING = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "ARCHITECTURE.md")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -99,3 +104,43 @@ def test_the_list_of_slow_tests_names_tests() -> None:
         path, _, name = line.partition("::")
         text = (ROOT / "tests" / path).read_text()
         assert not name or re.search(rf"def {name.rpartition('::')[2]}\(", text), line
+
+
+def test_every_page_has_a_place_on_the_site() -> None:
+    """Else make docs, which takes every warning for an error, fails."""
+    listed = (ROOT / "mkdocs.yml").read_text()
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        assert f": {page.relative_to(ROOT / 'docs').as_posix()}\n" in listed, (
+            f"{page.name} is not in mkdocs.yml's nav"
+        )
+
+
+def pages() -> list[Path]:
+    """What people write: not the fragments, which are one line each, and not a checkpoint's card, which is generated."""
+    done = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
+    tracked = [ROOT / name for name in done.stdout.splitlines()]
+    out = [p for p in tracked if p.parent.name not in ("changelog.d", "pretrained") and p.name not in PENDING]
+    return [p for p in out if p.is_file()]
+
+
+def long_lines(text: str) -> list[int]:
+    """Numbers of the lines of prose over the width; tables, code, headings, and what has no blank to break at are left out."""
+    found, fenced = [], False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith(("```", "~~~")):
+            fenced = not fenced
+        elif fenced or line.startswith(("    ", "\t", "|", "#")) or len(line) <= WIDTH:
+            continue
+        elif " " in line.strip()[:WIDTH].lstrip("-* "):
+            found.append(number)
+    return found
+
+
+@pytest.mark.parametrize(
+    "page",
+    pages(),
+    ids=lambda p: p.name,
+)
+def test_prose_wraps(page: Path) -> None:
+    lines = long_lines(page.read_text())
+    assert not lines, f"{page.relative_to(ROOT)}: lines over {WIDTH} characters: {lines}"
