@@ -35,9 +35,11 @@ from toolkit.errors import (
 )
 from toolkit.files import new_folder, write_bytes, write_json
 from toolkit.model.checkpoint import Checkpoint
+from toolkit.sbom import bundle_sbom
 
 CHECKPOINT = "checkpoint.safetensors"
 GOLDEN = "golden.npz"
+SBOM = "sbom.cdx.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +147,8 @@ def write_bundle(
         **{graph.file: graph.content for graph in graphs},
         **(extra or {}),
     }
+    hashes = {name: _sha256(content) for name, content in contents.items()}
+    contents[SBOM] = bundle_sbom(hashes, __version__, about.get("tools", {}))
     manifest = {
         "schema": SCHEMA,
         "edgetool": __version__,

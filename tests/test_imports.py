@@ -41,7 +41,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "toolkit": (
         ("printable",),
         ("errors",),
-        ("files", "reading", "contract", "cores"),
+        ("files", "reading", "contract", "cores", "sbom"),
         ("terminal", "html_text"),
         ("progress",),
         ("records", "toml_lines"),

@@ -55,6 +55,7 @@ def test_the_wheel_carries_what_runs_and_nothing_else(wheel: Path) -> None:
     assert not [name for name in names if name.startswith("benchmarks/studies")]
     assert "benchmarks/bench.py" in names
     for needed in (
+        "edgetool/sbom.cdx.json",
         "toolkit/model/pretrained/cross_lstm_synthetic.safetensors",
         "quantization/kernels/lstm/et_lstm.h",
         "firmware_bridge/protocol/codec_c/edgetool_frame.c",
@@ -62,6 +63,9 @@ def test_the_wheel_carries_what_runs_and_nothing_else(wheel: Path) -> None:
         "quantization/analysis/error_report.html",
     ):
         assert needed in names
+    sbom = json.loads(zipfile.ZipFile(wheel).read("edgetool/sbom.cdx.json"))
+    assert f"edgetool-{sbom['metadata']['component']['version']}-" in wheel.name
+    assert {"numpy", "flatbuffers", "click"} <= {component["name"] for component in sbom["components"]}
 
 
 def test_the_set_up_in_the_docs_names_the_file_that_make_wheel_writes(wheel: Path) -> None:
