@@ -99,17 +99,20 @@ def train(
     from toolkit.model.train import train as work
 
     options = {name: given[name] for name in given if name not in ("joints", "json", "card", "progress")}
-    outputs = joints.split(",") if isinstance(joints, str) else joints
-    trained = work(
-        **options,
-        outputs=None if outputs is None else [name.strip() for name in outputs],
-        progress=None if progress is None else _epochs(progress),
-    )
+    tell = None if progress is None else _epochs(progress)
+    trained = work(**options, outputs=_names(joints), progress=tell)
     if json is not None:
         write_json(Path(json), trained.to_json())
     if card is not None:
         write_bytes(Path(card), page(trained.checkpoint, _command_line(given)).encode())
     return trained
+
+
+def _names(joints: str | Sequence[str] | None) -> list[str] | None:
+    """Names of joint moments, given one by one or separated by commas."""
+    if joints is None:
+        return None
+    return [name.strip() for name in (joints.split(",") if isinstance(joints, str) else joints)]
 
 
 def _epochs(progress: Progress) -> Callable[[Step], None]:

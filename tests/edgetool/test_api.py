@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import inspect
 import os
 import signal
@@ -160,7 +161,8 @@ def test_interrupting_a_cell_ends_a_recording_in_order(tmp_path: Path) -> None:
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        asyncio.new_event_loop().run_until_complete(cell())
+        with contextlib.closing(asyncio.new_event_loop()) as loop:
+            loop.run_until_complete(cell())
     finally:
         signal.signal(signal.SIGINT, before)
     assert edgetool.replay(out).closed

@@ -36,6 +36,7 @@ from toolkit.reading import read_json_object
 from toolkit.records import Recording
 
 if TYPE_CHECKING:
+    from toolkit.calibration.reference import CalibrationReference
     from toolkit.model.fit import Fitted, Progress
 
 Precision = Literal["float32", "float16"]
@@ -94,76 +95,62 @@ def train(
 ) -> Trained:
     """Train on ``data`` (a source string of ``toolkit.data.load``, or recordings) and write a checkpoint to ``out``.
 
-    ``split``: None (by subject if there are three people or more, else chronological), a text that
-    :func:`parse_split` reads, or a Split. ``stride``: every N-th window of the training and validation splits is used.
-    ``outputs``: which moments, None for all that the data has. ``weights``: float16 rounds them after training,
-    which halves the file; the scores are those of the rounded weights. ``calibration``: ``walk`` calibrates every person on a
-    walk of theirs (docs/CALIBRATION.md) before anything else, the model learns from calibrated sensors alone and its contract
-    asks for a calibration of every session; ``none`` takes sensors as they are worn. The other options are the sizes of
-    ``ModelConfig`` and the settings of ``fit.Recipe``.
+    ``split``: None (by subject for three people or more, else chronological), a text of :func:`parse_split`, or a Split. Of
+    the training and validation splits every ``stride``-th window is used. ``outputs``: which moments, None for all of the
+    data. ``weights``: float16 rounds them after training; the scores are those of the rounded weights. ``calibration``:
+    ``walk`` calibrates every person on a walk of theirs first (docs/CALIBRATION.md), and the contract then asks for a
+    calibration of every session. The other options are the sizes of ``ModelConfig`` and the settings of ``fit.Recipe``.
 
-    The same data, options, seed, library versions and kind of processor give the same bytes; training runs on one
-    thread, so that the number of cores does not matter. Raises RecordingError, ContractError, UsageError or
-    MissingDependencyError.
+    The same data, options, seed, library versions and kind of processor give the same bytes: training runs on one thread.
+    Raises RecordingError, ContractError, UsageError or MissingDependencyError.
     """
     _require_packages()
     from toolkit.model import fit
 
+    _require_allowed(calibration, weights, out, stride, seed)
+    sizes = _sizes(window, rate_hz, hidden, layers, heads, norm, head_hidden, horizon_ms)
+    recipe = fit.Recipe(epochs, batch, learning_rate, weight_decay, patience=patience)
+    recordings = toolkit.data.load(data) if isinstance(data, str) else list(data)
+    chosen = split if isinstance(split, Split) else parse_split(split, recordings, seed)
+    recordings, reference = _calibrated(recordings, chosen, calibration)
+    told = None if reference is None else reference.to_json()
+    grid: dict[str, Any] = {"rate_hz": rate_hz, "window": window, "horizon_ms": horizon_ms, "stride": stride}
+    prepared = prepare(recordings, chosen, outputs=outputs, calibration=told, **grid)
+    config, parts = _config_for(prepared, sizes), prepared.windows
+    fitted = fit.fit(config, parts["train"], parts["validation"], recipe, seed, progress)
+    if weights == "float16":
+        _round_to_float16(fitted)
+    provenance = data_provenance(recordings, _source_name(data))
+    familiar = None if reference is None else _familiar(recordings, chosen, prepared.contract)
+    trained = _trained(prepared, chosen, fitted, provenance, recipe, seed, stride, familiar)
+    if out is not None:
+        trained.checkpoint.save(out)
+    return trained
+
+
+def _require_allowed(calibration: str, weights: str, out: str | Path | None, stride: int, seed: int) -> None:
+    """UsageError for what can be refused before any data is read."""
     if calibration not in get_args(CalibrationKind):
         raise UsageError(f"calibration is {calibration!r}; allowed: {', '.join(get_args(CalibrationKind))}")
-    if weights not in ("float32", "float16"):
-        raise UsageError(f"weights are {weights!r}; allowed: float32, float16")
+    if weights not in get_args(Precision):
+        raise UsageError(f"weights are {weights!r}; allowed: {', '.join(get_args(Precision))}")
     if out is not None and Path(out).suffix in (".pt", ".pth"):
         raise UsageError(
             f"checkpoint {out} is not written as a PyTorch file; give it the ending .safetensors"
         )
     if stride < 1 or seed < 0:
         raise UsageError(f"stride is {stride} and seed {seed}; stride must be at least 1 and seed at least 0")
-    sizes = _sizes(
-        window=window,
-        rate_hz=rate_hz,
-        hidden=hidden,
-        layers=layers,
-        heads=heads,
-        norm=norm,
-        head_hidden=head_hidden,
-        horizon_ms=horizon_ms,
-    )
-    recipe = fit.Recipe(epochs, batch, learning_rate, weight_decay, patience=patience)
-    recordings = toolkit.data.load(data) if isinstance(data, str) else list(data)
-    chosen = split if isinstance(split, Split) else parse_split(split, recordings, seed)
-    reference = None
-    if calibration == "walk":
-        learners = {id(s.recording): s.recording for s in select(recordings, chosen, "train")}
-        reference = fit_reference(learners.values())
-        recordings = calibrate_recordings(recordings, reference)
-    prepared = prepare(
-        recordings,
-        chosen,
-        rate_hz=rate_hz,
-        window=window,
-        horizon_ms=horizon_ms,
-        outputs=outputs,
-        stride=stride,
-        calibration=None if reference is None else reference.to_json(),
-    )
-    fitted = fit.fit(
-        _config_for(prepared, sizes),
-        prepared.windows["train"],
-        prepared.windows["validation"],
-        recipe,
-        seed,
-        progress,
-    )
-    if weights == "float16":
-        _round_to_float16(fitted)
-    source = _source_name(data) if isinstance(data, str) else "recordings in memory"
-    familiar = None if reference is None else _familiar(recordings, chosen, prepared.contract)
-    provenance = data_provenance(recordings, source)
-    trained = _trained(prepared, chosen, fitted, provenance, recipe, seed, stride, familiar)
-    if out is not None:
-        trained.checkpoint.save(out)
-    return trained
+
+
+def _calibrated(
+    recordings: list[Recording], split: Split, calibration: CalibrationKind
+) -> tuple[list[Recording], CalibrationReference | None]:
+    """``walk``: every recording turned as a walk of its person says, and the reference of those who train the model."""
+    if calibration == "none":
+        return recordings, None
+    learners = {id(s.recording): s.recording for s in select(recordings, split, "train")}
+    reference = fit_reference(learners.values())
+    return calibrate_recordings(recordings, reference), reference
 
 
 def _familiar(
@@ -184,10 +171,28 @@ def _familiar(
     return fit_familiar(walks, layout).to_json()
 
 
-def _sizes(**options: Any) -> ModelConfig:
+def _sizes(
+    window: int,
+    rate_hz: float,
+    hidden: int,
+    layers: int,
+    heads: int,
+    norm: Norm,
+    head_hidden: int,
+    horizon_ms: float,
+) -> ModelConfig:
     """The config of the options alone, so that a bad one is refused before any data is read."""
     try:
-        return ModelConfig(**options)
+        return ModelConfig(
+            window=window,
+            rate_hz=rate_hz,
+            hidden=hidden,
+            layers=layers,
+            heads=heads,
+            norm=norm,
+            head_hidden=head_hidden,
+            horizon_ms=horizon_ms,
+        )
     except CheckpointError as error:
         raise UsageError(str(error).removeprefix("model config: ")) from None
 
@@ -304,8 +309,10 @@ def _trained(
     return Trained(checkpoint, metrics, history, fitted.best_epoch)
 
 
-def _source_name(source: str) -> str:
+def _source_name(source: str | Sequence[Recording]) -> str:
     """The source without the folders of this machine."""
+    if not isinstance(source, str):
+        return "recordings in memory"
     return (
         source if source.startswith("synthetic") else terminal_text(Path(source.partition(":root=")[0]).name)
     )
