@@ -100,7 +100,12 @@ SECTIONS: dict[str, dict[str, Key]] = {
     },
     "states": {name: Key("number", low, high) for name, (low, high) in RULE_RANGES.items()},
     "server": {"host": _text(), "port": Key("integer", 0, 65_535), "token_file": _text()},
-    "recording": {"folder": _text(needed=True), "prefix": _text()},
+    "recording": {
+        "folder": _text(needed=True),
+        "prefix": _text(),
+        "max_gb": Key("number", 0, 1e6),
+        "keep_days": Key("number", 0, 36_500),
+    },
     "service": {"nice": Key("integer", -20, 19), "realtime": Key("integer", 0, 50)},
     "log": {"level": _text("debug", "info", "warning", "error"), "form": _text("text", "json")},
 }
@@ -287,7 +292,8 @@ def _recording(reader: _Reader, table: Mapping[str, Any]) -> RecordingSettings |
         raise reader.wrong(
             ("recording", "prefix"), f"recording.prefix is {prefix!r}; it must be no path: use folder"
         )
-    return RecordingSettings(reader.place(("recording", "folder"), table["folder"]), prefix)
+    folder = reader.place(("recording", "folder"), table["folder"])
+    return RecordingSettings(folder, prefix, table.get("max_gb", 0.0), table.get("keep_days", 0.0))
 
 
 def _labels(reader: _Reader) -> dict[str, str]:

@@ -42,10 +42,16 @@ class ServerSettings:
 
 @dataclass(frozen=True)
 class RecordingSettings:
-    """Where what the sensors send is recorded."""
+    """Where what the sensors send is recorded.
+
+    ``max_gb``: all recordings of the prefix together; a new file begins at an eighth of it, and the oldest go. ``keep_days``:
+    older ones go. 0: no bound.
+    """
 
     folder: Path
     prefix: str = "session"
+    max_gb: float = 0.0
+    keep_days: float = 0.0
 
 
 @dataclass(frozen=True)

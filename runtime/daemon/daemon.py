@@ -14,11 +14,13 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Source
 from runtime.daemon.clock import SourceClock
+from runtime.daemon.disks import Disks
 from runtime.daemon.housekeeping import Housekeeper
 from runtime.daemon.model import LoadedModel, load_model, opened_again
 from runtime.daemon.outlet import Outlet
@@ -60,15 +62,16 @@ class Timing:
 
     ``tick_s``: looks whether estimates have stopped coming, and writes what waits for the recording. ``fsync_s``: puts the
     recording on the disk. ``watch_s``: looks at the bundle on the disk (``model.watch``). ``machine_s``: reads the computer's
-    health for the dashboard. ``record_again_s``: until a recording is tried again after an error of the disk. At the end what
-    is on its way has ``end_s``, and in a replay, which has no deadline, ``replay_end_s``. ``pauses``: until a part that
-    has raised is begun again.
+    health for the dashboard. ``disks_s``: looks for room on the disks. ``record_again_s``: until a recording is tried again
+    after an error of the disk. At the end what is on its way has ``end_s``, and in a replay, which has no deadline,
+    ``replay_end_s``. ``pauses``: until a part that has raised is begun again.
     """
 
     tick_s: float = 0.02
     fsync_s: float = 1.0
     watch_s: float = 2.0
     machine_s: float = 5.0
+    disks_s: float = 10.0
     record_again_s: float = 10.0
     end_s: float = 5.0
     replay_end_s: float = 600.0
@@ -107,7 +110,14 @@ class Daemon:
         self._counters = Counters(started_ns=time.monotonic_ns())
         recording = settings.recording
         self.recorder = (
-            Recorder(recording.folder, recording.prefix, self.timing.record_again_s)
+            Recorder(
+                recording.folder,
+                recording.prefix,
+                self.timing.record_again_s,
+                recording.max_gb,
+                recording.keep_days,
+                {"run": self.run_id},
+            )
             if recording is not None
             else None
         )
@@ -174,6 +184,8 @@ class Daemon:
         settings = self.settings
         model = await asyncio.to_thread(self._load, settings.model)
         contract = model.bundle.contract
+        if self.recorder is not None:
+            self.recorder.about["model"] = model.hash[:12]
         self.publisher = Publisher(
             settings.rules, 1e3 / contract.grid_rate_hz, time.monotonic_ns(), self.outlet.give, self.run_id
         )
@@ -220,8 +232,16 @@ class Daemon:
                 self.outlet,
                 lambda error: self.supervisor.failed("stand-in", error),
             ),
+            Disks(self._folders()),
             self.supervisor,
         )
+
+    def _folders(self) -> list[Path]:
+        """Where this daemon writes files."""
+        outputs = self.reloader.model.bundle.contract.outputs
+        sinks = [open_sink(where, outputs).folder for where in self.settings.sinks]
+        recorder = [] if self.recorder is None else [self.recorder.folder]
+        return recorder + [folder for folder in sinks if folder is not None]
 
     def _estimator(self, model: LoadedModel) -> Estimator:
         # A replay waits for the model, so there is no such thing as an engine that is too slow.
@@ -259,6 +279,7 @@ class Daemon:
             start("silence", house.tell_silence),
             start("logs", house.keep_logs),
             start("reload", self.reloader.serve),
+            start("disks", lambda: house.watch_disks(timing.disks_s)),
         ]
         if self.recorder is not None:
             others.append(start("fsync", house.sync))

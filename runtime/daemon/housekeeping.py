@@ -21,7 +21,7 @@ class Housekeeper:
     def __init__(
         self, parts: Parts, journal: Journal, notifier: Notifier, tick_s: float, fsync_s: float
     ) -> None:
-        self._parts, self._notifier = parts, notifier
+        self._parts, self._journal, self._notifier = parts, journal, notifier
         self._tick_s, self._fsync_s = tick_s, fsync_s
         self._states = StateLog(journal, notifier)
         self._faults = FaultLog(journal)
@@ -56,6 +56,16 @@ class Housekeeper:
             await asyncio.sleep(self._fsync_s)
             if self._parts.recorder is not None:
                 await asyncio.to_thread(self._parts.recorder.sync)
+
+    async def watch_disks(self, every_s: float) -> None:
+        """Let recordings go that are too old or too many, and see how much room there is."""
+        parts = self._parts
+        while True:
+            if parts.recorder is not None:
+                for path in await asyncio.to_thread(parts.recorder.prune):
+                    self._journal.info("recording deleted", file=str(path))
+            await asyncio.to_thread(parts.disks.look)
+            await asyncio.sleep(every_s)
 
     async def feed_watchdog(self) -> None:
         """Feed the watchdog of the service manager only while samples and estimates both advance."""

@@ -120,9 +120,9 @@ class Reader:
         if self._recorder is None:
             return
         ledger = self.intake.session.receiver.ledger
-        if self._links_new:
+        if self._links_new or self._recorder.full:
+            origin_ns = self._keeper.origin_ns if self._links_new else None
             self._links_new = False
-            origin_ns = self._keeper.origin_ns
             start_ns = item.arrival_ns if origin_ns is None else origin_ns
             self._recorder.start(self._keeper.links, start_ns, ledger())
         self._recorder.append(item, self.intake.step, time.monotonic_ns())

@@ -14,6 +14,7 @@ from firmware_bridge.protocol.packets import Descriptor
 from firmware_bridge.recording.file import RecordingWriter
 from firmware_bridge.streams.receiver import NodeKey
 from firmware_bridge.streams.session import SessionStep
+from runtime.daemon.disks import prune
 from runtime.status.status import RecordingStatus
 from toolkit.errors import OutputError
 
@@ -21,11 +22,23 @@ from toolkit.errors import OutputError
 class Recorder:
     """Writes files ``PREFIX-YYYYMMDD-HHMMSS-N.etl`` in ``folder``: a new one at each start, and when links are added.
 
-    After an error of the disk it is tried again, with a new file, after ``again_s``.
+    After an error of the disk it is tried again, with a new file, after ``again_s``. ``max_gb`` (0: no bound) of all
+    recordings of the prefix: a file that holds an eighth of it is :attr:`full`. ``keep_days``: older ones go.
     """
 
-    def __init__(self, folder: Path, prefix: str = "session", again_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        prefix: str = "session",
+        again_s: float = 10.0,
+        max_gb: float = 0.0,
+        keep_days: float = 0.0,
+        about: Mapping[str, str] | None = None,
+    ) -> None:
+        #: Said at the head of each file: which run, which model, who and what.
+        self.about = dict(about or {})
         self._folder, self._prefix, self._retry_s = folder, prefix, again_s
+        self._max_bytes, self._keep_s = round(max_gb * 1e9), keep_days * 86_400.0
         self._writer: RecordingWriter | None = None
         self._lost: RecordingWriter | None = None
         self._links: tuple[str, ...] = ()
@@ -42,6 +55,22 @@ class Recorder:
         self.close(ledger)
         self._links, self._origin_ns = tuple(links), origin_ns
         self._open()
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time for a new file, so that there are several to let the oldest go of."""
+        return self._writer is not None and 0 < self._max_bytes <= 8 * self._writer.bytes
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self._folder
+
+    def prune(self) -> list[Path]:
+        """Delete what is too old or too much; from any thread. Gives what was deleted."""
+        if not (self._max_bytes or self._keep_s) or not self._folder.is_dir():
+            return []
+        return prune(self._folder, self._prefix, self._max_bytes, self._keep_s, self.file)
 
     def append(self, item: Item, step: SessionStep, now_ns: int) -> None:
         """One item and what it was decoded to."""
@@ -98,7 +127,9 @@ class Recorder:
             if not path.exists():
                 break
         try:
-            self._writer = RecordingWriter(path, self._links, time.time_ns(), self._origin_ns)
+            self._writer = RecordingWriter(
+                path, self._links, time.time_ns(), self._origin_ns, about=self.about
+            )
             for known in self._descriptors.values():
                 self._writer.describe(known)
         except OutputError as error:

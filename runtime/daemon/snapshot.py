@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from firmware_bridge.streams.receiver import NodeKey
 from runtime.daemon.clock import SourceClock
+from runtime.daemon.disks import Disks
 from runtime.daemon.outlet import Outlet
 from runtime.daemon.reader import Reader
 from runtime.daemon.recorder import Recorder
@@ -61,6 +62,7 @@ class Parts:
     outlet: Outlet
     recorder: Recorder | None
     stand_in: StandIn
+    disks: Disks
     supervisor: Supervisor
 
     @property
@@ -95,6 +97,7 @@ def snapshot(parts: Parts) -> DaemonStatus:
         recent_age=publisher.recent_age.snapshot(now_ns),
         recent_deadlines_missed=publisher.recent_missed.snapshot(now_ns).count,
         run=publisher.run,
+        disks=parts.disks.status,
         rows_decimated=worker.estimator.decimated,
         queue_length=worker.waiting,
         queue_dropped=worker.dropped,

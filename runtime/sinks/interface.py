@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 
 from runtime.pipeline.estimate import Estimate
 
@@ -20,6 +21,8 @@ class Sink(ABC):
     dropped: int = 0
     #: One line about what is wrong now; None when all is well.
     trouble: str | None = None
+    #: Where it writes files, None if it writes none.
+    folder: Path | None = None
     #: Told of every exception that is a mistake of ours and not a peer's; may be called from any thread.
     report: Callable[[Exception], None] = staticmethod(lambda error: None)
 

@@ -32,19 +32,23 @@ _END = b"\n"
 
 
 class NdjsonSink(QueuedSink):
-    """Options: ``flush_s`` (0 to 10; 0.05), and for a file ``fsync_s`` (0, never, to 60; 0). ``retry_s``: see
-    :class:`LineWriter`."""
+    """Options: ``flush_s`` (0 to 10; 0.05), and for a file ``fsync_s`` (0, never, to 60; 0) and ``max_gb`` (0: no bound).
+
+    ``retry_s``: see :class:`LineWriter`.
+    """
 
     def __init__(
         self, settings: SinkSettings, outputs: tuple[Channel, ...], retry_s: float = RETRY_S
     ) -> None:
-        settings.allow("flush_s", "fsync_s")
+        settings.allow("flush_s", "fsync_s", "max_gb")
         super().__init__(settings.text)
         path = None if settings.rest == "-" else Path(settings.rest)
         flush_s = settings.number("flush_s", 0.05, 0.0, 10.0)
         fsync_s = settings.number("fsync_s", 0.0, 0.0, 60.0)
+        max_bytes = round(settings.number("max_gb", 0.0, 0.0, 1e6) * 1e9)
+        self.folder = None if path is None else path.parent
         self._writer = LineWriter(
-            self, path, flush_s, fsync_s, lambda m: estimate_line(m, outputs, time.time()), retry_s
+            self, path, flush_s, fsync_s, lambda m: estimate_line(m, outputs, time.time()), retry_s, max_bytes
         )
 
     def check_free(self) -> None:
@@ -63,7 +67,8 @@ class NdjsonSink(QueuedSink):
 class LineWriter:
     """Appends a queued sink's estimates to a file (``path``) or to standard output (None), a line each.
 
-    After an error it is tried again ``retry_s`` later; as often it is looked whether the file is still in its place.
+    After an error it is tried again ``retry_s`` later; as often it is looked whether the file is still in its place. With
+    ``max_bytes`` (0: no bound) a file of half of it becomes ``FILE.1``, in the place of the one before, and a new one begins.
     """
 
     def __init__(
@@ -74,8 +79,9 @@ class LineWriter:
         fsync_s: float,
         line: Callable[[Estimate], bytes],
         retry_s: float = RETRY_S,
+        max_bytes: int = 0,
     ) -> None:
-        self._retry_s = retry_s
+        self._retry_s, self._max_bytes = retry_s, max_bytes
         self._sink, self._path, self._line = sink, path, line
         self._flush_s, self._fsync_s = flush_s, fsync_s
         self._file = -1
@@ -142,6 +148,7 @@ class LineWriter:
             self._follow()
             if self._file < 0:
                 self._open()
+            self._turn_over()
             while self._rest:
                 done = os.write(self._file, b"".join(self._rest)[self._begun :])
                 if done == 0:
@@ -163,6 +170,17 @@ class LineWriter:
             self._begun -= len(line)
             lines += line != _END
         self._sink.settle(published=lines)
+
+    def _turn_over(self) -> None:
+        """Begin a new file when this one holds half of what all may; not within a line."""
+        if not self._max_bytes or self._path is None or self._begun:
+            return
+        there = os.fstat(self._file)
+        if stat.S_ISREG(there.st_mode) and 2 * there.st_size >= self._max_bytes:
+            self._path.replace(self._path.with_name(self._path.name + ".1"))
+            os.close(self._file)
+            self._file = -1
+            self._open()
 
     def _follow(self) -> None:
         """If another file (or none) is at the path now, let go of the old one; not within a line."""

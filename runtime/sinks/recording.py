@@ -22,12 +22,13 @@ _FLUSH_S = 0.05
 
 
 class RecordingSink(QueuedSink):
-    """Option: ``prefix`` (session)."""
+    """Options: ``prefix`` (session), ``max_gb`` (0: no bound) of one run's estimates."""
 
     def __init__(self, settings: SinkSettings, outputs: tuple[Channel, ...]) -> None:
-        settings.allow("prefix")
+        settings.allow("prefix", "max_gb")
+        self._max_bytes = round(settings.number("max_gb", 0.0, 0.0, 1e6) * 1e9)
         super().__init__(settings.text)
-        self._folder = Path(settings.rest)
+        self._folder = self.folder = Path(settings.rest)
         self._prefix = settings.words("prefix") or "session"
         if "/" in self._prefix:
             raise UsageError(
@@ -50,7 +51,14 @@ class RecordingSink(QueuedSink):
         number = 0
         while (path := self._path(stamp, number)).exists():
             number += 1
-        self._writer = LineWriter(self, path, _FLUSH_S, _FSYNC_S, lambda m: estimate_line(m, self._outputs))
+        self._writer = LineWriter(
+            self,
+            path,
+            _FLUSH_S,
+            _FSYNC_S,
+            lambda m: estimate_line(m, self._outputs),
+            max_bytes=self._max_bytes,
+        )
         self._writer.open()
         self.file = path
 

@@ -324,6 +324,8 @@ def _parts(status: DaemonStatus) -> Iterable[Metric]:
     yield from _labelled(failures, [((each.name,), each.failures) for each in parts])
     up = GaugeMetricFamily("edgetool_part_up", "0 if a part has raised of late, or rests", labels=["part"])
     yield from _labelled(up, [((each.name,), float(each.trouble is None)) for each in parts])
+    free = GaugeMetricFamily("edgetool_disk_free_bytes", "Room on the disk of a folder", labels=["folder"])
+    yield from _labelled(free, [((each.folder,), each.free_bytes) for each in status.disks])
 
 
 def _machine(health: PiHealth) -> Iterable[Metric]:

@@ -74,6 +74,15 @@ class SinkStatus:
 
 
 @dataclass(frozen=True)
+class DiskStatus:
+    """The disk below one folder that is written to: ``free_bytes`` (None: it cannot be asked), ``low``: too few of them."""
+
+    folder: str
+    free_bytes: int | None
+    low: bool
+
+
+@dataclass(frozen=True)
 class PartStatus:
     """One part of the daemon that runs by itself; ``failures`` since the start, ``trouble`` None when it is at work."""
 
@@ -163,6 +172,7 @@ class DaemonStatus:
     labels: Mapping[str, str] = field(default_factory=dict)
     #: Why frames and packets of all links were not handed on: reason -> count.
     rejected: Mapping[str, int] = field(default_factory=dict)
+    disks: tuple[DiskStatus, ...] = ()
     #: Parts that run by themselves: what one of them raises is its own trouble, and it is begun again.
     parts: tuple[PartStatus, ...] = ()
     #: Which run this is: in every estimate, and another at each start.

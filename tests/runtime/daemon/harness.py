@@ -39,6 +39,9 @@ class Collect(Sink):
         self.published += 1
         self.estimates.append(estimate)
 
+    def publish_from_thread(self, estimate: Estimate) -> None:
+        self.publish(estimate)
+
     async def close(self) -> None: ...
 
     @property

@@ -18,6 +18,7 @@ from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Source
 from firmware_bridge.sources.host import Host
 from runtime.daemon.daemon import Timing
+from runtime.daemon.disks import Disks
 from runtime.daemon.housekeeping import Housekeeper
 from runtime.daemon.model import LoadedModel, load_model
 from runtime.daemon.recorder import Recorder
@@ -45,7 +46,12 @@ from toolkit.contract import Channel
 
 GOOD = "sim://synthetic"
 TIMING = Timing(
-    watch_s=0.05, machine_s=0.05, fsync_s=0.05, record_again_s=0.05, pauses=Pauses(0.02, 0.1, 60.0)
+    watch_s=0.05,
+    machine_s=0.05,
+    disks_s=0.05,
+    fsync_s=0.05,
+    record_again_s=0.05,
+    pauses=Pauses(0.02, 0.1, 60.0),
 )
 #: A busy machine makes nothing stale: that is not what these tests are about.
 PATIENT = Rules(stale_ms=2000.0, silence_ms=4000.0)
@@ -298,6 +304,11 @@ def test_the_logs(log: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     _run(settings(GOOD), "logs", 2)
 
 
+def test_the_watch_on_the_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Disks, "look", _raises(2, Disks.look))
+    _run(settings(GOOD), "disks", 2)
+
+
 def test_the_watchdog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Notifier, "watchdog", _raises(2, Notifier.watchdog))
     environment = {"NOTIFY_SOCKET": str(tmp_path / "nobody"), "WATCHDOG_USEC": "100000"}
@@ -388,8 +399,8 @@ def test_every_task_of_a_whole_daemon_is_supervised(tmp_path: Path) -> None:
 
     asyncio.run(all_of_it())
     supervised = [name for name in loose if name == "Supervisor._run"]
-    # reader, talk, silence, logs, reload, fsync, watch, watchdog, dashboard feed and machine
-    assert len(supervised) == 10
+    # reader, talk, silence, logs, reload, disks, fsync, watch, watchdog, dashboard feed and machine
+    assert len(supervised) == 11
     others = {name for name in loose if name != "Supervisor._run"}
     assert others <= {
         "test_every_task_of_a_whole_daemon_is_supervised.<locals>.all_of_it",
@@ -472,7 +483,7 @@ class TestSupervisor:
 def test_the_housekeeper_has_no_other_coroutines() -> None:
     """Each of them is started by the daemon under a name of its own; a new one needs a line there and a test here."""
     found = {name for name in vars(Housekeeper) if asyncio.iscoroutinefunction(getattr(Housekeeper, name))}
-    assert found == {"tell_silence", "keep_logs", "sync", "feed_watchdog"}
+    assert found == {"tell_silence", "keep_logs", "sync", "feed_watchdog", "watch_disks"}
 
 
 def test_sinks_report_nothing_by_default(capfd: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from runtime.server.limits import Limits
 from runtime.settings import ServerSettings
 from runtime.status.status import (
     DaemonStatus,
+    DiskStatus,
     LinkStatus,
     ModelStatus,
     NodeStatus,
@@ -91,6 +92,7 @@ def status_like() -> DaemonStatus:
         recording=RecordingStatus("/var/lib/edgetool/session.etl", 1_234_567, None),
         rejected={"packet with NaN": 9},
         parts=(PartStatus("reader", 0, None), PartStatus("source serial:///dev/ttyACM0", 2, None)),
+        disks=(DiskStatus("/var/lib/edgetool", 12_000_000_000, False),),
         run="6f1d0c2a9b3e",
         recent_s=300.0,
         recent_age=tally(1.4, 2.2).snapshot(),
