@@ -233,7 +233,7 @@ def recover(recording: str | Path, *, out: str | Path, json: str | Path | None =
 def export(
     recording: str | Path,
     *,
-    format: Literal["csv", "parquet", "sto", "xdf"],
+    format: Literal["csv", "parquet", "sto", "xdf", "mcap"],
     out: str | Path,
     fill: Literal["none", "hold", "interpolate"] = "none",
     json: str | Path | None = None,

@@ -19,7 +19,7 @@ from edgetool.commands.shared import PATH, SETTINGS, json_option, progress, wrot
 @click.option(
     "--format",
     required=True,
-    type=click.Choice(["csv", "parquet", "sto", "xdf"]),
+    type=click.Choice(["csv", "parquet", "sto", "xdf", "mcap"]),
     help="Format of the export.",
 )
 @click.option(
@@ -27,7 +27,7 @@ from edgetool.commands.shared import PATH, SETTINGS, json_option, progress, wrot
     required=True,
     type=PATH,
     metavar="PATH",
-    help="A folder with one table per stream; for xdf one file.",
+    help="A folder with one table per stream; for xdf and mcap one file.",
 )
 @click.option(
     "--fill",

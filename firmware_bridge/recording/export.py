@@ -1,4 +1,4 @@
-"""A recording as tables for others' tools: CSV, Parquet, OpenSim .sto, XDF. Values are in physical units."""
+"""A recording as tables for others' tools: CSV, Parquet, OpenSim .sto, XDF, MCAP. Values are in physical units."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from firmware_bridge.recording.mcap_file import mcap_bytes
 from firmware_bridge.recording.tracks import Track, Tracks, load_tracks
 from firmware_bridge.recording.xdf import xdf_bytes
 from toolkit.errors import MissingDependencyError, RecordingError, UsageError
 from toolkit.files import new_folder, write_bytes, write_json
 from toolkit.printable import spreadsheet_text, terminal_text
 
-Format = Literal["csv", "parquet", "sto", "xdf"]
+Format = Literal["csv", "parquet", "sto", "xdf", "mcap"]
 Fill = Literal["none", "hold", "interpolate"]
 LISTING = "recording.json"
 
@@ -37,12 +38,13 @@ def export(
     fill: Fill = "none",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> ExportSummary:
-    """Write ``recording`` in ``format``: a folder ``out`` with one table a stream and recording.json, or one XDF file ``out``.
+    """Write ``recording`` in ``format``: a folder ``out`` with one table a stream and recording.json, or
+    one file ``out`` (XDF, MCAP).
 
     ``fill`` says what stands for samples that were lost: nothing, the last value held, or a straight line between
     neighbours. ``progress`` is told the stage, what is done of it and what there is. Raises RecordingError if the file
-    is none, damaged, or without samples; MissingDependencyError if Parquet is asked for without pyarrow; OutputError if
-    ``out`` cannot be written.
+    is none, damaged, or without samples; MissingDependencyError for Parquet without pyarrow and MCAP without mcap; OutputError
+    if ``out`` cannot be written.
     """
     if format not in get_args(Format) or fill not in get_args(Fill):
         raise UsageError(
@@ -60,9 +62,10 @@ def export(
         for track in loaded.tracks:
             _require_plausible(track, recording)
     tracks = [filled(track, fill) for track in loaded.tracks]
-    if format == "xdf":
+    if format in ("xdf", "mcap"):
         say("writing", 0, 1)
-        write_bytes(out, xdf_bytes(tracks, loaded.started_wall_ns, loaded.markers, loaded.about))
+        content = xdf_bytes if format == "xdf" else mcap_bytes
+        write_bytes(out, content(tracks, loaded.started_wall_ns, loaded.markers, loaded.about))
         return ExportSummary((out,), listing, loaded.undescribed_packets)
     writers: dict[str, Callable[[Track], bytes]] = {"csv": _csv, "sto": _sto, "parquet": _parquet}
     names = _file_names(tracks, format)

@@ -80,6 +80,28 @@ def test_exports(marked: Path, tmp_path: Path) -> None:
     assert {entry["name"][0]: entry["value"][0] for entry in entries} == ABOUT
 
 
+def test_mcap(marked: Path, tmp_path: Path) -> None:
+    require_package("mcap")
+    from mcap.reader import make_reader
+
+    (file,) = export(marked, tmp_path / "marked.mcap", "mcap").files
+    loaded = load_tracks(marked)
+    with file.open("rb") as stream:
+        reader = make_reader(stream)
+        read = list(reader.iter_messages())
+        assert [each.metadata for each in reader.iter_metadata() if each.name == "recording"] == [ABOUT]
+    assert [message.log_time for _, _, message in read] == sorted(message.log_time for _, _, message in read)
+    samples = [(schema, message) for schema, channel, message in read if channel.topic == "/leg/imu"]
+    (track,) = loaded.tracks
+    rows = [[json.loads(message.data)[name] for name in ("c0", "c1")] for _, message in samples]
+    assert rows == track.values.tolist() and [m.sequence for _, m in samples] == track.number.tolist()
+    started_ns = 1_700_000_000_000_000_000
+    assert [m.log_time - started_ns for _, m in samples] == [round(t * 1e9) for t in track.host_s.tolist()]
+    assert json.loads(samples[0][0].data)["properties"]["c0"] == {"type": "number", "description": "m/s^2"}
+    texts = [json.loads(message.data)["text"] for _, channel, message in read if channel.topic == "/markers"]
+    assert texts == ["strike 100 é\x07", "strike 200 é\x07"]
+
+
 def test_what_is_said_while_it_records_is_written(tmp_path: Path) -> None:
     async def scenario() -> None:
         node, marks, stop = Node(), Marks(), asyncio.Event()
