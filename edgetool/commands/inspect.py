@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgetool.commands.shared import PATH, SETTINGS, SOURCE, json_option, progress, show_table, wrote
+from toolkit.errors import InputError
 from toolkit.printable import terminal_text
+from toolkit.reading import reading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +61,9 @@ def command(file: str, json: Path | None, html: Path | None, errors: bool, **opt
         show(console(), attribution)
     else:
         found = inspect(file, json=json)
-        {"tflite": _tflite, "checkpoint": _checkpoint, "bundle": _bundle}[found["kind"]](console(), found)
+        # Of a manifest and of provenance only the form is known to be good.
+        with reading(file, "a file that can be shown", InputError):
+            {"tflite": _tflite, "checkpoint": _checkpoint, "bundle": _bundle}[found["kind"]](console(), found)
     wrote(json, html)
 
 

@@ -360,3 +360,9 @@ def test_arguments(
             continue
         said, _ = shown(*command(text))
         assert unsafe_on_a_terminal(said.replace("\t", " ")) == "", said
+
+
+def test_a_manifest_without_what_is_shown_is_told_in_one_line(tmp_path: Path) -> None:
+    """Its hashes hold and its form is a manifest's, so it loads; what a table shows of it may still not be there."""
+    said, taken = shown("inspect", str(write_example(tmp_path / "bundle").path))
+    assert not taken and "'calibration_windows' is missing" in said

@@ -102,7 +102,16 @@ def all_readers(folder: Path) -> dict[str, Callable[[], Reader]]:
 
 def _checkpoint(path: Path) -> Reader:
     valid = [Checkpoint.random(SMALL, seed).to_bytes() for seed in (1, 2)]
-    return Reader(valid, mutants.safetensors, path, Checkpoint.load)
+    return Reader(valid, mutants.safetensors, path, _inspected)
+
+
+def _inspected(path: Path) -> None:
+    """As a user would: loaded, described and shown."""
+    from click.testing import CliRunner
+
+    from edgetool.cli import edgetool
+
+    CliRunner().invoke(edgetool, ["inspect", str(path)], catch_exceptions=False)
 
 
 def _npz(path: Path) -> Reader:
@@ -212,15 +221,12 @@ def _bundle(folder: Path) -> Path:
 
 
 def _manifest(path: Path) -> Reader:
-    from quantization.bundle import Bundle
-
     bundle = _bundle(path.parent / "bundle")
     valid = (bundle / "manifest.json").read_bytes()
-    return Reader([valid], mutants.text, bundle / "manifest.json", lambda file: Bundle.load(file.parent))
+    return Reader([valid], mutants.text, bundle / "manifest.json", lambda file: _inspected(file.parent))
 
 
 def _tflite(path: Path) -> Reader:
-    from quantization.analysis.inspect import describe
     from quantization.converters import builtin
     from quantization.tflite.contract import embed_contract
     from tests.quantization import small_models
@@ -228,7 +234,7 @@ def _tflite(path: Path) -> Reader:
     checkpoint = Checkpoint.random(small_models.SMALL, 4)
     graphs = builtin.build(checkpoint, small_models.windows(checkpoint, 16), scheme="int8")
     valid = [embed_contract(graph.content, checkpoint.contract) for graph in graphs]
-    return Reader(valid, mutants.one_of(*mutants.BYTES, mutants.number), path, describe)
+    return Reader(valid, mutants.one_of(*mutants.BYTES, mutants.number), path, _inspected)
 
 
 def _recorded(path: Path) -> bytes:
