@@ -12,7 +12,7 @@ import gc
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,7 @@ from runtime.settings import ModelSettings, Settings
 from runtime.sinks import open_sink
 from runtime.sinks.interface import Sink
 from runtime.status.status import DaemonStatus
+from toolkit.contract import Channel
 from toolkit.errors import EdgetoolError
 
 if TYPE_CHECKING:
@@ -167,6 +168,23 @@ class Daemon:
         """A snapshot of everything; valid while :meth:`run` works."""
         return snapshot(self._parts)
 
+    def mark(self, text: str) -> bool:
+        """See Noted."""
+        if self.recorder is None:
+            return False
+        self.recorder.mark(text, self.clock.now_ns())
+        self.journal.info("marker", text=text)
+        return True
+
+    def describe(self, about: Mapping[str, str]) -> bool:
+        """See Noted."""
+        if self.recorder is None:
+            return False
+        self.recorder.about |= about
+        self.reader.begin_file()
+        self.journal.info("session", about=", ".join(f"{name} {text}" for name, text in about.items()))
+        return True
+
     def subscribe(self, queue: asyncio.Queue[Estimate]) -> None:
         """Put every estimate into ``queue`` from now on; a full queue loses its oldest."""
         self.outlet.subscribe(queue)
@@ -200,7 +218,7 @@ class Daemon:
         self.worker = ModelWorker(
             self._estimator(model),
             deliver=lambda estimates, costs_s: self._on_loop(self._publish, estimates, costs_s),
-            failed=lambda error, pause_s: self._on_loop(self._model_failed, error, pause_s),
+            failed=lambda error, pause_s: self._on_loop(self.supervisor.failed, "model", error, pause_s),
             resumed=lambda: self._on_loop(self._model_resumed),
             renew=lambda: self._estimator(opened_again(self.reloader.model)),
             pauses=self.timing.pauses,
@@ -232,16 +250,9 @@ class Daemon:
                 self.outlet,
                 lambda error: self.supervisor.failed("stand-in", error),
             ),
-            Disks(self._folders()),
+            Disks(_folders(settings, contract.outputs)),
             self.supervisor,
         )
-
-    def _folders(self) -> list[Path]:
-        """Where this daemon writes files."""
-        outputs = self.reloader.model.bundle.contract.outputs
-        sinks = [open_sink(where, outputs).folder for where in self.settings.sinks]
-        recorder = [] if self.recorder is None else [self.recorder.folder]
-        return recorder + [folder for folder in sinks if folder is not None]
 
     def _estimator(self, model: LoadedModel) -> Estimator:
         # A replay waits for the model, so there is no such thing as an engine that is too slow.
@@ -310,7 +321,7 @@ class Daemon:
             self.clock.begin(origin_ns)
             self.publisher.begin(origin_ns)
             self.worker.estimator.decimation.rule_out()
-        self.reader.links_changed()
+        self.reader.begin_file()
 
     def _on_loop(self, call: Callable[..., None], *arguments: object) -> None:
         """From the model's thread, which may outlive the loop."""
@@ -330,9 +341,6 @@ class Daemon:
             self.publisher.publish(estimates, now_ns)
             if counters.first_usable_ns is None and self.publisher.first_usable_ns is not None:
                 counters.first_usable_ns = counters.estimate_ns
-
-    def _model_failed(self, error: BaseException, pause_s: float) -> None:
-        self.supervisor.failed("model", error, pause_s)
 
     def _model_resumed(self) -> None:
         self.supervisor.begun("model")
@@ -359,3 +367,10 @@ class Daemon:
         if self.recorder is not None:
             with self.supervisor.cover("recording"):
                 self.recorder.close(self.reader.intake.session.receiver.ledger())
+
+
+def _folders(settings: Settings, outputs: Sequence[Channel]) -> list[Path]:
+    """Where a daemon writes files."""
+    sinks = [open_sink(where, outputs).folder for where in settings.sinks]
+    recordings = [] if settings.recording is None else [settings.recording.folder]
+    return recordings + [folder for folder in sinks if folder is not None]

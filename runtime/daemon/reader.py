@@ -54,7 +54,7 @@ class Reader:
         self.sample_ns = 0
         #: Items that were not looked at because their link rested.
         self.passed_over = 0
-        self._links_new = False
+        self._head_new = False
         self._resting: dict[int, _Rest] = {}
 
     @property
@@ -62,9 +62,9 @@ class Reader:
         """State and reason of what cannot be estimated because the sensors do not fit the model's contract."""
         return (State.INVALID, MISMATCH) if self.intake.trouble is not None else None
 
-    def links_changed(self) -> None:
-        """A recording has its links at its head: with the next item a new file begins."""
-        self._links_new = True
+    def begin_file(self) -> None:
+        """A recording has its links, and what is said of it, at its head: with the next item a new file begins."""
+        self._head_new = True
 
     async def run(self, worker: ModelWorker) -> None:
         """Until the sources end."""
@@ -120,9 +120,9 @@ class Reader:
         if self._recorder is None:
             return
         ledger = self.intake.session.receiver.ledger
-        if self._links_new or self._recorder.full:
-            origin_ns = self._keeper.origin_ns if self._links_new else None
-            self._links_new = False
+        if self._head_new or self._recorder.full:
+            origin_ns = self._keeper.origin_ns if self._head_new else None
+            self._head_new = False
             start_ns = item.arrival_ns if origin_ns is None else origin_ns
             self._recorder.start(self._keeper.links, start_ns, ledger())
         self._recorder.append(item, self.intake.step, time.monotonic_ns())

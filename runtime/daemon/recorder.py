@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from firmware_bridge.items import Item, NodeDescriptor
+from firmware_bridge.items import Item, Marker, NodeDescriptor
 from firmware_bridge.protocol.packets import Descriptor
 from firmware_bridge.recording.file import RecordingWriter
 from firmware_bridge.streams.receiver import NodeKey
@@ -81,6 +81,10 @@ class Recorder:
                 self._descriptors[key] = known
                 self._try(partial(RecordingWriter.describe, descriptor=known))
         self._try(lambda writer: writer.append(item, now_ns))
+
+    def mark(self, text: str, at_ns: int) -> None:
+        """Something happens at this time, on the clock of the items' arrival."""
+        self._try(lambda writer: writer.append(Marker(at_ns, text), time.monotonic_ns()))
 
     def tick(self, now_ns: int) -> None:
         """Write what has waited; call it at least every 50 ms."""

@@ -21,6 +21,7 @@ from runtime.server.guard import HEADERS, Guard, Handler
 from runtime.server.health import health
 from runtime.server.limits import Limits
 from runtime.server.machine import Machine
+from runtime.server.notes import routes
 from runtime.server.tasks import StartTask, start_task
 from runtime.settings import ServerSettings
 from runtime.status.metrics import CONTENT_TYPE, Metrics
@@ -130,6 +131,7 @@ class DashboardServer:
                 web.get("/metrics", self._scrape),
                 web.get("/healthz", self._healthz),
                 web.post("/session", self._session),
+                *routes(self._observed),
             ]
         )
         return application

@@ -194,8 +194,20 @@ class DaemonStatus:
         return value
 
 
-class Observed(Protocol):
-    """What a daemon shows to a page, a metrics endpoint or a test. All on the daemon's event loop."""
+class Noted(Protocol):
+    """What a person can tell a daemon while it records. All on the daemon's event loop; False: nothing is recorded."""
+
+    def mark(self, text: str) -> bool:
+        """Something happens now: a marker in the recording."""
+        ...
+
+    def describe(self, about: Mapping[str, str]) -> bool:
+        """Who and what is recorded from now on (person, trial): a new file begins, with this at its head."""
+        ...
+
+
+class Observed(Noted, Protocol):
+    """What a daemon shows to a page, a metrics endpoint or a test, and is told. All on the daemon's event loop."""
 
     def status(self) -> DaemonStatus:
         """A snapshot; cheap enough to be asked for 20 times a second."""

@@ -7,7 +7,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -108,9 +108,20 @@ class SteeredDaemon:
         self.shown = status_like()
         self.queues: list[asyncio.Queue[Estimate]] = []
         self.sequence = 0
+        #: What it was told, and whether it has a recording to tell it to.
+        self.noted: list[Any] = []
+        self.records = True
 
     def status(self) -> DaemonStatus:
         return self.shown
+
+    def mark(self, text: str) -> bool:
+        self.noted.append(text)
+        return self.records
+
+    def describe(self, about: Mapping[str, str]) -> bool:
+        self.noted.append(dict(about))
+        return self.records
 
     def subscribe(self, queue: asyncio.Queue[Estimate]) -> None:
         self.queues.append(queue)
