@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from toolkit.model import load_checkpoint
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS
 from toolkit.model.prepare import data_provenance
+from toolkit.progress import Progress
 from toolkit.records import Recording
 
 DEFAULT_DATA = "synthetic"
@@ -42,9 +43,6 @@ VALIDATION_WINDOWS = 800
 #: Packages whose versions the manifest gives: of every conversion, and of those with one converter.
 _TOOLS = ("numpy", "ai-edge-litert", "flatbuffers")
 _CONVERTER_TOOLS = {"tensorflow": ("tensorflow", "tf_keras")}
-
-#: Called with the name of a stage when it begins, its number from 0 and how many there are.
-Progress = Callable[[str, int, int], None]
 
 
 def convert(

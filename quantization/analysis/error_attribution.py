@@ -22,7 +22,7 @@ from quantization.analysis.error_records import (
     OutputError,
     TensorErrors,
 )
-from quantization.analysis.every_runtime import GATES, Progress, real_values
+from quantization.analysis.every_runtime import GATES, real_values
 from quantization.bundle import Bundle
 from quantization.calibration_windows import (
     VALIDATION,
@@ -39,6 +39,7 @@ from toolkit.data.splits import Part
 from toolkit.data.windows import cut
 from toolkit.errors import BundleError, RecordingError, UsageError
 from toolkit.model.checkpoint import Checkpoint
+from toolkit.progress import Progress
 from toolkit.records import Recording, Windows
 
 Values = NDArray[np.floating[Any]]

@@ -12,10 +12,9 @@ from quantization.graph.ir import Graph
 from quantization.ops.quantize import dequantize, quantize
 from quantization.reference import Interpreter
 from quantization.tflite.run import has_tflm, litert_tensors, tflm_tensors
+from toolkit.progress import Progress
 
 Values = NDArray[np.floating[Any]]
-#: Called with a stage's name, the number of steps done and how many there are.
-Progress = Callable[[str, int, int], None]
 #: Gates in the LSTM op's order; their sums are in Q3.12.
 GATES = ("input", "forget", "cell", "output")
 GATE_STEPS = 4096.0

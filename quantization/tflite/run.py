@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from quantization.arithmetic.storage import TensorFormat, quantized
 from toolkit.errors import MissingDependencyError, ModelFileError
+from toolkit.progress import Progress
 
 Floats = Mapping[str, NDArray[np.float32]]
 Stored = NDArray[Any]
-Progress = Callable[[str, int, int], None]
 #: Bytes that TFLM may use on the host; the reference model needs under 50 kB.
 _ARENA_BYTES = 4_000_000
 #: The same when no tensor may overlay another.
