@@ -84,20 +84,23 @@ def _require_errors(context: click.Context) -> None:
 def _bundle(console: Console, found: dict[str, Any]) -> None:
     manifest = found["manifest"]
     console.print(
-        f"Bundle {terminal_text(found['name'])}: scheme {terminal_text(manifest['scheme'])}, "
+        f"Bundle {terminal_text(found['name'])}: scheme {terminal_text(manifest.get('scheme', 'not said'))}, "
         f"converter {terminal_text(found['converter'])}, "
         f"{found['parameters']:,} parameters; every file has the hash of the manifest"
     )
     data = manifest["data"]
-    console.print(
-        f"Calibrated on {data['calibration_windows']} windows of {data['source']} ({', '.join(data['kinds'])})"
-    )
+    # A manifest's hashes say that its files are whole, not that it says all that ours do.
+    kinds = data.get("kinds")
+    kinds = ", ".join(map(terminal_text, kinds)) if isinstance(kinds, list) else "kinds not said"
+    windows = terminal_text(data.get("calibration_windows", "?"))
+    console.print(f"Calibrated on {windows} windows of {terminal_text(data['source'])} ({kinds})")
+    console.print(f"Signed with {found['signer']}" if found["signer"] else "Not signed")
     for graph in found["graphs"]:
         console.print()
         _graphs(console, graph)
         for note in graph["notes"]:
             console.print(f"Note: {terminal_text(note)}")
-    _contract(console, manifest["contract"], manifest["contract_hash"])
+    _contract(console, found["contract"], found["contract_hash"])
 
 
 def _checkpoint(console: Console, found: dict[str, Any]) -> None:

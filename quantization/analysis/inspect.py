@@ -60,9 +60,11 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
         "kind": "bundle",
         "name": bundle.path.resolve().name,
         "converter": bundle.converter,
+        "signer": None if bundle.signer is None else str(bundle.signer),
         "manifest": dict(bundle.manifest),
         "parameters": bundle.checkpoint.config.parameter_count,
         "graphs": graphs,
+        **_contract_json(bundle.contract),
     }
 
 
