@@ -145,7 +145,7 @@ def test_a_tables_places_outside_of_the_file_are_refused(place: int) -> None:
 
 def test_a_misspelt_field_is_an_error_at_once() -> None:
     table = Table("Tensor", name=b"x")
-    with pytest.raises(AttributeError, match="has no field 'nmae'"):
-        table.nmae = b"y"
-    with pytest.raises(AttributeError, match="has no field 'nmae'"):
-        _ = table.nmae
+    with pytest.raises(AttributeError, match="has no field 'label'"):
+        table.label = b"y"
+    with pytest.raises(AttributeError, match="has no field 'label'"):
+        _ = table.label
