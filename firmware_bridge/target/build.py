@@ -143,6 +143,11 @@ def header_facts(c_folder: Path) -> dict[str, str]:
     missing = [name for name in _FACTS if name not in facts]
     if missing:
         raise InputError(f"{header}: EDGETOOL_{missing[0]} is missing; convert the bundle again")
+    odd = [name for name in _NUMBERS if not re.fullmatch("[0-9]{1,9}", facts[name])]
+    if odd:
+        raise InputError(
+            f"{header}: EDGETOOL_{odd[0]} is {facts[odd[0]]!r}, which is not a number; convert the bundle again"
+        )
     return facts
 
 
@@ -157,6 +162,8 @@ _FACTS = (
     "EMG_CHANNELS",
     "IMU_BITS",
 )
+#: Those of them that are numbers.
+_NUMBERS = _FACTS[3:]
 _LIBRARY = ("model/edgetool_self_test.c", "model/libedgetool_model.a")
 
 

@@ -6,7 +6,7 @@ from quantization.c_emitter.graph_function import Port, Program
 from quantization.c_emitter.memory import Arenas
 from quantization.c_fragments.text import decimal_literal, identifier, string_literal
 from toolkit import __version__
-from toolkit.contract import SensorContract
+from toolkit.contract import ModelInput, SensorContract
 
 _INTERFACE = """\
 /* Memory of one instance. Its content is private; several instances may run at the same time. The window functions use
@@ -72,6 +72,31 @@ def _bits(port: Port) -> int:
     return {"int8_t": 8, "int16_t": 16}[port.ctype]
 
 
+def _stream_macros(item: ModelInput, port: Port) -> list[str]:
+    upper = identifier(item.stream.name, "a stream of the contract").upper()
+    return [
+        f"#define EDGETOOL_{upper}_CHANNELS {len(item.stream.channels)}",
+        _strings(f"EDGETOOL_{upper}_NAMES", list(item.stream.channel_names)),
+        _strings(f"EDGETOOL_{upper}_UNITS", [channel.unit for channel in item.stream.channels]),
+        f"#define EDGETOOL_{upper}_STREAM_HZ {decimal_literal(item.stream.rate_hz)}",
+        f"#define EDGETOOL_{upper}_SCALE {decimal_literal(float(port.affine.single))}",
+        f"#define EDGETOOL_{upper}_ZERO_POINT ({port.affine.zero_point})",
+        f"#define EDGETOOL_{upper}_BITS {_bits(port)}",
+        "",
+    ]
+
+
+def _output_macros(contract: SensorContract, output: Port) -> list[str]:
+    return [
+        f"#define EDGETOOL_OUTPUTS {output.count}",
+        _strings("EDGETOOL_OUTPUT_NAMES", [channel.name for channel in contract.outputs]),
+        f"#define EDGETOOL_OUTPUT_SCALE {decimal_literal(float(output.affine.single))}",
+        f"#define EDGETOOL_OUTPUT_ZERO_POINT ({output.affine.zero_point})",
+        f"#define EDGETOOL_OUTPUT_BITS {_bits(output)}",
+        "",
+    ]
+
+
 def header_text(
     contract: SensorContract,
     programs: list[Program],
@@ -110,25 +135,9 @@ def header_text(
         "",
     ]
     for item, port in zip(contract.inputs, window.inputs):
-        upper = identifier(item.stream.name, "a stream of the contract").upper()
-        lines += [
-            f"#define EDGETOOL_{upper}_CHANNELS {len(item.stream.channels)}",
-            _strings(f"EDGETOOL_{upper}_NAMES", list(item.stream.channel_names)),
-            _strings(f"EDGETOOL_{upper}_UNITS", [channel.unit for channel in item.stream.channels]),
-            f"#define EDGETOOL_{upper}_STREAM_HZ {decimal_literal(item.stream.rate_hz)}",
-            f"#define EDGETOOL_{upper}_SCALE {decimal_literal(float(port.affine.single))}",
-            f"#define EDGETOOL_{upper}_ZERO_POINT ({port.affine.zero_point})",
-            f"#define EDGETOOL_{upper}_BITS {_bits(port)}",
-            "",
-        ]
-    output = window.outputs[0]
+        lines += _stream_macros(item, port)
     lines += [
-        f"#define EDGETOOL_OUTPUTS {output.count}",
-        _strings("EDGETOOL_OUTPUT_NAMES", [channel.name for channel in contract.outputs]),
-        f"#define EDGETOOL_OUTPUT_SCALE {decimal_literal(float(output.affine.single))}",
-        f"#define EDGETOOL_OUTPUT_ZERO_POINT ({output.affine.zero_point})",
-        f"#define EDGETOOL_OUTPUT_BITS {_bits(output)}",
-        "",
+        *_output_macros(contract, window.outputs[0]),
         _INTERFACE.format(shorts=arenas.shorts, bytes=arenas.bytes, total=state_bytes(arenas)),
         _function(window, "edgetool_window", "One window, from zero state."),
     ]

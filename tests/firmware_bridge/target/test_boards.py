@@ -180,6 +180,9 @@ def test_what_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     # 500 rows of 24 + 9 channels of int8, and the request's header.
     with pytest.raises(InputError, match=r"message of 16,508 bytes and the firmware's link takes 16,384"):
         build(folder, BOARDS["mps2-an386"], tmp_path / "x.elf")
+    (folder / "edgetool_model.h").write_text(header.replace("EDGETOOL_WINDOW 64\n", "EDGETOOL_WINDOW a b\n"))
+    with pytest.raises(InputError, match="EDGETOOL_WINDOW is 'a b', which is not a number"):
+        build(folder, BOARDS["mps2-an386"], tmp_path / "x.elf")
     (folder / "edgetool_model.h").write_text(header)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingDependencyError, match="apt install gcc-arm-none-eabi"):

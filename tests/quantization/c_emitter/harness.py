@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from quantization.c_emitter import Emission
 from quantization.c_emitter.project import WARNINGS
 from quantization.kernels import INCLUDE_OPTIONS
 from tests.tools import require as require
+from toolkit.contract import SensorContract
 from toolkit.cores import CORES
 
 BOARD_FILES = Path(__file__).parent / "target"
@@ -52,6 +54,14 @@ def write(files: dict[str, str] | Emission, folder: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
+
+
+def unchecked(contract: SensorContract, **fields: object) -> SensorContract:
+    """A contract with ``fields`` that it would refuse itself: the emitter relies on nobody's check but its own."""
+    made = copy(contract)
+    for name, value in fields.items():
+        object.__setattr__(made, name, value)
+    return made
 
 
 def build_image(folder: Path, main: str, core: str, *sources: Path) -> Path:
