@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.studies.compare_checkouts import RENAMED, Checkout, Comparison, bundle_differences
+from benchmarks.studies.compare_checkouts import (
+    RENAMED,
+    Checkout,
+    Comparison,
+    bundle_differences,
+    figure_differences,
+    figures,
+)
 from quantization.kernels import kernel_text
 from toolkit.errors import InputError
 
@@ -57,6 +64,19 @@ def test_the_new_names_are_those_of_the_tree() -> None:
     stems = {Path(name).stem for name in kernel_paths()}
     assert [new for new in RENAMED.values() if new not in text and new not in stems] == []
     assert len(set(RENAMED.values())) == len(RENAMED)
+
+
+def test_figures_must_be_equal_and_times_need_not() -> None:
+    def report(rmse: float, p50: float, size: int) -> dict[str, object]:
+        run = {"engine": "native", "scheme": "int8", "graph": "window", "accuracy": {"rmse": rmse}}
+        return {"runs": [{**run, "latency": {"p50_us": p50}, "size": {"model_bytes": size}}]}
+
+    first = figures(report(0.07, 80.0, 164_000))
+    assert first["native int8 window accuracy rmse"] == 0.07
+    assert not list(figure_differences(first, figures(report(0.07, 90.0, 159_632))))
+    found = list(figure_differences(first, figures(report(0.0700001, 80.0, 164_000))))
+    assert found == ["native int8 window accuracy rmse: 0.07 before, 0.0700001 after"]
+    assert len(list(figure_differences(first, {}))) == len(first)
 
 
 def test_a_command_that_fails_is_named(tmp_path: Path) -> None:
