@@ -51,6 +51,9 @@ def test_every_other_byte_is_one(name: str, tmp_path: Path) -> None:
     found = list(bundle_differences(bundle(tmp_path / "a", OLD), bundle(tmp_path / "b", changed)))
     assert found == [f"{name} differs"]
     assert not Comparison([("pretrained", found)]).equal
+    added = {**NEW, "sbom.cdx.json": b"{}", "notes.txt": b""}
+    found = list(bundle_differences(bundle(tmp_path / "e", OLD), bundle(tmp_path / "f", added)))
+    assert found == ["notes.txt is only after"]
     missing = {key: content for key, content in NEW.items() if key != name}
     found = list(bundle_differences(bundle(tmp_path / "c", OLD), bundle(tmp_path / "d", missing)))
     assert found == [f"{name} is only before"]
