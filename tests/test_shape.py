@@ -15,16 +15,7 @@ REASON = "One class because"
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 #: Still to be parted.
-PENDING = (
-    "model_of",
-    "header_text",
-    "convert",
-    "_links",
-    "train",
-    "test_found_under_another_name_and_the_one_with_the_old_name_is_left_alone",
-    "GraphFunction",
-    "Daemon",
-)
+PENDING = ()
 #: {(module, name there): modules of tests/ that it comes from}
 IMPORTED: dict[tuple[str, str], tuple[str, ...]] = {}
 
