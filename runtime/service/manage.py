@@ -154,29 +154,7 @@ def install(
     settings = read_config(config)
     # The service itself, or a daemon started by hand that it will follow, holds port and files: that is no reason not to.
     checked = check(settings, holds=True)
-    inside = program
-    if program is None:
-        program = _program()
-        inside = place.within(program, "the program", "--program PATH says where edgetool will be")
-        if not place.user:
-            require_reachable(config, program, settings, place)
-    elif not place.user:
-        require_reachable(config, None, settings, place)
-    assert inside is not None
-    service = settings.service
-    unit = Unit(
-        inside,
-        place.within(config, "the config"),
-        _credential(settings, place),
-        place.user,
-        _systemd_version(),
-        watchdog_s,
-        place.name,
-        service.nice,
-        service.realtime,
-        Path(sys.base_prefix) if place.prefix is None else None,
-    )
-    text = unit.text()
+    text = _unit(config, settings, place, watchdog_s, program).text()
     if not replace:
         _require_same_config(place, config)
     if dry_run:
@@ -196,14 +174,44 @@ def install(
     write_bytes(place.unit, text.encode())
     lines.append(f"wrote     {place.unit}")
     if place.prefix is None:
-        if place.sysusers is not None:
-            _run("systemd-sysusers", str(place.sysusers))
-        for words in (("daemon-reload",), ("enable", place.service), ("restart", place.service)):
-            _told(place, *words)
-        lines.append(f"started   {place.service}, and at every start of this computer")
-        if place.user:
-            lines.append("to keep it without a login: loginctl enable-linger")
+        lines += _start(place)
     return Installation(place.unit, text, tuple(lines))
+
+
+def _unit(config: Path, settings: Settings, place: Place, watchdog_s: int, program: Path | None) -> Unit:
+    """The unit that runs ``config``; UsageError if the service's user could not read or write what it names."""
+    inside = program
+    if inside is None:
+        program = _program()
+        inside = place.within(program, "the program", "--program PATH says where edgetool will be")
+        if not place.user:
+            require_reachable(config, program, settings, place)
+    elif not place.user:
+        require_reachable(config, None, settings, place)
+    return Unit(
+        inside,
+        place.within(config, "the config"),
+        _credential(settings, place),
+        place.user,
+        _systemd_version(),
+        watchdog_s,
+        place.name,
+        settings.service.nice,
+        settings.service.realtime,
+        Path(sys.base_prefix) if place.prefix is None else None,
+    )
+
+
+def _start(place: Place) -> list[str]:
+    """Have systemd read the unit and start it now and with the computer."""
+    if place.sysusers is not None:
+        _run("systemd-sysusers", str(place.sysusers))
+    for words in (("daemon-reload",), ("enable", place.service), ("restart", place.service)):
+        _told(place, *words)
+    lines = [f"started   {place.service}, and at every start of this computer"]
+    if place.user:
+        lines.append("to keep it without a login: loginctl enable-linger")
+    return lines
 
 
 def uninstall(place: Place) -> tuple[str, ...]:

@@ -31,24 +31,28 @@ def link_of(node: int) -> VirtualLink:
     return VirtualLink(VirtualNode(small_programme(), node))
 
 
+def counted_tries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is looked for, each time that it is."""
+    tries: list[str] = []
+    real = serial_port.path_of
+
+    def path_of(identity: str) -> str | None:
+        tries.append(identity)
+        return real(identity)
+
+    monkeypatch.setattr(serial_port, "path_of", path_of)
+    return tries
+
+
 @pytest.mark.parametrize("opened", ["ttyUSB0", f"by-id/{NAME}"])
 def test_found_under_another_name_and_the_one_with_the_old_name_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: str
 ) -> None:
     by_id = tmp_path / "by-id"
     by_id.mkdir()
-    tries = 0
-
-    def path_of(identity: str) -> str | None:
-        nonlocal tries
-        tries += 1
-        return real_path_of(identity)
-
-    real_path_of = serial_port.path_of
-    monkeypatch.setattr(serial_port, "path_of", path_of)
+    tries = counted_tries(monkeypatch)
     session, changes = Session(), list[LinkChange]()
-    begun_s = time.monotonic()
-    ours, other = link_of(OURS), link_of(OTHER)
+    ours, other, begun_s = link_of(OURS), link_of(OTHER), time.monotonic()
 
     def clock() -> float:
         return time.monotonic() - begun_s
@@ -81,8 +85,8 @@ def test_found_under_another_name_and_the_one_with_the_old_name_is_left_alone(
             playing = asyncio.create_task(serve(decoy, [other], clock))
             while not changes:
                 await asyncio.sleep(0.005)
-            goal = tries + 20
-            while tries < goal:
+            goal = len(tries) + 20
+            while len(tries) < goal:
                 await asyncio.sleep(0.005)
             assert [change.up for change in changes] == [False]
             ours.advance(clock())  # what it measured meanwhile is lost
