@@ -20,6 +20,7 @@ from quantization.bundle import Bundle
 from toolkit.contract import SensorContract
 from toolkit.errors import UsageError
 from toolkit.progress import Progress, silent
+from toolkit.reading import exists
 from toolkit.records import Recording
 
 #: Enough for intervals of a few per cent, few enough for a minute on two cores.
@@ -91,7 +92,7 @@ def bench(
 def own_source(bundle: Bundle) -> str:
     """The data that calibrated a bundle, if it can be had from here; else UsageError asks for ``--data``."""
     source = bundle.data_source
-    if source.partition(":")[0] != "synthetic" and not Path(source).exists():
+    if source.partition(":")[0] != "synthetic" and not exists(Path(source)):
         raise UsageError(
             f"bundle {bundle.path} was made from {source!r}, which is not here; say where with --data"
         )

@@ -18,7 +18,7 @@ from typing import Any
 
 from toolkit.errors import BundleError
 from toolkit.printable import terminal_text
-from toolkit.reading import parse_json_object
+from toolkit.reading import is_folder, parse_json_object
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -49,7 +49,7 @@ class Manifest:
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest of the bundle ``path``, its files not looked at; BundleError says what is wrong with it."""
-    if not path.is_dir():
+    if not is_folder(path):
         raise BundleError(f"{path} is not a folder; a bundle is the folder that edgetool convert writes")
     try:
         content = _read(path, MANIFEST, MANIFEST_BYTES)

@@ -41,7 +41,8 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "toolkit": (
         ("printable",),
         ("errors",),
-        ("files", "reading", "contract", "cores", "sbom"),
+        ("reading",),
+        ("files", "contract", "cores", "sbom"),
         ("terminal", "html_text"),
         ("progress",),
         ("records", "toml_lines"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import OutputError
+from toolkit.reading import exists, is_file, is_folder
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -47,10 +48,10 @@ def new_folder(path: Path, *, replace_if: str) -> Iterator[Path]:
     An existing ``path`` is replaced only if it is empty or holds a file named ``replace_if`` (so that no
     folder of another kind is ever lost); otherwise OutputError.
     """
-    existing = path.exists()
-    if existing and not path.is_dir():
+    existing = exists(path)
+    if existing and not is_folder(path):
         raise OutputError(f"cannot write folder {path}: a file of that name exists; choose another --out")
-    if existing and any(path.iterdir()) and not (path / replace_if).is_file():
+    if existing and any(path.iterdir()) and not is_file(path / replace_if):
         raise OutputError(
             f"cannot write folder {path}: it exists and holds no {replace_if}, so edgetool will not replace it; "
             "choose another --out or empty it"

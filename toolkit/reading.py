@@ -99,6 +99,30 @@ def read_file(
     return content
 
 
+def exists(path: Path) -> bool:
+    """Whether ``path`` is there; False too for a name that is too long or holds a NUL, where pathlib raises."""
+    return _mode(path) is not None
+
+
+def is_file(path: Path) -> bool:
+    """Whether ``path`` is a regular file; never raises."""
+    mode = _mode(path)
+    return mode is not None and stat.S_ISREG(mode)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether ``path`` is a folder; never raises."""
+    mode = _mode(path)
+    return mode is not None and stat.S_ISDIR(mode)
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+
+
 def read_json_object(path: Path, expected: str, error: type[EdgetoolError] = InputError) -> dict[str, Any]:
     """The JSON object in the file ``path``, read as :func:`parse_json_object` does."""
     return parse_json_object(read_file(path, expected, error, DOCUMENT_BYTES), path, expected, error)

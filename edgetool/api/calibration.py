@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetool.api.waiting import apart
+from toolkit.reading import is_folder
 
 if TYPE_CHECKING:
     from runtime.calibration.guide import Progress as Step
@@ -51,7 +52,7 @@ def calibrate(
 
 
 def _contract(model: str) -> SensorContract:
-    if Path(model).is_dir():
+    if is_folder(Path(model)):
         from quantization.bundle import Bundle
 
         return Bundle.load(model).contract

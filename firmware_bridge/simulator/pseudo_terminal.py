@@ -12,6 +12,7 @@ from pathlib import Path
 from firmware_bridge.items import Chunk
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from toolkit.errors import OutputError
+from toolkit.reading import exists
 
 _TICK_S = 0.002
 #: Bytes that wait for a host that does not read; beyond that the oldest are lost, as in a UART's buffer.
@@ -26,7 +27,7 @@ class PseudoTerminal:
         self._ours = self._theirs = -1
 
     def __enter__(self) -> PseudoTerminal:
-        if self.path.exists() and not self.path.is_symlink():
+        if exists(self.path) and not self.path.is_symlink():
             raise OutputError(
                 f"{self.path} exists and is no link; choose another path for the simulated port"
             )

@@ -14,6 +14,7 @@ from typing import Any
 from firmware_bridge.items import Chunk, Item, LinkChange
 from firmware_bridge.sources.base import Source, SourceUrl
 from toolkit.errors import LinkError
+from toolkit.reading import exists
 
 #: What waits for the consumer: at 921,600 baud about 10 s of reads.
 _QUEUE = 4_096
@@ -220,7 +221,7 @@ def identity_of(path: str, by_id: Path = BY_ID) -> str | None:
 def path_of(identity: str) -> str | None:
     """Where the adapter of that identity is now; None while it is not there."""
     if identity.startswith("/"):
-        return os.path.realpath(identity) if Path(identity).exists() else None
+        return os.path.realpath(identity) if exists(Path(identity)) else None
     return next((device for device, name in _identities() if name == identity), None)
 
 
@@ -233,7 +234,7 @@ def _identities() -> list[tuple[str, str]]:
 
 def advice(path: str, error: Exception) -> str:
     """What is the matter with a port that does not open, and what to do."""
-    if not Path(path).exists():
+    if not exists(Path(path)):
         return "there is no such port; plug it in, `edgetool scan` lists what there is"
     text = str(error)
     if not Path(path).is_char_device() or f"({errno.ENOTTY}," in text:  # termios.error in words of pyserial

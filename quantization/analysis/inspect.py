@@ -19,6 +19,7 @@ from toolkit.contract import SensorContract
 from toolkit.errors import InputError, ModelFileError
 from toolkit.model import PRETRAINED, resolve_checkpoint
 from toolkit.model.checkpoint import Checkpoint
+from toolkit.reading import exists, is_folder
 
 SCHEMA = 1
 
@@ -30,11 +31,11 @@ def describe(path: str | Path) -> dict[str, Any]:
     for a damaged checkpoint, BundleError for a bundle that was changed, InputError for anything else.
     """
     path = resolve_checkpoint(path) if path == PRETRAINED else Path(path)
-    if not path.exists():
+    if not exists(path):
         raise InputError(
             f"{path} does not exist; give a .tflite, a checkpoint, a bundle's folder or the word pretrained"
         )
-    if path.is_dir():
+    if is_folder(path):
         return describe_bundle(Bundle.load(path))
     try:
         content = path.read_bytes()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from runtime.settings import ServerSettings
 from toolkit.errors import InputError, UsageError
+from toolkit.reading import is_file
 
 #: Variable of the environment that holds the token, if no file does.
 TOKEN_VARIABLE = "EDGETOOL_SERVER_TOKEN"
@@ -66,7 +67,7 @@ class Access:
 
 def _token(token_file: Path | None, environment: Mapping[str, str]) -> str | None:
     credentials = environment.get("CREDENTIALS_DIRECTORY")
-    if credentials and (Path(credentials) / TOKEN_CREDENTIAL).is_file():
+    if credentials and is_file(Path(credentials) / TOKEN_CREDENTIAL):
         return _first_line(Path(credentials) / TOKEN_CREDENTIAL)
     if token_file is not None:
         return _first_line(token_file)

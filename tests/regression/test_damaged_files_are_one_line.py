@@ -211,3 +211,30 @@ def test_a_recording_named_by_a_file_that_is_no_text_can_be_written_again(tmp_pa
     recording = load(str(path))[0]
     write_recording(tmp_path / "again.npz", recording)
     assert load(str(tmp_path / "again.npz"))[0].provenance["source"] == r"\udcff"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["inspect", "LONG"],
+        ["convert", "LONG", "--out", "y"],
+        ["bench", "LONG"],
+        ["validate", "LONG"],
+        ["data", "synthetic:people=1,seconds=2,tasks=level", "--out", "LONG"],
+        ["simulate", "--serial", "LONG", "--seconds", "1"],
+    ],
+    ids=" ".join,
+)
+def test_a_name_longer_than_a_file_system_takes_is_told_in_one_line(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pathlib's exists() raises for it."""
+    from click.testing import CliRunner
+
+    from edgetool.cli import edgetool
+
+    monkeypatch.chdir(tmp_path)
+    arguments = [word.replace("LONG", "a" * 300) for word in command]
+    with pytest.raises(EdgetoolError, match="a" * 300):
+        CliRunner().invoke(edgetool, ["--quiet", *arguments], catch_exceptions=False)
+    assert list(tmp_path.iterdir()) == []

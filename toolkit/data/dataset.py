@@ -21,6 +21,7 @@ from toolkit.data.skeleton import imu_signal, poses
 from toolkit.data.smoothing import zero_phase_low_pass
 from toolkit.data.units import conversion
 from toolkit.errors import RecordingError
+from toolkit.reading import is_folder
 from toolkit.records import Recording, Signal
 
 Float = NDArray[np.float64]
@@ -32,7 +33,7 @@ SHORTEST_S = 0.5
 def load_dataset(path: Path, root: Path | None = None) -> list[Recording]:
     """All recordings of the dataset TOML at ``path``; ``root`` takes the place of the file's own data folder."""
     dataset = read_dataset_file(path, root)
-    if not dataset.root.is_dir():
+    if not is_folder(dataset.root):
         raise RecordingError(
             f"{path}: data folder {dataset.root} does not exist; correct root in it, or name the source {path}:root=FOLDER"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolkit.errors import CheckpointError
+from toolkit.reading import is_file, is_folder
 
 #: The word that stands for the shipped checkpoint wherever a CHECKPOINT is expected.
 PRETRAINED = "pretrained"
@@ -21,11 +22,11 @@ def resolve_checkpoint(text: str | Path) -> Path:
     A file of the user's that is called ``pretrained`` is reached as ``./pretrained``.
     """
     path = pretrained() if str(text) == PRETRAINED and isinstance(text, str) else Path(text)
-    if path.is_dir():
+    if is_folder(path):
         raise CheckpointError(
             f"{path} is a folder; a checkpoint is a .safetensors file, or the word pretrained"
         )
-    if not path.is_file():
+    if not is_file(path):
         raise CheckpointError(
             f"{path} does not exist; give a checkpoint file (edgetool train writes one) or the word pretrained"
         )
