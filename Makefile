@@ -77,8 +77,10 @@ test-pi: $(VENV)/dev.stamp ## the tests on an emulated Raspberry Pi alone; they 
 	EDGETOOL_REQUIRE_PI=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
 	  tests/pi tests/quantization/kernels/test_host_kernels.py tests/runtime/engines/test_tflite_runtime.py $(PYTEST_ARGS)
 
-fuzz: $(VENV)/dev.stamp ## ten million mutated bytes through both packet decoders, then libFuzzer (minutes)
+fuzz: $(VENV)/dev.stamp ## mutants through both packet decoders, all readers, whole sessions, then libFuzzer (hours)
 	$(BIN)/python -m tests.fuzz.fuzz_both --bytes 10000000
+	$(BIN)/python -m tests.fuzz.fuzz_readers --megabytes 100
+	$(BIN)/python -m tests.fuzz.fuzz_sessions --sessions 2000 --daemon
 	@mkdir -p build/corpus
 	clang -std=c99 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ifirmware_bridge/protocol/codec_c \
 	  tests/fuzz/fuzz_codec.c firmware_bridge/protocol/codec_c/*.c -o build/fuzz_codec
