@@ -283,7 +283,7 @@ def test_the_file_is_read_back_and_a_changed_one_refused(
     (tmp_path / "c.json").write_text("[]")
     with pytest.raises(InputError, match="it must be a JSON object and is an array"):
         load_calibration(tmp_path / "c.json")
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="no such file"):
         load_calibration(tmp_path / "none.json")
 
 

@@ -297,7 +297,7 @@ def test_data_that_does_not_fit_is_refused(one: list[Recording]) -> None:
         ({"split": "chronological:1,2"}, "give three fractions"),
         ({"split": "chronological:0.5,0.1,0.3"}, "sum to 1"),
         ({"split": "by-subject"}, "needs at least 3 people"),
-        ({"split": "none.json"}, "split file none.json cannot be read"),
+        ({"split": "none.json"}, "cannot read none.json: no such file"),
     ],
 )
 def test_options_that_are_refused(one: list[Recording], change: dict[str, Any], says: str) -> None:
