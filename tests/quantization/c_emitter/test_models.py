@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quantization.arithmetic.storage import quantized
 from quantization.c_emitter import (
     Emission,
     emit,
@@ -243,7 +244,7 @@ int main(void) {
 def samples_header(windows: Windows, graph: Graph) -> str:
     """200 overlapping windows of one long drawn recording, quantized, and what the reference gives for them."""
     rows = np.concatenate([graph.tensors[i].shape[1] * [0] for i in graph.inputs[:1]]).size
-    parts, quantized = [], []
+    parts, given = [], []
     for index in graph.inputs:
         tensor = graph.tensors[index]
         recording = windows.inputs[tensor.name].reshape(-1, tensor.shape[2])[: rows + WINDOWS - 1]
@@ -251,13 +252,13 @@ def samples_header(windows: Windows, graph: Graph) -> str:
         stored = quantized(
             recording, tensor.quantization.scale[0], int(tensor.quantization.zero_point[0]), tensor.dtype
         )
-        quantized.append(
+        given.append(
             np.lib.stride_tricks.sliding_window_view(stored, rows, axis=0).transpose(0, 2, 1)[:, None]
         )
         text = ",".join("{" + ",".join(map(str, row)) + "}" for row in stored.tolist())
         parts.append(f"static const int8_t {tensor.name}_rows[][{tensor.shape[2]}] = {{{text}}};")
         parts.append(f"#define {tensor.name} {tensor.name}_rows")
-    (expected,) = Interpreter(graph).run([np.ascontiguousarray(q) for q in quantized])
+    (expected,) = Interpreter(graph).run([np.ascontiguousarray(q) for q in given])
     text = ",".join("{" + ",".join(map(str, row)) + "}" for row in expected.reshape(WINDOWS, -1).tolist())
     parts.append(f"static const int16_t expected[][{expected.shape[-1]}] = {{{text}}};")
     return (
