@@ -192,11 +192,6 @@ class ClockMap:
         return HostTime(device_s + (low + high) / 2, (high - low) / 2 + wander)
 
     @property
-    def stale(self) -> bool:
-        """Whether observations since the newest mapping have narrowed what is possible."""
-        return self._stale
-
-    @property
     def skew_ppm(self) -> float:
         """The middle of the possible rates of the host's clock against the node's, in parts per million."""
         if self._stale or self._polygon is None:

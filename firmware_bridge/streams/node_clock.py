@@ -16,8 +16,6 @@ from firmware_bridge.streams.clock import ClockMap, HostTime, TickEvent, TickUnw
 _TURN = 1 << 32
 #: A clock's line is drawn anew this often (s of arrival): the fit costs more than decoding a packet does.
 _REFIT_S = 0.25
-#: Lines drawn ahead of that time, at once, for a frame that was faster than all before it.
-_MOST_REDRAWS = 50.0
 #: Samples cannot have been taken later than they arrived, or so long before (s). A node that says so has a clock that
 #: means nothing; rows that far away would be rows without end.
 _AHEAD_S, _BEHIND_S = 0.1, 600.0
@@ -48,7 +46,6 @@ class BootClock:
         self._ticks = TickUnwrapper()
         self._map = ClockMap()
         self._drawn_s = -np.inf
-        self._redraws, self._redrawn_s = _MOST_REDRAWS, np.inf
         self._before = 0
         self._count = 0
         self._base = HostTime(0.0, 0.0)
@@ -95,23 +92,9 @@ class BootClock:
                 self._drawn_s, self.synced = -np.inf, True
                 return count
         self._map.arrival(count, arrival_s)
-        if arrival_s - self._drawn_s >= _REFIT_S or self._was_too_slow(arrival_s):
+        if arrival_s - self._drawn_s >= _REFIT_S:
             self._draw(count, arrival_s)
         return count
-
-    def _was_too_slow(self, arrival_s: float) -> bool:
-        """Whether a frame was faster than all before it, on which the bar rests without a sync reply: then at once.
-
-        So many at a time, then 20 a second: a node can make each frame seem faster than the last.
-        """
-        if self.synced or not self._map.stale:
-            return False
-        self._redraws = min(self._redraws + 20.0 * max(0.0, arrival_s - self._redrawn_s), _MOST_REDRAWS)
-        self._redrawn_s = arrival_s
-        if self._redraws < 1.0:
-            return False
-        self._redraws -= 1.0
-        return True
 
     def newest(self, received: Received, count: int | None, rate_hz: float) -> HostTime | None:
         """When the newest sample of a data packet was taken, or None if that is not known, or cannot be.
