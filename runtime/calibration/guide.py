@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from runtime.pipeline.intake import Batch
 from toolkit.calibration import Calibration, calibrate, reference_of
-from toolkit.calibration.estimate import LEAST_STRIDES, stand_of
-from toolkit.calibration.layout import imus
+from toolkit.calibration.estimate import LEAST_STRIDES, gyroscopes_of, stand_of
 from toolkit.calibration.strides import find_strides
 from toolkit.contract import SensorContract
+from toolkit.data.imus import imus
 from toolkit.errors import ContractError, RecordingError
 from toolkit.records import Signal
 
@@ -159,10 +159,7 @@ class Guide:
     def _look_at_walk(self, have: float) -> Progress:
         assert self._imu is not None
         signal = self._signals(WALK_S)[self._imu]
-        places = [imu.places[3:] for imu in imus(signal.spec)]
-        samples = np.asarray(signal.samples, np.float64)
-        gyroscopes = np.stack([samples[:, each] for each in places], axis=1)
-        found = len(find_strides(gyroscopes, signal.spec.rate_hz)) if len(samples) else 0
+        found = len(find_strides(gyroscopes_of(signal), signal.spec.rate_hz)) if len(signal.samples) else 0
         missing = self._missing / max(have * signal.spec.rate_hz, 1.0)
         if found >= self.wanted.strides and missing > _MISSING:
             self._begin()

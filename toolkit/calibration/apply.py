@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from toolkit.calibration.layout import imus
 from toolkit.calibration.session import Calibration
 from toolkit.contract import FilterStage, SensorContract, StreamSpec
+from toolkit.data.imus import imus
 from toolkit.errors import ContractError
 from toolkit.filtering.stages import build
 from toolkit.records import Recording, Signal

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.calibration.electrodes import amplitude, noise_floor
-from toolkit.calibration.layout import Imu, imus
-from toolkit.calibration.orientation import Fit, fit_rotation
+from toolkit.calibration.orientation import Fit, angle_deg, fit_rotation
 from toolkit.calibration.reference import CalibrationReference
 from toolkit.calibration.session import Calibration, EmgCalibration, ImuCalibration, Verdict
 from toolkit.calibration.strides import Strides, find_strides
 from toolkit.calibration.template import Placement, WalkTemplate, lay, place
 from toolkit.data.channels import GRAVITY
+from toolkit.data.imus import imus
 from toolkit.errors import RecordingError
 from toolkit.records import Signal
 
@@ -38,18 +37,11 @@ _RAILED = 0.02
 _LEAST_CONTRAST = 1.5
 
 
-@dataclass(frozen=True, eq=False)
-class Stand:
-    """What IMUs read while their wearer stands still: means (sensors, 6)."""
-
-    means: Float
-
-
 def walk_of(signal: Signal) -> tuple[dict[str, Float], Strides]:
     """Mean stride (PHASES, 6) of every IMU of ``signal`` by its segment, and the strides. RecordingError for too few."""
     found = imus(signal.spec)
     samples = np.asarray(signal.samples, np.float64)
-    strides = find_strides(_gyroscopes(samples, found), signal.spec.rate_hz)
+    strides = find_strides(gyroscopes_of(signal), signal.spec.rate_hz)
     if len(strides) < LEAST_STRIDES:
         raise RecordingError(
             f"calibration needs at least {LEAST_STRIDES} regular strides and finds {len(strides)} in "
@@ -59,15 +51,15 @@ def walk_of(signal: Signal) -> tuple[dict[str, Float], Strides]:
     return {imu.segment: mean[:, imu.places] for imu in found}, strides
 
 
-def stand_of(signal: Signal) -> Stand:
-    """The means over a stand. RecordingError if it is too short or its wearer moved."""
+def stand_of(signal: Signal) -> Float:
+    """What IMUs read over a stand, (IMUs, 6). RecordingError if it is too short or its wearer moved."""
     found = imus(signal.spec)
     samples = np.asarray(signal.samples, np.float64)
     if signal.duration_s < LEAST_STAND_S:
         raise RecordingError(
             f"the stand lasts {signal.duration_s:.1f} s; stand still for at least {LEAST_STAND_S:g} s, and do it again"
         )
-    gyroscopes = _gyroscopes(samples, found)
+    gyroscopes = gyroscopes_of(signal)
     moved = np.linalg.norm(gyroscopes - gyroscopes.mean(axis=0), axis=2)
     fastest = np.percentile(moved, 99, axis=0)
     worst = int(fastest.argmax())
@@ -76,7 +68,7 @@ def stand_of(signal: Signal) -> Stand:
             f"the {found[worst].segment} moved while standing ({np.degrees(fastest[worst]):.0f} deg/s; at most "
             f"{np.degrees(STILL_RAD_S):.0f}); stand still and do it again"
         )
-    return Stand(np.stack([samples[:, imu.places].mean(axis=0) for imu in found]))
+    return np.stack([samples[:, imu.places].mean(axis=0) for imu in found])
 
 
 def calibrate(
@@ -114,8 +106,10 @@ def calibrate(
     )
 
 
-def _gyroscopes(samples: Float, found: Sequence[Imu]) -> Float:
-    return np.stack([samples[:, imu.places[3:]] for imu in found], axis=1)
+def gyroscopes_of(signal: Signal) -> Float:
+    """The angular velocities of every IMU of ``signal``, (rows, IMUs, 3) in rad/s."""
+    samples = np.asarray(signal.samples, np.float64)
+    return np.stack([samples[:, imu.places[3:]] for imu in imus(signal.spec)], axis=1)
 
 
 def _stream_with(signals: Mapping[str, Signal], segments: set[str]) -> Signal:
@@ -135,9 +129,7 @@ def _inertial(
     samples = np.asarray(signal.samples, np.float64)
     curves, strides = walk_of(signal)
     names = template.segments
-    means = (
-        {} if stand is None else dict(zip((imu.segment for imu in imus(stand.spec)), stand_of(stand).means))
-    )
+    means = {} if stand is None else dict(zip((imu.segment for imu in imus(stand.spec)), stand_of(stand)))
     bias = {name: means[name][3:] if name in means else np.zeros(3) for name in names}
     sensors = [np.concatenate([curves[n][:, :3], curves[n][:, 3:] - bias[n]], axis=1) for n in names]
     curves_here = template.at(1.0 / strides.period_s)
@@ -171,8 +163,7 @@ def _spread_deg(each: Float, curve: Float, shift: int) -> float:
     """Standard deviation, over strides, of the angle between a stride's own rotation and that of their mean, degrees."""
     mean = fit_rotation(np.roll(each.mean(axis=0), -shift, axis=0), curve).rotation
     turns = [fit_rotation(np.roll(one, -shift, axis=0), curve).rotation @ mean.T for one in each]
-    cosines = np.clip([(np.trace(turn) - 1.0) / 2.0 for turn in turns], -1.0, 1.0)
-    return float(np.degrees(np.sqrt(np.mean(np.arccos(cosines) ** 2))))
+    return float(np.sqrt(np.mean([angle_deg(turn) ** 2 for turn in turns])))
 
 
 def _judge(name: str, raw: Float, fit: Fit, usual: float) -> tuple[Verdict, str]:

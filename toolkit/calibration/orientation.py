@@ -68,6 +68,11 @@ def residuals_by_shift(sensor: Float, segment: Float) -> Float:
     return result
 
 
+def angle_deg(rotation: Float) -> float:
+    """How far ``rotation`` (3, 3) turns, 0 to 180 degrees."""
+    return float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1.0) / 2.0, -1.0, 1.0))))
+
+
 def rotated(rotation: Float, samples: Float) -> Float:
     """``samples`` (..., 6) of one IMU turned by ``rotation`` (3, 3)."""
     return np.concatenate([samples[..., :3] @ rotation.T, samples[..., 3:] @ rotation.T], axis=-1)

@@ -11,11 +11,11 @@ import numpy as np
 from toolkit.calibration.apply import calibrated
 from toolkit.calibration.electrodes import amplitude
 from toolkit.calibration.estimate import calibrate, walk_of
-from toolkit.calibration.layout import imus
 from toolkit.calibration.reference import CalibrationReference, reference_of
 from toolkit.calibration.session import Calibration
 from toolkit.calibration.template import fit_template
 from toolkit.contract import SensorContract
+from toolkit.data.imus import imus
 from toolkit.errors import RecordingError
 from toolkit.records import Recording, Signal
 

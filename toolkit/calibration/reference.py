@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from toolkit.calibration.template import WalkTemplate
-from toolkit.contract import SensorContract
+from toolkit.contract import SensorContract, json_hash
 from toolkit.errors import ContractError
 
 
@@ -49,8 +47,7 @@ class CalibrationReference:
     @property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON, 64 hex digits: what a calibration file names."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return json_hash(self.to_json())
 
 
 def reference_of(contract: SensorContract) -> CalibrationReference | None:

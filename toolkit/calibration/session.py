@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.calibration.orientation import angle_deg
+from toolkit.contract import json_hash
 from toolkit.errors import ContractError, InputError
 from toolkit.files import write_json
 from toolkit.reading import read_json_object
@@ -67,7 +67,7 @@ class ImuCalibration:
     @property
     def angle_deg(self) -> float:
         """How far the sensor is turned from its segment's axes."""
-        return float(np.degrees(np.arccos(np.clip((np.trace(self.rotation) - 1.0) / 2.0, -1.0, 1.0))))
+        return angle_deg(self.rotation)
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,7 @@ class Calibration:
     @property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON, 64 hex digits."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return json_hash(self.to_json())
 
     def save(self, path: Path) -> None:
         """Write the file whole or not at all, with its hash; OutputError if it cannot be written."""

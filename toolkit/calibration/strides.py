@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.data.heel_strikes import peaks
+
 Float = NDArray[np.float64]
 
 #: A stride of a person who walks lies between these, in s (running is shorter, a shuffle longer).
@@ -62,13 +64,13 @@ def find_strides(gyroscopes: Float, rate_hz: float) -> Strides:
     period = _period(smooth, rate_hz)
     if period is None:
         return Strides(np.empty((0, 2), np.int64), 0.0)
-    peaks = _peaks(smooth, round(0.7 * period), float(np.percentile(smooth, 75)))
-    lengths = np.diff(peaks)
+    found = peaks(smooth, round(0.7 * period), float(np.percentile(smooth, 75)))
+    lengths = np.diff(found)
     if not len(lengths):
         return Strides(np.empty((0, 2), np.int64), 0.0)
     median = float(np.median(lengths))
     regular = np.abs(lengths - median) <= _DEVIATION * median
-    rows = np.stack([peaks[:-1], peaks[1:]], axis=1)[regular]
+    rows = np.stack([found[:-1], found[1:]], axis=1)[regular]
     return Strides(rows.astype(np.int64), median / rate_hz)
 
 
@@ -91,14 +93,3 @@ def _period(activity: Float, rate_hz: float) -> float | None:
         np.flatnonzero((part[1:-1] >= part[:-2]) & (part[1:-1] > part[2:]) & (part[1:-1] >= 0.85 * best)) + 1
     )
     return float(low + (inner[0] if len(inner) else int(part.argmax())))
-
-
-def _peaks(values: Float, reach: int, least: float) -> NDArray[np.int64]:
-    """Rows of maxima of at least ``least``, the largest within ``reach`` rows each way."""
-    inner = values[1:-1]
-    rows = np.flatnonzero((inner > values[:-2]) & (inner >= values[2:]) & (inner >= least)) + 1
-    kept: list[int] = []
-    for row in sorted(rows, key=lambda r: -values[r]):
-        if all(abs(row - other) >= reach for other in kept):
-            kept.append(int(row))
-    return np.array(sorted(kept), dtype=np.int64)

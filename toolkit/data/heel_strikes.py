@@ -18,7 +18,9 @@ def from_foot(forward_m: Float, rate_hz: float, start_s: float = 0.0) -> tuple[f
     ``forward_m`` (n,) is the foot's place ahead of the pelvis.
     """
     spread = float(np.ptp(forward_m))
-    return _times(peaks(forward_m, rate_hz, float(forward_m.mean()) + 0.15 * spread), rate_hz, start_s)
+    return _times(
+        peaks(forward_m, _reach(rate_hz), float(forward_m.mean()) + 0.15 * spread), rate_hz, start_s
+    )
 
 
 def from_shank(gyroscope: Float, rate_hz: float, start_s: float = 0.0) -> tuple[float, ...]:
@@ -30,7 +32,7 @@ def from_shank(gyroscope: Float, rate_hz: float, start_s: float = 0.0) -> tuple[
     coarse to time contact itself. ``gyroscope`` (n,) in rad/s.
     """
     smooth = np.convolve(gyroscope, np.ones(width := max(1, round(0.03 * rate_hz))) / width, mode="same")
-    swings = peaks(smooth, rate_hz, 0.4 * float(np.percentile(smooth, 99.5)))
+    swings = peaks(smooth, _reach(rate_hz), 0.4 * float(np.percentile(smooth, 99.5)))
     strikes = []
     for swing in swings:
         falling = np.flatnonzero((smooth[swing:-1] > 0) & (smooth[swing + 1 :] <= 0))
@@ -39,16 +41,20 @@ def from_shank(gyroscope: Float, rate_hz: float, start_s: float = 0.0) -> tuple[
     return _times(np.unique(np.array(strikes, dtype=np.int64)), rate_hz, start_s)
 
 
-def peaks(values: Float, rate_hz: float, least: float) -> NDArray[np.int64]:
-    """Rows of local maxima of at least ``least``, each the largest within half the shortest stride."""
+def peaks(values: Float, reach: int, least: float) -> NDArray[np.int64]:
+    """Rows of local maxima of at least ``least``, each the largest within ``reach`` rows each way."""
     inner = values[1:-1]
     rows = np.flatnonzero((inner > values[:-2]) & (inner >= values[2:]) & (inner >= least)) + 1
-    reach = max(1, round(SHORTEST_STRIDE_S * rate_hz))
     kept: list[int] = []
     for row in sorted(rows, key=lambda r: -values[r]):
         if all(abs(row - other) >= reach for other in kept):
             kept.append(int(row))
     return np.array(sorted(kept), dtype=np.int64)
+
+
+def _reach(rate_hz: float) -> int:
+    """Rows that two heel strikes of one foot lie apart at least."""
+    return max(1, round(SHORTEST_STRIDE_S * rate_hz))
 
 
 def _times(rows: NDArray[np.int64], rate_hz: float, start_s: float) -> tuple[float, ...]:

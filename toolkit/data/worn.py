@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract import StreamSpec
 from toolkit.data.channels import GRAVITY
+from toolkit.data.imus import imus
 from toolkit.records import Recording, Signal
 
 Float = NDArray[np.float64]
@@ -33,27 +33,15 @@ def random_rotation(rng: np.random.Generator) -> Float:
     )
 
 
-def sensors(spec: StreamSpec) -> dict[str, tuple[list[int], list[int]]]:
-    """Places of accelerometer and gyroscope x, y, z of every IMU of a stream that names them as the contract does."""
-    places = {name: place for place, name in enumerate(spec.channel_names)}
-    found = {}
-    for name in spec.channel_names:
-        segment = name.removesuffix("_accel_x")
-        wanted = [[f"{segment}_{kind}_{axis}" for axis in "xyz"] for kind in ("accel", "gyro")]
-        if name.endswith("_accel_x") and all(each in places for kind in wanted for each in kind):
-            found[segment] = ([places[each] for each in wanted[0]], [places[each] for each in wanted[1]])
-    return found
-
-
 def turned(recording: Recording, rotations: Mapping[str, Float]) -> Recording:
     """Each IMU named in ``rotations`` reads what it would if it were mounted turned by its (3, 3) matrix."""
     signals = dict(recording.signals)
     for name, signal in recording.signals.items():
         samples = np.array(signal.samples, np.float64)
-        for segment, places in sensors(signal.spec).items():
-            if segment in rotations:
-                for three in places:
-                    samples[:, three] = samples[:, three] @ rotations[segment].T
+        for imu in imus(signal.spec):
+            if imu.segment in rotations:
+                for three in (list(imu.places[:3]), list(imu.places[3:])):
+                    samples[:, three] = samples[:, three] @ rotations[imu.segment].T
         signals[name] = dataclasses.replace(signal, samples=samples)
     return dataclasses.replace(recording, signals=signals)
 
@@ -74,8 +62,9 @@ def after_a_stand(recording: Recording, seconds: float, rng: np.random.Generator
     for name, signal in recording.signals.items():
         samples = np.asarray(signal.samples, np.float64)
         rest = np.zeros((round(seconds * signal.spec.rate_hz), samples.shape[1]))
-        inertial = sensors(signal.spec)
-        for accelerometer, gyroscope in inertial.values():
+        inertial = imus(signal.spec)
+        for imu in inertial:
+            accelerometer, gyroscope = list(imu.places[:3]), list(imu.places[3:])
             mean = samples[:, accelerometer].mean(axis=0)
             noise = rng.standard_normal((len(rest), 6)) * ([_REST[0]] * 3 + [_REST[1]] * 3)
             rest[:, accelerometer] = mean / np.linalg.norm(mean) * GRAVITY + noise[:, :3]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.calibration.layout import imus
 from toolkit.calibration.strides import find_strides
 from toolkit.contract import SensorContract
+from toolkit.data.imus import imus
 from toolkit.errors import ContractError
 
 Float = NDArray[np.float64]

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.calibration.orientation import fit_rotation, rotated
+from toolkit.calibration.orientation import angle_deg, fit_rotation, rotated
 from toolkit.plausibility.familiar import FamiliarStrides, Match, distances
 from toolkit.plausibility.fingerprint import Fingerprint, Sensor, SensorLayout
 
@@ -100,10 +100,9 @@ def _turn(seen: Float, sensor: Sensor, match: Match, layout: SensorLayout) -> tu
     distance that is left then."""
     columns = list(sensor.columns)
     fit = fit_rotation(seen, layout.physical(match.expected)[:, columns])
-    angle = float(np.degrees(np.arccos(np.clip((np.trace(fit.rotation) - 1.0) / 2.0, -1.0, 1.0))))
     back = (rotated(fit.rotation, seen) - layout.mean[columns]) / layout.deviation[columns]
     squares = ((back - match.expected[:, columns]) / match.spread[:, columns]) ** 2
-    return angle, float(np.sqrt(squares.mean()))
+    return angle_deg(fit.rotation), float(np.sqrt(squares.mean()))
 
 
 def _turned(sensor: Sensor, match: Match, layout: SensorLayout, limit: float) -> Doubt:

@@ -21,11 +21,13 @@ from toolkit.calibration import (
     load_calibration,
     stages,
 )
+from toolkit.calibration.orientation import angle_deg
 from toolkit.calibration.people import by_person, walk_recording, walk_signals
 from toolkit.calibration.strides import find_strides
 from toolkit.contract import Channel, StreamSpec
 from toolkit.data import load
 from toolkit.data.channels import SEGMENTS
+from toolkit.data.worn import random_rotation
 from toolkit.errors import ContractError, InputError, RecordingError
 from toolkit.records import Recording, Signal
 
@@ -50,28 +52,12 @@ def walks(people: dict[str, list[Recording]]) -> list[dict[str, Signal]]:
     return [walk_signals(walk_recording(people[name])) for name in list(people)[LEARNERS:]]
 
 
-def random_rotation(rng: np.random.Generator) -> Float:
-    """Uniform over all rotations: a random unit quaternion."""
-    w, x, y, z = (q := rng.normal(size=4)) / np.linalg.norm(q)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-
-
 def turned(signal: Signal, rotations: Sequence[Float]) -> Signal:
     """What the IMUs read if sensor i is mounted turned by ``rotations[i]``."""
     samples = np.array(signal.samples, np.float64)
     for place in range(0, samples.shape[1], 3):
         samples[:, place : place + 3] = samples[:, place : place + 3] @ rotations[place // 6].T
     return dataclasses.replace(signal, samples=samples)
-
-
-def angle_deg(rotation: Float) -> float:
-    return float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1.0, 1.0))))
 
 
 def test_strides_are_those_that_were_simulated(people: dict[str, list[Recording]]) -> None:
