@@ -84,12 +84,13 @@ class FamiliarStrides:
         best: tuple[float, Match] | None = None
         for name, task in self.tasks.items():
             expected = task.at(print_.cadence_hz)
-            for shift in range(-SHIFTS, SHIFTS + 1):
-                moved = np.roll(print_.curves, shift, axis=0)
-                found = distances(moved, expected, task.spread, layout)
-                far = float(weight @ np.minimum(found, _FARTHEST))
-                if best is None or far < best[0]:
-                    best = far, Match(name, shift, found, moved, expected, task.spread)
+            moved = rolled(print_.curves, range(-SHIFTS, SHIFTS + 1))
+            found = distances(moved, expected, task.spread, layout)
+            far = np.minimum(found, _FARTHEST) @ weight
+            place = int(far.argmin())
+            if best is None or far[place] < best[0]:
+                match = Match(name, place - SHIFTS, found[place], moved[place], expected, task.spread)
+                best = float(far[place]), match
         assert best is not None
         return best[1]
 
@@ -133,9 +134,15 @@ class FamiliarStrides:
 
 
 def distances(moved: Float, expected: Float, spread: Float, layout: SensorLayout) -> Float:
-    """Root mean square of each sensor's deviations over the spread, (sensors,)."""
+    """Root mean square of each sensor's deviations over the spread, (..., sensors), of ``moved`` (..., PHASES, columns)."""
     squares = ((moved - expected) / spread) ** 2
-    return np.array([math.sqrt(float(squares[:, sensor.columns].mean())) for sensor in layout.sensors])
+    result: Float = np.sqrt(squares.mean(axis=-2) @ layout.averages)
+    return result
+
+
+def rolled(curves: Float, shifts: Sequence[int]) -> Float:
+    """``curves`` (..., PHASES, columns) later by each of ``shifts``: (shifts, ..., PHASES, columns)."""
+    return np.stack([np.roll(curves, shift, axis=-2) for shift in shifts])
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +197,8 @@ def _task(prints: Sequence[Fingerprint]) -> TaskStride:
     for _ in range(3):
         for index in range(len(curves)):
             expected = mean + off[index] * slope
-            shifted = [np.roll(curves[index], shift, axis=0) for shift in range(-SHIFTS, SHIFTS + 1)]
-            curves[index] = min(shifted, key=lambda one: float(np.sum((one - expected) ** 2)))
+            shifted = rolled(curves[index], range(-SHIFTS, SHIFTS + 1))
+            curves[index] = shifted[int(np.sum((shifted - expected) ** 2, axis=(1, 2)).argmin())]
         mean = curves.mean(axis=0)
         if variance > 1e-6:
             slope = np.tensordot(off, curves, axes=1) / variance

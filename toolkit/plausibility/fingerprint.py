@@ -7,6 +7,7 @@ EMG is there as the envelope that the model reads.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,14 @@ class SensorLayout:
     @property
     def imus(self) -> tuple[Sensor, ...]:
         return tuple(sensor for sensor in self.sensors if sensor.is_imu)
+
+    @cached_property
+    def averages(self) -> Float:
+        """(columns, sensors): what a row of columns is multiplied by for the mean of each sensor's."""
+        result = np.zeros((len(self.mean), len(self.sensors)))
+        for place, sensor in enumerate(self.sensors):
+            result[list(sensor.columns), place] = 1.0 / len(sensor.columns)
+        return result
 
     def physical(self, features: Float) -> Float:
         """``features`` (..., columns) in the channels' units."""

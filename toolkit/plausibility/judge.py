@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.calibration.orientation import angle_deg, fit_rotation, rotated
-from toolkit.plausibility.familiar import FamiliarStrides, Match, distances
+from toolkit.plausibility.familiar import FamiliarStrides, Match, distances, rolled
 from toolkit.plausibility.fingerprint import Fingerprint, Sensor, SensorLayout
 
 Float = NDArray[np.float64]
@@ -59,7 +59,7 @@ def judge(print_: Fingerprint, familiar: FamiliarStrides, layout: SensorLayout) 
     bad = match.distances > limits
     if not bad.any():
         return ()
-    late = _late(match, layout, limits, bad, print_.cadence_hz)
+    late = _late(match, layout, limits, print_.cadence_hz)
     if late is not None:
         return (late,)
     suspects = [sensor for i, sensor in enumerate(layout.sensors) if bad[i] and sensor.is_imu]
@@ -149,27 +149,22 @@ def _electrode(sensor: Sensor, match: Match, layout: SensorLayout) -> Doubt:
     return Doubt("electrode", sensor.name, gain, text)
 
 
-def _late(
-    match: Match, layout: SensorLayout, limits: Float, bad: NDArray[np.bool_], cadence_hz: float
-) -> Doubt | None:
+def _late(match: Match, layout: SensorLayout, limits: Float, cadence_hz: float) -> Doubt | None:
     """Does a delay of all IMUs against all EMG explain what is bad? Tried in halves of a phase each way."""
     inertial = np.array([sensor.is_imu for sensor in layout.sensors])
     if inertial.all():
         return None
     columns = [column for sensor in layout.imus for column in sensor.columns]
-    best: tuple[float, float] | None = None
-    for half in range(-_LATE_STEPS, _LATE_STEPS + 1):
-        shifted = match.moved.copy()
-        shifted[:, columns] = _shifted(match.moved[:, columns], half / 2)
-        for back in range(-2, 3):
-            found = distances(np.roll(shifted, back, axis=0), match.expected, match.spread, layout)
-            worst = float((found / limits).max())
-            if best is None or worst < best[0]:
-                best = worst, half / 2
-    assert best is not None
-    delay_s = best[1] / len(match.moved) / cadence_hz
+    halves = range(-_LATE_STEPS, _LATE_STEPS + 1)
+    tried = np.repeat(match.moved[None], len(halves), axis=0)
+    tried[..., columns] = [_shifted(match.moved[:, columns], half / 2) for half in halves]
+    # All that there is may be a phase or two early or late beside it.
+    found = distances(rolled(tried, range(-2, 3)), match.expected, match.spread, layout)
+    worst = (found / limits).max(axis=-1).min(axis=0)
+    least = int(worst.argmin())
+    delay_s = halves[least] / 2 / len(match.moved) / cadence_hz
     now = float((match.distances / limits).max())
-    if best[0] > min(_EXPLAINED, _LATE_GAIN * now) or abs(delay_s) < _LATE_S:
+    if worst[least] > min(_EXPLAINED, _LATE_GAIN * now) or abs(delay_s) < _LATE_S:
         return None
     behind = "IMU" if delay_s < 0 else "EMG"
     return Doubt(
