@@ -106,6 +106,7 @@ def _about(bundle: Bundle) -> dict[str, Any]:
     converter = bundle.manifest.get("converter") or bundle.manifest.get("engine")
     return {
         "name": bundle.path.resolve().name,
+        "check": bundle.manifest.get("check"),
         "signer": None if bundle.signer is None else str(bundle.signer),
         "checkpoint_hash": bundle.checkpoint.hash,
         "contract_hash": bundle.contract.hash,

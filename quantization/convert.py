@@ -24,6 +24,7 @@ from quantization.calibration_windows import (
 from quantization.convert_options import ConvertOptions
 from quantization.golden import Golden, golden_vectors
 from quantization.graph.graph_file import GraphFile, Scheme
+from quantization.network_check import NOT_COMPARED, compare, is_imported, read_check
 from quantization.quantizer import search
 from quantization.quantizer.recipe import Recipe
 from quantization.tflite.contract import contract_entry
@@ -59,6 +60,7 @@ def convert(
     core: str | None = None,
     prefer: str = "speed",
     prefix: str = "edgetool",
+    check: str | Path | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Bundle:
@@ -70,7 +72,8 @@ def convert(
     lets the builtin converter search the cheapest recipe that holds it on the validation part, and the manifest says what was
     tried. ``key_map`` is a TOML that says which tensor of a foreign PyTorch file is which (docs/MODEL.md). ``core``
     (``c99``, ``cortex-m4``, ...) adds C source in ``c/``, made for ``prefer`` (``speed`` or ``size``; docs/KERNELS.md) with
-    names that begin with ``prefix``, and ``tflm/`` for projects that ship TensorFlow Lite Micro (docs/TARGETS.md).
+    names that begin with ``prefix``, and ``tflm/`` for projects that ship TensorFlow Lite Micro (docs/TARGETS.md). ``check``
+    is an NPZ with inputs and the network's own outputs, which the float graph must reproduce (docs/IMPORT.md).
 
     Raises CheckpointError, RecordingError or ContractError for input that does not fit, UsageError for an unknown
     converter, scheme or option, OutputError if ``out`` cannot be written, ConversionError if the converter fails.
@@ -80,6 +83,7 @@ def convert(
     )
     tell = progress or _silent
     model = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint, key_map)
+    proof = None if check is None else read_check(check, model.contract)
     with new_bundle(out) as folder:
         tell("reading and filtering data", 0, 3)
         recordings = for_model(toolkit.data.load(data) if isinstance(data, str) else data, model.contract)
@@ -89,9 +93,15 @@ def convert(
         build = converters.converter_named(converter)
         entries = contract_entry(model.contract)
         graphs = build(model, drawn.calibration, scheme=scheme, metadata=entries, **asked.of_converter)
+        compared: dict[str, Any] = {}
+        if proof is not None:
+            tell("comparing with the network's own outputs", 2, 3)
+            compared = {"check": compare(proof, graphs, model.provenance)}
+        elif is_imported(model.provenance):
+            compared = {"check": {"compared": False, "note": NOT_COMPARED}}
         tell("computing golden vectors", 2, 3)
         vectors, graphs = golden_vectors(model, graphs, drawn.golden)
-        about = _about(asked, data, recordings, drawn) | searched
+        about = _about(asked, data, recordings, drawn) | searched | compared
         extra, about_source = _source(model, graphs, vectors, asked, tell)
         write_bundle(folder, model, graphs, vectors, about=about | about_source, extra=extra)
     return Bundle.load(out)

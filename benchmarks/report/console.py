@@ -19,6 +19,7 @@ from benchmarks.report.text import (
     KIND_NAMES,
     interval,
     microseconds,
+    not_compared,
     number,
     row_name,
     share,
@@ -162,7 +163,7 @@ def _where(run: Run) -> str:
 
 
 def _notes(report: Report) -> Sequence[str]:
-    lines = ["", f"Times are measured on {report.machine['processor']}."]
+    lines = ["", *not_compared(report), f"Times are measured on {report.machine['processor']}."]
     if any(not run.measured.judged_latency for run in report.runs):
         lines.append("tflm's time on this machine says nothing about a microcontroller.")
     if any(run.from_window for run in report.runs):

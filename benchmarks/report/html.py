@@ -20,6 +20,7 @@ from benchmarks.report.text import (
     KIND_NAMES,
     interval,
     microseconds,
+    not_compared,
     number,
     row_name,
     share,
@@ -184,7 +185,7 @@ def _summary_note(report: Report) -> str:
         note += f" Small figures: {level} bootstrap interval over {around.units} {around.over}."
     if any(run.from_window for run in report.runs):
         note += " An int8 stream is compared with the float stream, all else with the float model on windows."
-    return note
+    return " ".join([note, *not_compared(report)])
 
 
 def _gait_note(report: Report) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 from benchmarks.evaluation.accuracy import Interval
 from benchmarks.records import Report, Run
@@ -34,6 +35,14 @@ def microseconds(value: float) -> str:
 def share(percent: float) -> str:
     """A share of something with one decimal, and two where one would show nothing."""
     return f"{percent:.1f} %" if percent >= 0.1 else f"{percent:.2f} %"
+
+
+def not_compared(report: Report) -> Sequence[str]:
+    """That an imported network was never compared with its author's, in a line; nothing for all other bundles."""
+    check = report.bundle.get("check")
+    if not isinstance(check, Mapping) or check.get("compared") is True:
+        return []
+    return [f"WARNING: {terminal_text(str(check.get('note')))}"]
 
 
 def signed_by(report: Report) -> str:

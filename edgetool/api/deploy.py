@@ -34,6 +34,7 @@ def convert(
     prefer: str = "speed",
     prefix: str = "edgetool",
     seed: int = 0,
+    check: str | Path | None = None,
     json: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
@@ -47,7 +48,8 @@ def convert(
     ``recipe`` changes single entries of the default (docs/CONVERTER.md), as a mapping or a JSON file. ``key_map`` is a
     TOML that names the tensors of a foreign PyTorch file (docs/MODEL.md). ``core`` (``c99``, ``cortex-m4``, ``cortex-m7``,
     ``cortex-m33``, ``cortex-m55``) also writes C source, made for ``prefer`` (``speed`` or ``size``), whose names begin with
-    ``prefix``. ``json`` also writes the manifest there. ``progress`` is told each stage.
+    ``prefix``. ``check`` is an NPZ with inputs and the network's own outputs: an import that does not reproduce them is
+    refused (docs/IMPORT.md). ``json`` also writes the manifest there. ``progress`` is told each stage.
 
     The same input gives the same bytes. Raises CheckpointError, RecordingError or ContractError for input that does not
     fit, UsageError for an option that is not allowed, ConversionError if the result does not compute what the checkpoint
@@ -70,6 +72,7 @@ def convert(
         core=core,
         prefer=prefer,
         prefix=prefix,
+        check=check,
         progress=progress,
         **({} if recipe is None else {"recipe": _recipe(recipe)}),
     )

@@ -50,6 +50,12 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     help="TOML that says which tensor of a foreign PyTorch file is which.",
 )
 @click.option(
+    "--check",
+    type=FILE,
+    metavar="FILE",
+    help="NPZ with inputs and the network's own outputs; an import that differs is refused.",
+)
+@click.option(
     "--core",
     metavar="CORE",
     help=f"Also write C source for a core: {', '.join(CORES)}.",
@@ -112,11 +118,27 @@ def _show(bundle: Bundle, out: Path) -> None:
     shown = console()
     shown.print(f"Calibrated on {data['calibration_windows']} windows, {kinds} data, train part")
     shown.print(_graphs(bundle, out))
+    if "check" in bundle.manifest:
+        shown.print(_checked(bundle.manifest["check"]))
     notes = [*data["notes"], *(note for graph in bundle.graphs for note in graph.notes)]
     for note in dict.fromkeys([*notes, *_notes_of_source(bundle)]):
         shown.print(f"Note: {terminal_text(note)}")
     if "c" in bundle.manifest:
         shown.print(f"C source for {bundle.manifest['c']['target']} is in {out.name}/c (docs/TARGETS.md).")
+
+
+def _checked(check: Mapping[str, Any]) -> str:
+    """The comparison with the network's own outputs in a line, or that there was none."""
+    from toolkit.printable import terminal_text
+
+    if not check["compared"]:
+        return f"WARNING: {check['note']}"
+    error = check.get("int8_error_pct")
+    int8 = "" if error is None else f", int8 within {error:.2f} % of their deviation"
+    return (
+        f"Compared with the network's own outputs ({terminal_text(check['file'])}, {check['windows']} windows): "
+        f"float within {check['float_error']:.1e} of the largest{int8}"
+    )
 
 
 def _graphs(bundle: Bundle, out: Path) -> Any:

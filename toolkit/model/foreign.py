@@ -95,6 +95,7 @@ def import_state_dict(
     file that holds anything but tensors.
     """
     path = Path(path)
+    _require_one_head(key_map, config)
     tensors = read_tensors(path, key_map.inside)
     _require_complete(path, key_map, config, tensors)
     weights: Tensors = {}
@@ -109,7 +110,10 @@ def import_state_dict(
             )
         weights[name] = value
     _unstandardise(weights, key_map, config)
-    provenance = {"imported": {"file": terminal_text(path.name), "tensors": len(tensors)}}
+    imported: dict[str, Any] = {"file": terminal_text(path.name), "tensors": len(tensors)}
+    if key_map.target_mean:  # what a comparison with the network's own outputs must undo as well
+        imported["target"] = {"mean": list(key_map.target_mean), "std": list(key_map.target_std)}
+    provenance = {"imported": imported}
     single = {name: value.astype(np.float32) for name, value in weights.items()}
     return Checkpoint(config, contract, single, None, provenance)
 
@@ -262,6 +266,16 @@ def _require_complete(path: Path, key_map: KeyMap, config: ModelConfig, tensors:
         raise CheckpointError(
             f"{path} has tensors that the key map does not use: {_some(left)}; a model that needs them is not a "
             "Cross-LSTM of this kind: map them, or list them under ignore if they do not matter"
+        )
+
+
+def _require_one_head(key_map: KeyMap, config: ModelConfig) -> None:
+    """An output projection mixes the heads, and only that of a single head folds into its value."""
+    folded = [name for name, source in key_map.weights.items() if source.multiply is not None]
+    if config.heads > 1 and folded:
+        raise CheckpointError(
+            f"the key map folds a matrix into {_some(folded)} (multiply), which is exact with one head only, and the model has "
+            f"{config.heads}: export the network with torch.export.save and convert that .pt2 (docs/IMPORT.md)"
         )
 
 

@@ -53,6 +53,7 @@ class TheirModel(nn.Module):
 
 
 def attention(ours: str, theirs: str) -> str:
+    """Lines of a key map: stacked projections, and the output projection folded into the value."""
     return "".join(
         f'"{ours}.attention.{part}.{kind}" = {{ key = "{theirs}.in_proj_{kind}", rows = [{4 * i}, {4 * i + 4}]{fold} }}\n'
         for i, part in enumerate(("query", "key", "value"))
