@@ -60,7 +60,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("reference", "tflite"),
         ("quantizer", "c_emitter", "tflm_emitter", "golden"),
         ("bundle", "converters"),
-        ("analysis", "convert_options"),
+        ("analysis", "convert_options", "network_check"),
         ("convert",),
     ),
     "runtime": (
