@@ -38,8 +38,9 @@ void port_write(const uint8_t *bytes, size_t size);
 uint32_t port_ticks(void);
 uint32_t port_elapsed(uint32_t from, uint32_t to);
 
-/* From hold to take received bytes wait in the UART, so that no interrupt for one falls into what is counted. What the UART has no
- * room for is lost, and the frame's CRC tells: a host that waits for its reply sends nothing meanwhile. */
+/* From hold to take received bytes wait in the UART, so that no interrupt for one falls into what is counted, and a counter that
+ * needs interrupts of its own begins anew, so that they fall in the same places each time. What the UART has no room for is lost,
+ * and the frame's CRC tells: a host that waits for its reply sends nothing meanwhile. */
 void port_hold_bytes(void);
 void port_take_bytes(void);
 
