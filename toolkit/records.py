@@ -21,6 +21,9 @@ from toolkit.errors import RecordingError
 
 Array = NDArray[np.float64] | NDArray[np.float32]
 
+#: A time this near a boundary, in seconds, counts as on it: times are sums of rounded periods.
+TIME_TOLERANCE_S = 1e-9
+
 #: Where the numbers of a recording come from. Virtual IMU is computed from measured motion.
 DataKind = Literal["synthetic", "measured", "virtual-imu"]
 
@@ -82,6 +85,10 @@ class Recording:
     recordings for splits and reports; ``heel_strikes_s`` bounds gait cycles, ascending, in seconds.
     ``calibration`` is the hash of what its sensors were calibrated on (``SensorContract.calibration_hash``), empty if
     they are as they were worn.
+
+    ``valid_s`` are the spans (start, stop) in which the moments are true, both ends included, ascending and
+    disjoint, in seconds; None: everywhere. ``missing`` names, by stream, the channels that were not worn or were
+    dead; their samples are set to 0 here.
     """
 
     name: str
@@ -94,6 +101,8 @@ class Recording:
     heel_strikes_s: tuple[float, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     calibration: str = ""
+    valid_s: tuple[tuple[float, float], ...] | None = None
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in ("synthetic", "measured", "virtual-imu"):
@@ -120,8 +129,60 @@ class Recording:
             raise RecordingError(
                 f"recording {self.name!r}: heel strikes must be finite and ascend, in seconds"
             )
-        object.__setattr__(self, "signals", MappingProxyType(dict(self.signals)))
+        self._require_spans()
+        self._require_missing()
+        signals = {name: self._without_missing(name, signal) for name, signal in self.signals.items()}
+        object.__setattr__(self, "signals", MappingProxyType(signals))
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        gone = {name: tuple(channels) for name, channels in self.missing.items() if channels}
+        object.__setattr__(self, "missing", MappingProxyType(gone))
+
+    def _require_spans(self) -> None:
+        if self.valid_s is None:
+            return
+        ends = [t for span in self.valid_s for t in span]
+        ordered = all(a <= b for a, b in self.valid_s) and all(a[1] < b[0] for a, b in pairwise(self.valid_s))
+        if not all(math.isfinite(t) for t in ends) or not ordered:
+            raise RecordingError(
+                f"recording {self.name!r}: valid_s must be spans (start, stop) in seconds, finite, ascending and disjoint"
+            )
+
+    def _require_missing(self) -> None:
+        for stream, channels in self.missing.items():
+            if stream not in self.signals:
+                raise RecordingError(
+                    f"recording {self.name!r}: missing names stream {stream!r}; it has {', '.join(self.signals)}"
+                )
+            signal = self.signals[stream]
+            for channel in channels:
+                if channel not in signal.spec.channel_names:
+                    raise RecordingError(
+                        f"recording {self.name!r}: missing names channel {channel!r}, which stream {stream!r} does not "
+                        f"have; it has {', '.join(signal.spec.channel_names)}"
+                    )
+
+    def _without_missing(self, stream: str, signal: Signal) -> Signal:
+        places = self.missing_places(stream)
+        if not places or not np.any(signal.samples[:, places]):
+            return signal
+        samples = signal.samples.copy()
+        samples[:, places] = 0.0
+        return Signal(signal.spec, signal.start_s, samples)
+
+    def is_valid(self, times_s: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether the moments at ``times_s`` (n,) are true; shape (n,). Ends of spans count, to within 1 ns."""
+        times = np.asarray(times_s)
+        if self.valid_s is None:
+            return np.ones(times.shape, np.bool_)
+        valid = np.zeros(times.shape, np.bool_)
+        for start, stop in self.valid_s:
+            valid |= (times >= start - TIME_TOLERANCE_S) & (times <= stop + TIME_TOLERANCE_S)
+        return valid
+
+    def missing_places(self, stream: str) -> list[int]:
+        """Places of the missing channels of ``stream`` among its channels."""
+        names = self.signals[stream].spec.channel_names
+        return [names.index(channel) for channel in self.missing.get(stream, ())]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.data.heel_strikes import WHOLE_CYCLE
 from toolkit.records import Recording, Windows
 
 #: A cycle outside these bounds, in seconds, is a missed heel strike or a pause, not a stride.
 _SHORTEST_S, _LONGEST_S = 0.4, 2.5
-#: A whole cycle has at least this share of the windows that its duration would hold.
-_COVERAGE = 0.9
 #: Without heel strikes, windows are grouped in blocks of this length in seconds: about one stride.
 _BLOCK_S = 1.0
 #: With fewer people there are under 40 different resamples of them, too few for a 95 % interval.
@@ -24,7 +23,8 @@ PEOPLE_FOR_BOOTSTRAP = 5
 class Units:
     """How n windows group. ``cycle`` (n,) numbers gait cycles, parts of cycles, or blocks of 1 s.
 
-    ``whole[c]`` tells whether cycle c is complete; ``phase`` (n,) is a window's place in its cycle, 0 to 1;
+    ``whole[c]`` tells whether cycle c is complete: at least 90 % of the windows that its duration would hold;
+    ``phase`` (n,) is a window's place in its cycle, 0 to 1;
     ``resample`` (n,) numbers the units of the bootstrap, whose kind is ``over``.
     """
 
@@ -79,7 +79,7 @@ def group(windows: Windows, horizon_ms: float = 0.0) -> Units:
                 bool(
                     inner
                     and _SHORTEST_S <= duration <= _LONGEST_S
-                    and len(own) * step >= _COVERAGE * duration
+                    and len(own) * step >= WHOLE_CYCLE * duration
                 )
             )
     resample, over = _resampled(windows, cycle, strides)

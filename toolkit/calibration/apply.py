@@ -71,13 +71,30 @@ def stages(calibration: Calibration, stream: StreamSpec) -> tuple[FilterStage, .
 
 
 def calibrated(recording: Recording, calibration: Calibration) -> Recording:
-    """``recording`` as calibrated sensors would have given it, in float32. ContractError if it is calibrated already."""
+    """``recording`` as calibrated sensors would have given it, in float32. ContractError if it is calibrated already.
+
+    Where one axis of an accelerometer or gyroscope is missing, all three are afterwards.
+    """
     if recording.calibration:
         raise ContractError(f"recording {recording.name!r} is calibrated already")
-    signals = {}
+    signals, missing = {}, {}
     for name, signal in recording.signals.items():
-        samples = np.asarray(signal.samples, np.float32)
+        samples = np.array(signal.samples, np.float32)
+        gone = _spoilt(recording, name)
         for stage in stages(calibration, signal.spec):
-            samples = build(stage, len(signal.spec.channels)).push(samples)
+            samples = np.array(build(stage, len(signal.spec.channels)).push(samples))
+        samples[:, gone] = 0.0
         signals[name] = Signal(signal.spec, signal.start_s, samples)
-    return dataclasses.replace(recording, signals=signals, calibration=calibration.reference)
+        missing[name] = tuple(signal.spec.channel_names[place] for place in gone)
+    return dataclasses.replace(recording, signals=signals, calibration=calibration.reference, missing=missing)
+
+
+def _spoilt(recording: Recording, stream: str) -> list[int]:
+    """Places of the channels that are missing once sensors are turned: of three axes one does not turn without the others."""
+    gone = set(recording.missing_places(stream))
+    if not gone:
+        return []
+    for imu in imus(recording.signals[stream].spec):
+        for three in (imu.places[:3], imu.places[3:]):
+            gone |= set(three) if gone & set(three) else set()
+    return sorted(gone)

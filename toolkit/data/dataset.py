@@ -16,7 +16,7 @@ from toolkit.data.dataset_file import (
     VirtualImuUse,
     read_dataset_file,
 )
-from toolkit.data.readers.table import Table
+from toolkit.data.readers.table import Spans, Table, span_rows
 from toolkit.data.skeleton import imu_signal, poses
 from toolkit.data.smoothing import zero_phase_low_pass
 from toolkit.data.units import conversion
@@ -71,13 +71,20 @@ def _recording(dataset: DatasetFile, use: RecordingUse) -> Recording:
         signals=signals,
         moments=moments,
         heel_strikes_s=tuple(t for t in strikes if start <= t < stop),
+        valid_s=use.valid_s,
+        missing=use.missing,
         provenance={"source": dataset.source, **_virtual_note(virtual), **notes},
     )
 
 
 def _signal(dataset: DatasetFile, stream: StreamUse, use: RecordingUse, source: Table) -> Signal:
     times = source.time_axis(stream.time, stream.rate_hz)
-    values = source.columns([c.column for c in stream.columns], times)
+    spans = use.valid_s if stream.name == "moments" else None
+    there = [column for column in stream.columns if column.channel not in use.missing.get(stream.name, ())]
+    values = np.zeros((len(times), len(stream.columns)))
+    values[:, [stream.columns.index(column) for column in there]] = source.columns(
+        [column.column for column in there], times, spans
+    )
     channels, factors = [], []
     for column in stream.columns:
         where = f"{dataset.path}, [{stream.name}] {column.channel}"
@@ -86,8 +93,18 @@ def _signal(dataset: DatasetFile, stream: StreamUse, use: RecordingUse, source: 
         factors.append(factor * column.scale)
     values = values * np.array(factors)
     if stream.low_pass_hz is not None:
-        values = zero_phase_low_pass(values, stream.low_pass_hz, stream.rate_hz)
+        values = _low_passed(values, times, stream.low_pass_hz, stream.rate_hz, spans)
     return Signal(StreamSpec(stream.name, stream.rate_hz, tuple(channels)), float(times[0]), values)
+
+
+def _low_passed(values: Float, times: Float, cutoff_hz: float, rate_hz: float, spans: Spans | None) -> Float:
+    """Labels without delay; each valid span for itself, so that numbers without meaning do not leak into it."""
+    if spans is None:
+        return zero_phase_low_pass(values, cutoff_hz, rate_hz)
+    result = np.array(values)
+    for rows in span_rows(times, spans):
+        result[rows] = zero_phase_low_pass(values[rows], cutoff_hz, rate_hz)
+    return result
 
 
 def _virtual_imu(use: VirtualImuUse, source: Table) -> tuple[Signal, tuple[float, ...]]:

@@ -67,6 +67,8 @@ class RecordingUse:
     mass_kg: float
     files: Mapping[str, str]
     heel_strikes_s: tuple[float, ...] | None
+    valid_s: tuple[tuple[float, float], ...] | None = None
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,8 @@ def _recordings(path: Path, tables: list[Any]) -> tuple[RecordingUse, ...]:
                 mass_kg=section.positive("mass_kg"),
                 files=files,
                 heel_strikes_s=None if strikes is None else tuple(float(t) for t in strikes),
+                valid_s=_spans(where, section.take("valid_s", list, None)),
+                missing=_missing(where, section.take("missing", dict, {})),
             )
         )
         section.done()
@@ -208,6 +212,28 @@ def _recordings(path: Path, tables: list[Any]) -> tuple[RecordingUse, ...]:
             else f"{path} has no [[recording]]; it needs at least one"
         )
     return tuple(result)
+
+
+def _spans(where: str, values: list[Any] | None) -> tuple[tuple[float, float], ...] | None:
+    if values is None:
+        return None
+    for span in values:
+        numbers = isinstance(span, list) and len(span) == 2 and all(isinstance(t, int | float) for t in span)
+        if not numbers or not all(math.isfinite(t) for t in span) or span[1] < span[0]:
+            raise RecordingError(f"{where}: valid_s must be a list of [start, stop] in seconds, not {span!r}")
+    if any(b[0] <= a[1] for a, b in pairwise(values)):
+        raise RecordingError(f"{where}: the spans of valid_s must ascend and must not touch")
+    return tuple((float(start), float(stop)) for start, stop in values)
+
+
+def _missing(where: str, table: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    for stream, channels in table.items():
+        if not isinstance(channels, list) or not all(isinstance(name, str) for name in channels):
+            raise RecordingError(
+                f'{where}: missing must be a table of streams, each with a list of channels, as {{ emg = ["soleus"] }}; '
+                f"{stream} is {channels!r}"
+            )
+    return {stream: tuple(channels) for stream, channels in table.items()}
 
 
 def _stream(path: Path, name: str, table: dict[str, Any]) -> StreamUse:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.contract import stream_to_json
+from toolkit.data.heel_strikes import WHOLE_CYCLE
 from toolkit.errors import MissingDependencyError, RecordingError, UsageError
 from toolkit.files import write_bytes
 from toolkit.records import Recording, Signal
@@ -38,6 +39,8 @@ def _one(recording: Recording) -> dict[str, Any]:
         "mass_kg": recording.mass_kg,
         "seconds": min(signal.duration_s for signal in signals.values()),
         "strides": max(len(recording.heel_strikes_s) - 1, 0),
+        "valid_s": None if recording.valid_s is None else [list(span) for span in recording.valid_s],
+        "missing": {name: list(channels) for name, channels in recording.missing.items()},
         "provenance": dict(recording.provenance),
         "streams": {name: _signal(signal) for name, signal in signals.items()},
     }
@@ -59,23 +62,22 @@ def _signal(signal: Signal) -> dict[str, Any]:
 
 
 def cycles(recording: Recording) -> Float:
-    """The moments over each gait cycle, (cycles, 101, channels); empty without moments or two heel strikes."""
+    """The moments over each gait cycle, (cycles, 101, channels); empty without moments or two heel strikes.
+
+    Outside ``valid_s`` a moment is NaN, and a cycle that is NaN for more than a tenth is left out.
+    """
     moments = recording.moments
     if moments is None or len(recording.heel_strikes_s) < 2:
         return np.zeros((0, 101, 0 if moments is None else len(moments.spec.channels)))
     grid = np.linspace(0.0, 1.0, 101)
-    return np.stack(
-        [
-            np.stack(
-                [
-                    np.interp(start + grid * (stop - start), moments.times_s, column)
-                    for column in moments.samples.T
-                ],
-                axis=1,
-            )
-            for start, stop in pairwise(recording.heel_strikes_s)
-        ]
-    )
+    found = []
+    for start, stop in pairwise(recording.heel_strikes_s):
+        times = start + grid * (stop - start)
+        valid = recording.is_valid(times)
+        if valid.mean() >= WHOLE_CYCLE:
+            cycle = np.stack([np.interp(times, moments.times_s, c) for c in moments.samples.T], axis=1)
+            found.append(np.where(valid[:, None], cycle, np.nan))
+    return np.stack(found) if found else np.zeros((0, 101, len(moments.spec.channels)))
 
 
 def plot_cycles(recordings: Sequence[Recording], path: Path) -> None:
@@ -97,7 +99,9 @@ def plot_cycles(recordings: Sequence[Recording], path: Path) -> None:
     shown = [(r, cycles(r)) for r in recordings]
     shown = [(r, values) for r, values in shown if len(values)]
     if not shown:
-        raise RecordingError("nothing to plot: no recording has moments and two heel strikes")
+        raise RecordingError(
+            "nothing to plot: no recording has moments over a gait cycle (two heel strikes, and valid_s between them)"
+        )
     tasks = list(dict.fromkeys(r.task for r, _ in shown))
     names = list(
         dict.fromkeys(c.name for r, _ in shown if r.moments is not None for c in r.moments.spec.channels)
@@ -108,7 +112,8 @@ def plot_cycles(recordings: Sequence[Recording], path: Path) -> None:
         assert recording.moments is not None
         for name, column in zip(recording.moments.spec.channel_names, np.moveaxis(values, 2, 0)):
             panel = panels[names.index(name)][tasks.index(recording.task)]
-            mean, std = column.mean(axis=0), column.std(axis=0)
+            known = np.ma.masked_invalid(column)  # a mean of no cycle is NaN, without numpy's warning
+            mean, std = known.mean(axis=0).filled(np.nan), known.std(axis=0).filled(np.nan)
             (line,) = panel.plot(mean, linewidth=1.0)
             panel.fill_between(
                 np.arange(101), mean - std, mean + std, color=line.get_color(), alpha=0.15, linewidth=0

@@ -92,6 +92,14 @@ def _toml(names: Sequence[str], recordings: Sequence[Recording]) -> str:
             f"files = {{ {files} }}",
             f"heel_strikes_s = {list(recording.heel_strikes_s)!r}",
         ]
+        if recording.valid_s is not None:
+            lines.append(f"valid_s = {[list(span) for span in recording.valid_s]!r}")
+        if recording.missing:
+            lists = (
+                f"{toml_key(stream)} = [{', '.join(map(toml_text, channels))}]"
+                for stream, channels in recording.missing.items()
+            )
+            lines.append(f"missing = {{ {', '.join(lists)} }}")
     for stream, signal in _signals(first).items():
         lines += [
             "",

@@ -10,6 +10,9 @@ Float = NDArray[np.float64]
 #: No two right heel strikes are closer together than this, s: running at a sprint takes 0.45 s a stride.
 SHORTEST_STRIDE_S = 0.45
 
+#: A gait cycle of which at least this share is known counts as whole.
+WHOLE_CYCLE = 0.9
+
 
 def from_foot(forward_m: Float, rate_hz: float, start_s: float = 0.0) -> tuple[float, ...]:
     """Times, s, at which the foot is farthest ahead of the pelvis.

@@ -13,14 +13,12 @@ from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, re
 from toolkit.data.splits import Segment
 from toolkit.errors import ContractError, RecordingError
 from toolkit.filtering.chain import Chain
-from toolkit.records import Recording, Signal, Windows
+from toolkit.records import TIME_TOLERANCE_S, Recording, Signal, Windows
 
 Features = Mapping[str, NDArray[np.float32]]
 
 #: Two streams of a recording must start this close together, in seconds, to share a grid.
 _SAME_START_S = 1e-6
-#: A grid time this near a boundary, in seconds, counts as on it: times are sums of rounded periods.
-_TIME_TOLERANCE_S = 1e-9
 
 
 def features(
@@ -32,6 +30,7 @@ def features(
 ) -> list[dict[str, NDArray[np.float32]]]:
     """Filtered features on the grid, {stream: (rows, channels)} for each recording; chains run from its start.
 
+    A missing channel is 0 throughout, which is its mean once ``normalise`` is applied.
     Raises ContractError if a recording's stream differs from the input's, RecordingError if it is missing.
     """
     result: list[dict[str, NDArray[np.float32]]] = [{} for _ in recordings]
@@ -54,7 +53,9 @@ def features(
             chain.reset()
             rows = chain.push(stack)
             for place, index in enumerate(indices):
-                result[index][item.stream.name] = np.ascontiguousarray(rows[:, place])
+                own = np.ascontiguousarray(rows[:, place])
+                own[:, recordings[index].missing_places(item.stream.name)] = 0.0
+                result[index][item.stream.name] = own
     for one in result:
         shortest = min(len(rows) for rows in one.values())
         for name in one:
@@ -80,25 +81,31 @@ def _matching_signal(recording: Recording, item: ModelInput) -> Signal:
 
 
 def fit_normaliser(segments: Sequence[Segment], item: ModelInput, grid_rate_hz: float) -> Normaliser:
-    """Mean and standard deviation of a filtered stream over ``segments`` only; a dead channel keeps deviation 1."""
+    """Mean and standard deviation of a filtered stream over ``segments`` only; a dead channel keeps deviation 1.
+
+    Rows of a recording in which a channel is missing do not count for that channel. One that is missing in every
+    recording has mean 0 and deviation 1.
+    """
     recordings = [segment.recording for segment in segments]
     filtered = features(recordings, [item], grid_rate_hz, normalise=False)
     parts = []
     for segment, one in zip(segments, filtered):
-        rows = one[item.stream.name]
+        rows = one[item.stream.name].astype(np.float64)
+        rows[:, segment.recording.missing_places(item.stream.name)] = np.nan
         times = segment.recording.signals[item.stream.name].start_s + np.arange(len(rows)) / grid_rate_hz
         parts.append(
-            rows[
-                (times >= segment.start_s - _TIME_TOLERANCE_S) & (times < segment.stop_s - _TIME_TOLERANCE_S)
-            ]
+            rows[(times >= segment.start_s - TIME_TOLERANCE_S) & (times < segment.stop_s - TIME_TOLERANCE_S)]
         )
-    values = np.concatenate(parts).astype(np.float64)
+    values = np.concatenate(parts)
     if not len(values):
         raise RecordingError(f"stream {item.stream.name!r} has no rows in the chosen part of the data")
-    std = values.std(axis=0)
-    return Normaliser(
-        tuple(float(v) for v in values.mean(axis=0)), tuple(float(v) if v > 1e-9 else 1.0 for v in std)
-    )
+    if np.isnan(values).any():
+        columns = [column[~np.isnan(column)] for column in values.T]
+        mean = [column.mean() if len(column) else 0.0 for column in columns]
+        std = [column.std() if len(column) else 0.0 for column in columns]
+    else:
+        mean, std = list(values.mean(axis=0)), list(values.std(axis=0))
+    return Normaliser(tuple(float(v) for v in mean), tuple(float(v) if v > 1e-9 else 1.0 for v in std))
 
 
 def moments_at(
@@ -121,9 +128,7 @@ def moments_at(
         for channel in outputs
     ]
     table = np.stack(columns, axis=1)
-    table[(times_s < own_times[0] - _TIME_TOLERANCE_S) | (times_s > own_times[-1] + _TIME_TOLERANCE_S)] = (
-        np.nan
-    )
+    table[(times_s < own_times[0] - TIME_TOLERANCE_S) | (times_s > own_times[-1] + TIME_TOLERANCE_S)] = np.nan
     return table.astype(np.float32)
 
 
@@ -131,8 +136,9 @@ def cut(segments: Sequence[Segment], contract: SensorContract, stride: int = 1) 
     """All windows of ``contract.window`` grid rows that lie inside a segment, label included, every ``stride`` rows.
 
     The filters run over the whole recording, as they would live: a window of the test part may follow a filter state
-    from before it, but neither its rows nor its label cross the boundary. Raises RecordingError if a
-    recording is shorter than a window.
+    from before it, but neither its rows nor its label cross the boundary. The time of the label lies in a span of the
+    recording's ``valid_s``; the window may begin before it. Raises RecordingError if a recording is shorter than a
+    window, or the spans leave no window at all.
     """
     unique = list({id(s.recording): s.recording for s in segments}.values())
     for recording in unique:
@@ -157,6 +163,11 @@ def cut(segments: Sequence[Segment], contract: SensorContract, stride: int = 1) 
         targets.append(target)
         owners.append(np.full(len(last), owner, np.int32))
         times.append(time_s)
+    if not sum(map(len, targets)) and any(recording.valid_s is not None for recording in unique):
+        raise RecordingError(
+            f"no window is left of {_some(unique)}: all of their moments are masked, or the spans of valid_s lie outside the "
+            f"chosen part, or within the first {contract.window / contract.grid_rate_hz:g} s, which is one window"
+        )
     return Windows(
         {name: np.concatenate(parts) for name, parts in pieces.items()},
         np.concatenate(targets),
@@ -164,6 +175,12 @@ def cut(segments: Sequence[Segment], contract: SensorContract, stride: int = 1) 
         np.concatenate(times),
         tuple(unique),
     )
+
+
+def _some(recordings: Sequence[Recording]) -> str:
+    """The names of recordings, the first three of many."""
+    names = ", ".join(repr(recording.name) for recording in recordings[:3])
+    return names + (f" and {len(recordings) - 3} more" if len(recordings) > 3 else "")
 
 
 def _require_calibration(recording: Recording, contract: SensorContract) -> None:
@@ -194,8 +211,8 @@ def _last_rows(
     time_s = start + last / contract.grid_rate_hz
     first_s = start + (last - contract.window + 1) / contract.grid_rate_hz
     label_s = time_s + contract.horizon_ms / 1000.0
-    inside = (first_s >= segment.start_s - _TIME_TOLERANCE_S) & (label_s < segment.stop_s - _TIME_TOLERANCE_S)
+    inside = (first_s >= segment.start_s - TIME_TOLERANCE_S) & (label_s < segment.stop_s - TIME_TOLERANCE_S)
     target = moments_at(segment.recording, contract.outputs, label_s)
-    inside &= np.isfinite(target).all(axis=1)
+    inside &= np.isfinite(target).all(axis=1) & segment.recording.is_valid(label_s)
     chosen = np.flatnonzero(inside)[::stride]
     return last[chosen], time_s[chosen], target[chosen]

@@ -52,10 +52,14 @@ def butterworth(
 
 
 def default_filters(
-    stream: StreamSpec, grid_rate_hz: float, examples: Sequence[NDArray[np.floating]]
+    stream: StreamSpec,
+    grid_rate_hz: float,
+    examples: Sequence[NDArray[np.floating]],
+    missing: Sequence[Sequence[int]] | None = None,
 ) -> tuple[FilterStage, ...]:
     """The chain for a stream by its units and rate; ``examples`` (rows, channels) set the EMG gains.
 
+    ``missing`` gives, for each example, the places of the channels that it lacks: they do not count for the gain.
     EMG in volts is raw and gets the whole chain; EMG in unit "1" is an envelope already and is only resampled.
     Raises ContractError if the rate is too low for the filter.
     """
@@ -73,7 +77,7 @@ def default_filters(
             butterworth("lowpass", 2, EMG_ENVELOPE_HZ, stream.rate_hz),
             *resample,
         )
-        return (*envelope, _gain_to_fraction(envelope, stream, grid_rate_hz, examples))
+        return (*envelope, _gain_to_fraction(envelope, stream, grid_rate_hz, examples, missing))
     return (butterworth("lowpass", 2, IMU_LOWPASS_HZ, stream.rate_hz), *resample)
 
 
@@ -82,10 +86,16 @@ def _gain_to_fraction(
     stream: StreamSpec,
     grid_rate_hz: float,
     examples: Sequence[NDArray[np.floating]],
+    missing: Sequence[Sequence[int]] | None,
 ) -> FilterStage:
     channels = len(stream.channels)
     rows = [Chain(envelope, channels, stream.rate_hz, grid_rate_hz).push(example) for example in examples]
-    high = np.percentile(np.concatenate(rows), 99, axis=0)
+    lacking = missing if missing is not None else [()] * len(rows)
+    high = np.zeros(channels)
+    for place in range(channels):
+        present = [one[:, place] for one, gone in zip(rows, lacking) if place not in gone]
+        if present:
+            high[place] = np.percentile(np.concatenate(present), 99)
     # A silent channel keeps its unit rather than being blown up to full scale.
     gain = [float(np.float32(1.0 / value)) if value > 1e-9 else 1.0 for value in high]
     return FilterStage("scale", {"gain": gain})

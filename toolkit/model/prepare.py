@@ -76,7 +76,8 @@ def prepare(
 def fit_input(name: str, segments: Sequence[Segment], rate_hz: float) -> ModelInput:
     """The stream as the recordings have it, its usual filters, its normaliser; all from ``segments``."""
     spec = _stream(name, segments)
-    filters = default_filters(spec, rate_hz, [_rows(name, segment) for segment in segments])
+    missing = [segment.recording.missing_places(name) for segment in segments]
+    filters = default_filters(spec, rate_hz, [_rows(name, segment) for segment in segments], missing)
     blank = Normaliser((0.0,) * len(spec.channels), (1.0,) * len(spec.channels))
     unfitted = ModelInput(spec, filters, blank)
     return dataclasses.replace(unfitted, normaliser=fit_normaliser(segments, unfitted, rate_hz))
@@ -129,7 +130,7 @@ def data_provenance(recordings: Sequence[Recording], source: str) -> dict[str, A
 
 
 def recording_hash(recording: Recording) -> str:
-    """SHA-256 of a recording's identity, streams and moments, 64 hex digits."""
+    """SHA-256 of a recording's identity, streams, moments, valid spans and missing channels, 64 hex digits."""
     digest = hashlib.sha256()
     head = [recording.name, recording.person, recording.task, recording.kind, recording.mass_kg]
     digest.update(json.dumps(head).encode())
@@ -137,4 +138,7 @@ def recording_hash(recording: Recording) -> str:
     for signal in [*signals, *([recording.moments] if recording.moments is not None else [])]:
         digest.update(json.dumps([stream_to_json(signal.spec), signal.start_s]).encode())
         digest.update(np.ascontiguousarray(signal.samples, dtype="<f8").tobytes())
+    if recording.valid_s is not None or recording.missing:
+        gone = {name: list(recording.missing[name]) for name in sorted(recording.missing)}
+        digest.update(json.dumps([recording.valid_s, gone]).encode())
     return digest.hexdigest()

@@ -95,7 +95,7 @@ def write_recording(path: Path, recording: Recording) -> None:
     signals = dict(recording.signals)
     if recording.moments is not None:
         signals["moments"] = recording.moments
-    head = {
+    head: dict[str, Any] = {
         "format": FORMAT,
         "name": recording.name,
         "person": recording.person,
@@ -107,6 +107,10 @@ def write_recording(path: Path, recording: Recording) -> None:
             name: {"stream": stream_to_json(s.spec), "start_s": s.start_s} for name, s in signals.items()
         },
     }
+    if recording.valid_s is not None:
+        head["valid_s"] = [list(span) for span in recording.valid_s]
+    if recording.missing:
+        head["missing"] = {name: list(channels) for name, channels in recording.missing.items()}
     arrays: dict[str, NDArray[Any]] = {f"signal.{name}": signal.samples for name, signal in signals.items()}
     arrays["heel_strikes_s"] = np.asarray(recording.heel_strikes_s, dtype=np.float64)
     arrays["recording"] = np.array(json.dumps(head, allow_nan=False))
@@ -148,6 +152,7 @@ def _recording(head: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> R
         for name, item in head["signals"].items()
     }
     moments = signals.pop("moments", None)
+    spans = head.get("valid_s")
     return Recording(
         name=head["name"],
         person=head["person"],
@@ -158,4 +163,6 @@ def _recording(head: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> R
         moments=moments,
         heel_strikes_s=tuple(float(t) for t in arrays["heel_strikes_s"]),
         provenance={str(key): str(value) for key, value in head["provenance"].items()},
+        valid_s=None if spans is None else tuple((float(start), float(stop)) for start, stop in spans),
+        missing={str(name): tuple(map(str, channels)) for name, channels in head.get("missing", {}).items()},
     )

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from toolkit.errors import RecordingError
 from toolkit.reading import read_file
+from toolkit.records import TIME_TOLERANCE_S
 
 Float = NDArray[np.float64]
+#: Spans (start, stop) in seconds, both ends included.
+Spans = tuple[tuple[float, float], ...]
 
 #: A row may be this share of a sample period off the regular axis: rounding in a text file, not a gap.
 TIME_TOLERANCE = 0.3
@@ -64,9 +67,17 @@ class Table:
             )
         return times
 
-    def columns(self, names: Sequence[str], times: Float) -> Float:
-        """Columns ``names`` as (rows, len(names)); RecordingError names the first value that is not finite."""
+    def columns(self, names: Sequence[str], times: Float, spans: Spans | None = None) -> Float:
+        """Columns ``names`` as (rows, len(names)); RecordingError names the first value that is not finite.
+
+        With ``spans`` the values outside them mean nothing: there, those that are not finite become 0.
+        """
         chosen = self.values[:, [self.index(name) for name in names]]
+        if spans is not None:
+            outside = np.ones(len(times), np.bool_)
+            for rows in span_rows(times, spans):
+                outside[rows] = False
+            chosen[outside[:, None] & ~np.isfinite(chosen)] = 0.0
         bad = np.argwhere(~np.isfinite(chosen))
         if len(bad):
             row, column = (int(v) for v in bad[0])
@@ -75,6 +86,19 @@ class Table:
                 f"{chosen[row, column]}; values must be finite: cut or repair the recording there"
             )
         return chosen
+
+
+def span_rows(times: Float, spans: Spans) -> list[slice]:
+    """The rows of ascending ``times`` that lie in each span, ends included; spans without a row are left out."""
+    tolerance = TIME_TOLERANCE_S
+    found = (
+        slice(
+            int(np.searchsorted(times, start - tolerance, "left")),
+            int(np.searchsorted(times, stop + tolerance, "right")),
+        )
+        for start, stop in spans
+    )
+    return [rows for rows in found if rows.stop > rows.start]
 
 
 def read_text(path: Path) -> str:
