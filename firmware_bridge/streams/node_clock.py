@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from firmware_bridge.protocol.decoder import Received
 from firmware_bridge.protocol.packets import Data, SyncReply
 from firmware_bridge.protocol.table import LEDGER_DAMAGE_FRAMES
-from firmware_bridge.streams.clock import ClockMap, HostTime, TickEvent, TickUnwrapper
+from firmware_bridge.streams.clock import MAX_SKEW, ClockMap, HostTime, TickEvent, TickUnwrapper
 
 _TURN = 1 << 32
 #: A clock's line is drawn anew this often (s of arrival): the fit costs more than decoding a packet does.
 _REFIT_S = 0.25
+#: How far from where it was drawn a line is followed (s of the node), at most: its bar holds so far.
+_FOLLOWED_S = 1.0
 #: Samples cannot have been taken later than they arrived, or so long before (s). A node that says so has a clock that
 #: means nothing; rows that far away would be rows without end.
 _AHEAD_S, _BEHIND_S = 0.1, 600.0
@@ -45,7 +47,7 @@ class BootClock:
     def __init__(self) -> None:
         self._ticks = TickUnwrapper()
         self._map = ClockMap()
-        self._drawn_s = -np.inf
+        self._drawn_s, self._drawn_error_s = -np.inf, np.inf
         self._before = 0
         self._count = 0
         self._base = HostTime(0.0, 0.0)
@@ -94,7 +96,18 @@ class BootClock:
         self._map.arrival(count, arrival_s)
         if arrival_s - self._drawn_s >= _REFIT_S:
             self._draw(count, arrival_s)
+        elif not self.synced:
+            self._admit_faster(count, arrival_s)
         return count
+
+    def _admit_faster(self, count: int, arrival_s: float) -> None:
+        """Widen the bar, if need be, until it holds what a frame that was faster than all before it says.
+
+        Without a sync reply the bar rests on the fastest frame, and the line was drawn from the fastest one of *then*. It is
+        left where it is until it is drawn anew: times that leap with each faster frame would bend the rows for nothing.
+        """
+        earliest_s = arrival_s - self._map.assumed_delay_s - MAX_SKEW * _FOLLOWED_S
+        self.error_s = max(self.error_s, self._at(count) - earliest_s)
 
     def newest(self, received: Received, count: int | None, rate_hz: float) -> HostTime | None:
         """When the newest sample of a data packet was taken, or None if that is not known, or cannot be.
@@ -115,8 +128,8 @@ class BootClock:
         arrival_s = received.arrival_ns * 1e-9
         if self._drawn_s == -np.inf:
             self._draw(count, arrival_s)
-        time_s = self._base.time_s + (count - self._count) * self._slope
-        if not -_BEHIND_S < time_s - arrival_s < _AHEAD_S + self.error_s:
+        time_s = self._at(count)
+        if not -_BEHIND_S < time_s - arrival_s < _AHEAD_S + self._drawn_error_s:
             return None
         return HostTime(time_s, self.error_s)
 
@@ -139,12 +152,16 @@ class BootClock:
                 return share, max(before[1].error_s, newest.error_s)
         return newest.time_s - np.arange(samples - 1, -1, -1) / rate_hz, newest.error_s
 
+    def _at(self, count: int) -> float:
+        """The host time of a count by the line as it was last drawn."""
+        return self._base.time_s + (count - self._count) * self._slope
+
     def _draw(self, count: int, arrival_s: float) -> None:
         self._base = self._map.map(count)
-        later = self._map.map(count + 1_000_000)
-        self._count, self._slope = count, (later.time_s - self._base.time_s) * 1e-6
+        later = self._map.map(count + round(_FOLLOWED_S * 1e6))
+        self._count, self._slope = count, (later.time_s - self._base.time_s) / _FOLLOWED_S * 1e-6
         # Between two drawings the line is followed for a while and may be followed back to late packets.
-        self.error_s = max(self._base.error_s, later.error_s)
+        self.error_s = self._drawn_error_s = max(self._base.error_s, later.error_s)
         self._drawn_s = arrival_s
 
 
