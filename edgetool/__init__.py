@@ -64,9 +64,9 @@ if TYPE_CHECKING:
     from toolkit.errors import RecordingError as RecordingError
     from toolkit.errors import SignatureError as SignatureError
     from toolkit.errors import UsageError as UsageError
+    from toolkit.learning.train import Trained as Trained
     from toolkit.model import load_checkpoint as load_checkpoint
     from toolkit.model.checkpoint import Checkpoint as Checkpoint
-    from toolkit.model.train import Trained as Trained
     from toolkit.records import Recording as Recording
     from toolkit.records import Signal as Signal
     from toolkit.records import Windows as Windows
@@ -96,7 +96,7 @@ _FROM: dict[str, tuple[str, ...]] = {
     "toolkit.records": ("Recording", "Signal", "Windows"),
     "toolkit.model": ("load_checkpoint",),
     "toolkit.model.checkpoint": ("Checkpoint",),
-    "toolkit.model.train": ("Trained",),
+    "toolkit.learning.train": ("Trained",),
     "toolkit.errors": (
         *("EdgetoolError", "UsageError", "InputError", "RecordingError", "CheckpointError", "ModelFileError"),
         *(

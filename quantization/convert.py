@@ -30,11 +30,11 @@ from quantization.quantizer.recipe import Recipe
 from quantization.tflite.contract import contract_entry
 from quantization.tflite.run import has_tflm
 from toolkit.calibration import for_model
+from toolkit.data.provenance import data_provenance
 from toolkit.data.windows import cut
 from toolkit.model import load_checkpoint
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS
-from toolkit.model.prepare import data_provenance
 from toolkit.progress import Progress
 from toolkit.records import Recording
 

@@ -51,6 +51,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("calibration",),
         ("plausibility",),
         ("model",),
+        ("learning",),
     ),
     "quantization": (
         ("arithmetic", "kernels", "calibration_windows", "bundle_folder"),
@@ -80,7 +81,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("targets",),
         ("rows", "report"),
         ("bench",),
-        ("validation", "studies"),
+        ("validation", "studies", "learning"),
     ),
     "firmware_bridge": (
         ("items", "protocol"),

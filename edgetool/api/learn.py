@@ -12,8 +12,8 @@ from toolkit.progress import Progress
 
 if TYPE_CHECKING:
     from toolkit.data.splits import Split
-    from toolkit.model.fit import Progress as Step
-    from toolkit.model.train import Trained
+    from toolkit.learning.recipe import Step
+    from toolkit.learning.train import Trained
     from toolkit.records import Recording
 
 
@@ -70,42 +70,73 @@ def train(
     joints: str | Sequence[str] | None = None,
     weights: Literal["float32", "float16"] = "float32",
     calibration: Literal["none", "walk"] = "none",
+    init: str | Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    threads: int = 1,
     json: str | Path | None = None,
+    html: str | Path | None = None,
     card: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Train a Cross-LSTM on ``data`` (a source as for :func:`edgetool.data`, or recordings) and write the checkpoint ``out``.
 
-    ``split``: ``by-subject``, ``chronological``, ``chronological:TRAIN,VALIDATION,TEST``, a JSON file or a Split; None: by
-    subject for three people or more. ``seed`` is that of weights, order of windows and drawn people. ``joints`` are the
-    moments to estimate (None: all of the data).
+    ``split``: ``by-subject``, ``chronological[:TRAIN,VALIDATION,TEST]``, a JSON file or a Split; None: by subject for three
+    people or more. ``joints``: the moments to estimate (None: all). Sizes: ``window`` samples of a grid of ``rate_hz`` Hz,
+    ``horizon_ms`` ahead of the newest; ``hidden`` units, ``layers``, ``heads``, ``norm``, ``head_hidden``, as docs/MODEL.md
+    says. ``weights`` float16 halves the file. ``calibration`` ``walk`` calibrates every person first (docs/CALIBRATION.md).
 
-    The model: ``window`` samples of a grid of ``rate_hz`` Hz, predicting ``horizon_ms`` ahead of the newest; ``hidden`` units
-    and ``layers`` LSTM layers per stream, ``heads`` attention heads in each direction, ``norm`` after the residual,
-    ``head_hidden`` units of the fully connected layer. ``weights`` float16 halves the file.
-    ``calibration`` ``walk`` calibrates every person on a walk first; the model then asks each session for one
-    (docs/CALIBRATION.md).
+    Training: at most ``epochs``, fewer after ``patience`` epochs without a better validation loss; ``batch`` windows a step, of
+    every ``stride``-th; peak ``learning_rate``, decoupled ``weight_decay``. The same ``seed`` gives the same file on the same
+    ``device`` (cpu, cuda) and ``threads``. ``init``: start from the weights, filters and normaliser of that checkpoint. After
+    each better epoch ``out`` holds the best weights; a run that was stopped goes on with ``resume`` and gives the same bytes.
+    ``json`` writes scores and losses, ``html`` a page with learning curves, ``card`` a model card; ``progress`` is told.
 
-    Training: at most ``epochs``, fewer after ``patience`` epochs without a better validation loss, with ``batch`` windows per
-    step, of which every ``stride``-th of the data is used; ``learning_rate`` is the peak of the schedule, ``weight_decay`` is
-    decoupled (AdamW). ``json`` writes scores and losses, ``card`` a model card. ``progress`` is told each step.
-
-    ``trained.metrics["test"]`` has RMSE (Nm/kg) and R2 of each joint on the test split, which training never saw. The
-    same seed gives the same file. Raises RecordingError, ContractError or UsageError, and MissingDependencyError without
-    PyTorch.
+    ``trained.metrics["test"]`` has RMSE (Nm/kg) and R2 of each joint on the test split, which training never saw. Raises
+    RecordingError, ContractError or UsageError, and MissingDependencyError without PyTorch.
     """
     given = dict(locals())
-    from toolkit.model.card import card as page
-    from toolkit.model.train import train as work
-
-    options = {name: given[name] for name in given if name not in ("joints", "json", "card", "progress")}
-    tell = None if progress is None else _epochs(progress)
-    trained = work(**options, outputs=_names(joints), progress=tell)
+    trained = _trained(given)
     if json is not None:
         write_json(Path(json), trained.to_json())
-    if card is not None:
-        write_bytes(Path(card), page(trained.checkpoint, _command_line(given)).encode())
+    _write_pages(trained, _command_line(given), html, card)
     return trained
+
+
+def _trained(given: dict[str, Any]) -> Trained:
+    """Train with the options of :func:`train`."""
+    import dataclasses
+
+    from toolkit.learning.settings import Settings
+    from toolkit.learning.train import require_packages
+    from toolkit.learning.train import train as work
+    from toolkit.model import load_checkpoint
+
+    names = {field.name for field in dataclasses.fields(Settings)} - {"outputs"}
+    settings = Settings(**{name: given[name] for name in names}, outputs=_names(given["joints"]))
+    require_packages()
+    from toolkit.learning.fit import Machine
+
+    return work(
+        given["data"],
+        given["out"],
+        settings,
+        resume=given["resume"],
+        init=None if given["init"] is None else load_checkpoint(given["init"]),
+        machine=Machine(given["device"], given["threads"]),
+        progress=None if given["progress"] is None else _epochs(given["progress"]),
+    )
+
+
+def _write_pages(trained: Trained, command: str, html: str | Path | None, card: str | Path | None) -> None:
+    if html is not None:
+        from benchmarks.learning.training_page import page
+
+        write_bytes(Path(html), page(trained, command).encode())
+    if card is not None:
+        from toolkit.model.card import card as text
+
+        write_bytes(Path(card), text(trained.checkpoint, command).encode())
 
 
 def _names(joints: str | Sequence[str] | None) -> list[str] | None:
@@ -116,12 +147,15 @@ def _names(joints: str | Sequence[str] | None) -> list[str] | None:
 
 
 def _epochs(progress: Progress) -> Callable[[Step], None]:
-    """Tells of each step with the losses so far, mean squared errors of standardised moments."""
+    """Tells of each step, and in words of the last whole epoch; losses are mean squared errors of standardised moments."""
 
     def tell(step: Step) -> None:
-        text = f"epoch {step.epoch}/{step.epochs}"
-        if step.validation_loss == step.validation_loss:  # NaN before the first epoch has ended
-            text += f", validation loss {step.validation_loss:.4f} (best: epoch {step.best_epoch})"
+        text = f"training, at most {step.epochs} epochs of {step.steps} steps"
+        if step.last is not None:
+            text = (
+                f"epoch {step.last.number}/{step.epochs}: train {step.last.train_loss:.4f}, "
+                f"validation {step.last.validation_loss:.4f}, best epoch {step.best_epoch}"
+            )
         progress(text, (step.epoch - 1) * step.steps + step.step, step.epochs * step.steps)
 
     return tell
@@ -133,6 +167,9 @@ def _command_line(given: dict[str, Any]) -> str:
     for name, parameter in inspect.signature(train).parameters.items():
         value = given[name]
         if name == "progress" or value is None or value == parameter.default:
+            continue
+        if value is True:
+            words.append(f"--{name.replace('_', '-')}")
             continue
         if not isinstance(value, str | int | float | Path):
             value = "..."  # recordings or a split in memory

@@ -10,7 +10,7 @@ import click
 from edgetool.commands.shared import PATH, SETTINGS, SOURCE, json_option, progress, wrote
 
 if TYPE_CHECKING:
-    from toolkit.model.train import Trained
+    from toolkit.learning.train import Trained
 
 
 @click.command(
@@ -74,20 +74,44 @@ if TYPE_CHECKING:
     type=click.Choice(["none", "walk"]),
     help="walk: calibrate every person on a walk; the model then asks each session for a calibration.",
 )
+@click.option(
+    "--init",
+    type=PATH,
+    metavar="CHECKPOINT",
+    help="Start from these weights, and keep their filters and normaliser.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on with a training that was stopped; the same bytes come out."
+)
+@click.option("--device", default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:N.")
+@click.option(
+    "--threads",
+    default=1,
+    metavar="N",
+    help="Threads of the processor. Another number gives other last digits.",
+)
 @json_option("Also write scores and losses.")
+@click.option("--html", type=PATH, metavar="FILE", help="Also write a page with learning curves.")
 @click.option("--card", type=PATH, metavar="FILE", help="Also write a model card.")
-def command(out: Path, json: Path | None, card: Path | None, **options: Any) -> None:
+def command(out: Path, json: Path | None, html: Path | None, card: Path | None, **options: Any) -> None:
     """Train a Cross-LSTM on recordings and write a checkpoint.
 
     Filters and normaliser are fitted on the training split only, and no window crosses into another split. The same
-    seed gives the same file. Prints RMSE and R2 of each joint on the test split, which training never saw.
+    seed gives the same file. After each better epoch FILE holds the best weights so far. Prints RMSE and R2 of each
+    joint on the test split, which training never saw.
     """
     from edgetool.api.learn import train
+    from toolkit.terminal import say
 
     with progress() as shown:
-        trained = train(out=out, json=json, card=card, **options, progress=shown)
+        try:
+            trained = train(out=out, json=json, html=html, card=card, **options, progress=shown)
+        except (KeyboardInterrupt, SystemExit) as stopped:
+            shown.stop()
+            say(*getattr(stopped, "__notes__", ()), err=True)
+            raise
     _show(trained, out)
-    wrote(json, card)
+    wrote(json, html, card)
 
 
 def _show(trained: Trained, out: Path) -> None:
@@ -111,5 +135,21 @@ def _show(trained: Trained, out: Path) -> None:
     screen.print(table)
     run = len(trained.history)
     weights = trained.checkpoint.config.parameter_count
+    _show_worst(trained)
     say(f"Epoch {trained.best_epoch} of {run} was the best. {weights:,} weights.")
+    if trained.rising:
+        say(
+            "Warning: validation loss rose from the first epoch on: what was learnt after it",
+            "carries over to nobody. Try a smaller --learning-rate, fewer --hidden, more people.",
+        )
     say(f"Wrote {out} ({out.stat().st_size / 1000:.0f} kB)")
+
+
+def _show_worst(trained: Trained) -> None:
+    """Scores of the test people one by one are in the JSON; the terminal shows who is worst served."""
+    from toolkit.terminal import say
+
+    people = {name: scores["rmse"] for name, scores in trained.people.items()}
+    if len(people) > 1:
+        worst = max(people, key=lambda name: people[name])
+        say(f"Of {len(people)} test people, {worst} has the largest RMSE: {people[worst]:.4f} Nm/kg.")

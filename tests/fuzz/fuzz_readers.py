@@ -175,7 +175,7 @@ def _recipe(path: Path) -> Reader:
 
 
 def _split(path: Path) -> Reader:
-    from toolkit.model.train import parse_split
+    from toolkit.data.split_text import parse_split
 
     valid = [
         b'{"kind": "chronological", "fractions": [0.6, 0.1, 0.3]}',

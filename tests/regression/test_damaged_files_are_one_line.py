@@ -24,11 +24,11 @@ import pytest
 
 from toolkit.data import load
 from toolkit.data.readers.npz import write_recording
+from toolkit.data.split_text import parse_split
 from toolkit.errors import EdgetoolError
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import ModelConfig
 from toolkit.model.foreign import read_key_map
-from toolkit.model.train import parse_split
 
 SMALL = ModelConfig(imu_channels=6, emg_channels=2, window=8, hidden=4, head_hidden=4)
 STO = "nRows={rows}\nnColumns=2\nendheader\ntime\ta\n0.00\t1\n0.01\t2\n"

@@ -1,6 +1,6 @@
-"""The Cross-LSTM: config, network, checkpoint file, training.
+"""The Cross-LSTM: config, network, checkpoint file, float reference.
 
-Importing this package is light; torch is imported only by ``network``, ``train`` and the part of
+Importing this package is light; torch is imported only by ``network`` and the part of
 ``foreign`` that reads a ``.pt`` file.
 """
 

@@ -1,6 +1,6 @@
 """The Cross-LSTM in PyTorch, for training and as the float baseline.
 
-It computes what ``toolkit.model.float_reference`` specifies. Only this module and ``train`` need torch.
+It computes what ``toolkit.model.float_reference`` specifies. In this package only this module needs torch.
 """
 
 from __future__ import annotations

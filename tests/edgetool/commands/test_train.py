@@ -38,6 +38,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         "m.json",
         "--card",
         "m.md",
+        "--html",
+        "m.html",
         *SIZES,
         where=folder,
     )
@@ -57,6 +59,10 @@ def test_it_writes_a_checkpoint_a_report_and_a_card(run: tuple[Path, str]) -> No
         assert re.search(rf"{name}\D+{scores['rmse']:.4f}\D", shown)
         assert f"| {name} | {scores['rmse']:.4f} |" in (folder / "m.md").read_text()
     assert "synthetic data" in shown
+    page = (folder / "m.html").read_text()
+    assert f"{test['rmse']:.4f}" in page and page.count("<svg") == 1
+    assert f"epoch 1: train {report['history'][0]['train_loss']:.4f}" in page
+    assert len(report["test_people"]) == 1
     assert max(map(len, shown.splitlines())) <= 80
 
 
@@ -66,7 +72,7 @@ def test_the_card_names_the_command_that_makes_it_again(run: tuple[Path, str]) -
     line = next(line for line in text.splitlines() if line.startswith("    edgetool train"))
     assert line.strip() == (
         f"edgetool train --data {TINY} --out m.safetensors --epochs 1 --stride 8 --hidden 4 --head-hidden 4 --window 16 "
-        "--json m.json --card m.md"
+        "--json m.json --html m.html --card m.md"
     )
     assert "Synthetic recordings come from a gait generator, not from people" in text
 

@@ -17,11 +17,12 @@ from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, St
 from toolkit.data import load
 from toolkit.data.describe import cycles
 from toolkit.data.export import export
+from toolkit.data.provenance import recording_hash
 from toolkit.data.splits import Segment, Split, select
 from toolkit.data.windows import cut, features, fit_normaliser
 from toolkit.errors import RecordingError
 from toolkit.filtering.design import default_filters
-from toolkit.model.prepare import prepare, recording_hash
+from toolkit.learning.prepare import prepare
 from toolkit.records import Recording, Signal
 
 PAIR = StreamSpec("emg", 100.0, (Channel("soleus", "1"), Channel("tib_ant", "1")))

@@ -21,7 +21,7 @@ from toolkit.data.virtual_imu import rotation
 from toolkit.data.windows import features
 from toolkit.data.worn import amplified, turned
 from toolkit.errors import ContractError, RecordingError
-from toolkit.model.prepare import fit_input
+from toolkit.learning.prepare import fit_input
 from toolkit.plausibility import (
     FamiliarStrides,
     Fingerprint,

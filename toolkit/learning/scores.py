@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.records import Windows
+
 
 def score(
     names: Sequence[str], reference: NDArray[np.floating[Any]], estimate: NDArray[np.floating[Any]]
@@ -30,4 +32,16 @@ def score(
             }
             for name, square, spread in zip(names, squares, variance)
         },
+    }
+
+
+def score_people(
+    names: Sequence[str], windows: Windows, estimate: NDArray[np.floating[Any]]
+) -> dict[str, dict[str, Any]]:
+    """:func:`score` of each person of ``windows``, in the order of the recordings."""
+    people = np.array([recording.person for recording in windows.recordings])[windows.recording]
+    return {
+        person: score(names, windows.targets[people == person], estimate[people == person])
+        for person in dict.fromkeys(recording.person for recording in windows.recordings)
+        if (people == person).any()
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from toolkit.contract import Channel, StreamSpec
+from toolkit.data.provenance import recording_hash
+from toolkit.data.split_text import parse_split
 from toolkit.data.splits import Segment, Split, select
 from toolkit.data.windows import cut
 from toolkit.errors import (
@@ -21,11 +23,15 @@ from toolkit.errors import (
     RecordingError,
     UsageError,
 )
+from toolkit.learning.batches import WindowBatches
+from toolkit.learning.fit import fit_cross_lstm
+from toolkit.learning.prepare import prepare
+from toolkit.learning.recipe import Recipe, Step
+from toolkit.learning.settings import Settings
+from toolkit.learning.train import Trained
+from toolkit.learning.train import train as learn
 from toolkit.model import float_reference
 from toolkit.model.checkpoint import Checkpoint
-from toolkit.model.fit import Progress, Recipe, fit
-from toolkit.model.prepare import prepare, recording_hash
-from toolkit.model.train import Trained, parse_split, train
 from toolkit.records import Recording, Signal
 
 RATE = 50.0
@@ -37,6 +43,16 @@ SMALL: dict[str, Any] = {
     "batch": 32,
     "stride": 1,
 }
+
+
+def train(
+    data: Sequence[Recording],
+    out: Path | str | None = None,
+    *,
+    progress: Callable[[Step], None] | None = None,
+    **settings: Any,
+) -> Trained:
+    return learn(data, out, Settings(**settings), progress=progress)
 
 
 def recording(person: str, seed: int = 0, seconds: float = 12.0) -> Recording:
@@ -227,11 +243,11 @@ def test_float16_weights_are_rounded_before_scoring(one: list[Recording], tmp_pa
 
 
 def test_progress_counts_every_step(one: list[Recording]) -> None:
-    seen: list[Progress] = []
+    seen: list[Step] = []
     train(one, epochs=2, progress=seen.append, **SMALL)
     steps = seen[0].steps
     assert [(p.epoch, p.step) for p in seen] == [(e, s) for e in (1, 2) for s in range(1, steps + 1)]
-    assert np.isnan(seen[0].validation_loss) and np.isfinite(seen[-1].validation_loss)
+    assert seen[0].last is None and seen[-1].last is not None and np.isfinite(seen[-1].last.validation_loss)
 
 
 def test_outputs_can_be_chosen(one: list[Recording]) -> None:
@@ -334,13 +350,14 @@ def test_splits_from_text(one: list[Recording], tmp_path: Path) -> None:
 def test_the_average_of_the_weights_is_what_is_kept(one: list[Recording]) -> None:
     result = prepared(one, Split("chronological"))
     config = train(one, epochs=1, **SMALL).checkpoint.config
-    parts = result.windows["train"], result.windows["validation"]
+    parts = WindowBatches(result.windows["train"]), WindowBatches(result.windows["validation"])
     plain, averaged = (
-        fit(config, *parts, Recipe(epochs=1, averaging=keep), 0).network.to_weights() for keep in (0.0, 0.99)
+        fit_cross_lstm(config, *parts, Recipe(epochs=1, averaging=keep), 0).network.to_weights()
+        for keep in (0.0, 0.99)
     )
     # The same steps were taken; the average lags behind them, towards the initial weights.
     name = "imu.lstm.0.weight_hh"
-    initial = fit(config, *parts, Recipe(epochs=1, learning_rate=1e-12), 0).network.to_weights()
+    initial = fit_cross_lstm(config, *parts, Recipe(epochs=1, learning_rate=1e-12), 0).network.to_weights()
     assert 0 < np.abs(averaged[name] - initial[name]).mean() < np.abs(plain[name] - initial[name]).mean()
 
 

@@ -12,8 +12,9 @@ from benchmarks.bench import bench
 from quantization.convert import convert
 from toolkit.data.splits import Split, select
 from toolkit.data.windows import cut
+from toolkit.learning.settings import Settings
+from toolkit.learning.train import Trained, train
 from toolkit.model import float_reference
-from toolkit.model.train import Trained, train
 from toolkit.records import Recording
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,7 +36,7 @@ def recordings() -> list[Recording]:
 def trained(recordings: list[Recording], tmp_path_factory: pytest.TempPathFactory) -> Trained:
     # Every second window and 14 epochs: a third of the documented command's work.
     out = tmp_path_factory.mktemp("walk") / "walk.safetensors"
-    return train(recordings, out, seed=0, epochs=14, stride=2)
+    return train(recordings, out, Settings(seed=0, epochs=14, stride=2))
 
 
 def test_float_r2_is_at_least_090_on_hip_knee_and_ankle(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, StreamSpec, stream_to_json
+from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, StreamSpec
 from toolkit.data.splits import (
     PARTS,
     Part,
@@ -45,17 +42,18 @@ def prepare(
     outputs: Sequence[str] | None,
     stride: int,
     calibration: Mapping[str, Any] | None = None,
+    contract: SensorContract | None = None,
 ) -> Prepared:
     """Fit the contract on the train part and cut all parts.
 
     ``outputs`` names the moments wanted, None for all that the recordings have; ``stride`` thins the train and
     validation windows: the test part uses every one.
-    ``calibration`` is what the recordings were calibrated on (a calibration reference as JSON).
-    Raises RecordingError or ContractError for data that does
+    ``calibration`` is what the recordings were calibrated on (a calibration reference as JSON). With ``contract`` nothing is
+    fitted: windows are cut as it says. Raises RecordingError or ContractError for data that does
     not fit together, UsageError if a part has no window.
     """
     segments = {part: select(recordings, split, part) for part in PARTS}
-    contract = SensorContract(
+    contract = contract or SensorContract(
         inputs=tuple(fit_input(name, segments["train"], rate_hz) for name in STREAMS),
         grid_rate_hz=rate_hz,
         window=window,
@@ -67,8 +65,8 @@ def prepare(
     for part, values in windows.items():
         if not len(values):
             raise UsageError(
-                f"the {part} part has no window of {window} samples and its label {horizon_ms:g} ms ahead; record "
-                "longer, or choose a shorter window or another split"
+                f"the {part} part has no window of {contract.window} samples and its label {contract.horizon_ms:g} ms ahead; "
+                "record longer, or choose a shorter window or another split"
             )
     return Prepared(contract, windows)
 
@@ -116,29 +114,3 @@ def _outputs(recordings: Sequence[Recording], names: Sequence[str] | None) -> tu
     if not names:
         raise RecordingError("there are no recordings to train on")
     return tuple(Channel(name, "Nm/kg") for name in names)
-
-
-def data_provenance(recordings: Sequence[Recording], source: str) -> dict[str, Any]:
-    """What the data was: source, kinds, people, tasks, recording names and one SHA-256 over every sample."""
-    return {
-        "source": source,
-        "kinds": sorted({recording.kind for recording in recordings}),
-        "people": sorted({recording.person for recording in recordings}),
-        "tasks": sorted({recording.task for recording in recordings}),
-        "recordings": {recording.name: recording_hash(recording)[:16] for recording in recordings},
-    }
-
-
-def recording_hash(recording: Recording) -> str:
-    """SHA-256 of a recording's identity, streams, moments, valid spans and missing channels, 64 hex digits."""
-    digest = hashlib.sha256()
-    head = [recording.name, recording.person, recording.task, recording.kind, recording.mass_kg]
-    digest.update(json.dumps(head).encode())
-    signals = [recording.signals[name] for name in sorted(recording.signals)]
-    for signal in [*signals, *([recording.moments] if recording.moments is not None else [])]:
-        digest.update(json.dumps([stream_to_json(signal.spec), signal.start_s]).encode())
-        digest.update(np.ascontiguousarray(signal.samples, dtype="<f8").tobytes())
-    if recording.valid_s is not None or recording.missing:
-        gone = {name: list(recording.missing[name]) for name in sorted(recording.missing)}
-        digest.update(json.dumps([recording.valid_s, gone]).encode())
-    return digest.hexdigest()

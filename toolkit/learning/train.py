@@ -1,0 +1,373 @@
+"""Training a Cross-LSTM from recordings to a checkpoint file, reproducibly, and surviving being stopped. Needs torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import toolkit.data
+from toolkit import __version__
+from toolkit.calibration import calibrate_recordings, fit_reference
+from toolkit.contract import SensorContract
+from toolkit.data.provenance import data_provenance, source_name
+from toolkit.data.split_text import parse_split
+from toolkit.data.splits import PARTS, Part, Split, select
+from toolkit.data.windows import features
+from toolkit.errors import MissingDependencyError, UsageError
+from toolkit.learning.batches import WindowBatches
+from toolkit.learning.prepare import Prepared, prepare
+from toolkit.learning.recipe import Epoch, Step, rises_from_the_first
+from toolkit.learning.saved_run import restore, run_file, save
+from toolkit.learning.scores import score, score_people
+from toolkit.learning.settings import Settings
+from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.config import ModelConfig
+from toolkit.plausibility import fit_familiar, layout_of
+from toolkit.plausibility.familiar import LEAST_PEOPLE, Walked
+from toolkit.records import Recording
+
+if TYPE_CHECKING:
+    from toolkit.calibration.reference import CalibrationReference
+    from toolkit.learning.augmentation import Augment, Augmentation
+    from toolkit.learning.fit import Fitted, Machine
+    from toolkit.learning.loop import Loop
+    from toolkit.learning.objective import Objective, TargetScale
+    from toolkit.model.network import CrossLSTM
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A checkpoint, its scores on ``validation`` and ``test`` (see ``scores.score``), and losses by epoch.
+
+    ``people``: scores of each person of the test part. ``rising``: validation rose from the first epoch on.
+    """
+
+    checkpoint: Checkpoint
+    metrics: dict[str, Any]
+    people: dict[str, Any]
+    history: tuple[dict[str, Any], ...]
+    best_epoch: int
+    rising: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON: config, contract hash, split, data, metrics, losses; what ``edgetool train --json`` writes."""
+        return {
+            "schema": 1,
+            "checkpoint_sha256": self.checkpoint.hash,
+            "parameters": self.checkpoint.config.parameter_count,
+            "config": self.checkpoint.config.to_json(),
+            "contract_hash": self.checkpoint.contract.hash,
+            "split": self.checkpoint.split,
+            "provenance": self.checkpoint.provenance,
+            "test_people": self.people,
+            "best_epoch": self.best_epoch,
+            "validation_rises_from_the_first_epoch": self.rising,
+            "history": list(self.history),
+        }
+
+
+def train(
+    data: str | Sequence[Recording],
+    out: str | Path | None = None,
+    settings: Settings | None = None,
+    *,
+    resume: bool = False,
+    init: Checkpoint | None = None,
+    augmentation: Augmentation | None = None,
+    machine: Machine | None = None,
+    progress: Callable[[Step], None] | None = None,
+) -> Trained:
+    """Train on ``data`` (a source string of ``toolkit.data.load``, or recordings) and write a checkpoint to ``out``.
+
+    After each better epoch ``out`` holds the best weights so far, and beside it lies what :func:`resume <run_file>` needs:
+    a run that was stopped and goes on with ``resume`` gives the bytes of one that was not. ``init``: start from the weights
+    of a checkpoint of the same sizes and channels, whose filters and normaliser are kept.
+
+    The same data, settings, seed, library versions, kind of processor and machine give the same bytes. Raises RecordingError,
+    ContractError, UsageError or MissingDependencyError.
+    """
+    require_packages()
+    settings = settings or Settings()
+    target = None if out is None else _checkpoint_path(out)
+    if resume and target is None:
+        raise UsageError("a training that writes no checkpoint cannot be resumed; give --out")
+    recordings = toolkit.data.load(data) if isinstance(data, str) else list(data)
+    run = _Run(recordings, source_name(data), settings, init, augmentation, machine)
+    return run.train(target, resume, progress)
+
+
+class _Run:
+    """What one training run is made of, from recordings to a checkpoint."""
+
+    def __init__(
+        self,
+        recordings: list[Recording],
+        source: str,
+        settings: Settings,
+        init: Checkpoint | None,
+        augmentation: Augmentation | None,
+        machine: Machine | None,
+    ) -> None:
+        from toolkit.learning import fit
+        from toolkit.learning.objective import TargetScale
+
+        self.settings, self.init, self.augmentation = settings, init, augmentation
+        self.machine = machine or fit.Machine()
+        split = settings.split
+        self.split = split if isinstance(split, Split) else parse_split(split, recordings, settings.seed)
+        self.recordings, reference = self._calibrated(recordings)
+        self.data = data_provenance(self.recordings, source)
+        self.prepared: Prepared = prepare(
+            self.recordings,
+            self.split,
+            calibration=None if reference is None else reference.to_json(),
+            contract=None if init is None else init.contract,
+            **settings.grid,
+        )
+        self.config = _config_for(self.prepared, settings.sizes)
+        if init is not None:
+            _require_same_sizes(self.config, init.config)
+        self.parts = {part: WindowBatches(windows) for part, windows in self.prepared.windows.items()}
+        self.scale: TargetScale = TargetScale.of(self.parts["train"].targets)
+
+    def train(self, out: Path | None, resume: bool, progress: Callable[[Step], None] | None) -> Trained:
+        """Fit, score, write; ``out`` holds the best so far all the while."""
+        from toolkit.learning import fit
+
+        kept = None if out is None else run_file(out)
+        done: list[int] = []  # whole epochs, and the best of them
+
+        def before(loop: Loop) -> None:
+            if resume and kept is not None:
+                restore(kept, loop, self._key())
+                done[:] = [len(loop.history), loop.best_epoch]
+
+        def after_epoch(loop: Loop) -> None:
+            if out is None or kept is None:
+                return
+            if loop.best_epoch == len(loop.history):
+                self._unfinished(loop).save(out)
+            save(kept, loop, self._key())
+            done[:] = [len(loop.history), loop.best_epoch]
+
+        try:
+            fitted = fit.fit(
+                self._network,
+                self._objective,
+                self.settings.recipe,
+                self.settings.seed,
+                machine=self.machine,
+                progress=progress,
+                before=before,
+                after_epoch=after_epoch,
+            )
+        except (KeyboardInterrupt, SystemExit) as stopped:
+            stopped.add_note(_how_to_resume(done, out))
+            raise
+        self.scale.fold_into(fitted.network.head_output)
+        if self.settings.weights == "float16":
+            _round_to_float16(fitted.network)
+        trained = self._scored(fitted)
+        if out is not None and kept is not None:
+            trained.checkpoint.save(out)
+            kept.unlink(missing_ok=True)
+        return trained
+
+    def _network(self) -> CrossLSTM:
+        from toolkit.model.network import CrossLSTM
+
+        network = CrossLSTM(self.config)
+        if self.init is not None:
+            network.load_weights(self.init.weights)
+            self.scale.take_from(network.head_output)
+        return network
+
+    def _objective(self, _: CrossLSTM) -> Objective:
+        from toolkit.learning.objective import WindowObjective
+
+        augment: Augment | None = None
+        if self.augmentation is not None:
+            augment = self.augmentation.on(self.prepared.contract)
+        return WindowObjective(
+            self.parts["train"],
+            self.parts["validation"],
+            self.scale,
+            self.settings.recipe.cell_limit,
+            self.settings.seed,
+            augment=augment,
+            device=self.machine.device,
+        )
+
+    def _key(self) -> dict[str, Any]:
+        """All that the run depends on."""
+        return {
+            **self.settings.to_json(),
+            "split": self.split.to_json(),
+            "data": self.data["recordings"],
+            "initial weights": None if self.init is None else self.init.hash,
+            "augmentation": None if self.augmentation is None else self.augmentation.to_json(),
+            **dataclasses.asdict(self.machine),
+            "versions": _versions(),
+        }
+
+    def _calibrated(self, recordings: list[Recording]) -> tuple[list[Recording], CalibrationReference | None]:
+        """``walk``: every recording turned as a walk of its person says, and the reference of those who train the model."""
+        if self.settings.calibration == "none":
+            return recordings, None
+        learners = {id(s.recording): s.recording for s in select(recordings, self.split, "train")}
+        reference = fit_reference(learners.values())
+        return calibrate_recordings(recordings, reference), reference
+
+    def _unfinished(self, loop: Loop) -> Checkpoint:
+        """The best weights so far as a checkpoint without scores on the test part, which is used once."""
+        from toolkit.learning.fit import best_so_far
+
+        return self._checkpoint(best_so_far(loop, self.scale), tuple(loop.history), loop.best_epoch, {})
+
+    def _scored(self, fitted: Fitted[CrossLSTM]) -> Trained:
+        """Score the network on validation and test, and put everything into a checkpoint."""
+        from toolkit.learning.fit import largest_cell, predict, reproducible
+
+        outputs = self.config.outputs
+        with reproducible(self.machine.threads):
+            scored: tuple[Part, ...] = ("validation", "test")
+            estimates = {part: predict(fitted.network, self.parts[part]) for part in scored}
+            metrics: dict[str, Any] = {
+                part: score(outputs, self.parts[part].targets, values) for part, values in estimates.items()
+            }
+        cell = round(largest_cell(fitted.network, self.parts["train"]), 4)
+        told = {"largest_cell": cell, "metrics": metrics}
+        history = tuple(dataclasses.asdict(epoch) for epoch in fitted.history)
+        return Trained(
+            self._checkpoint(fitted.network, fitted.history, fitted.best_epoch, told),
+            metrics,
+            score_people(outputs, self.prepared.windows["test"], estimates["test"]),
+            history,
+            fitted.best_epoch,
+            rises_from_the_first(fitted.history),
+        )
+
+    def _checkpoint(
+        self, network: CrossLSTM, history: tuple[Epoch, ...], best_epoch: int, told: Mapping[str, Any]
+    ) -> Checkpoint:
+        settings = self.settings
+        provenance = {
+            "data": self.data,
+            "windows": {part: len(self.parts[part]) for part in PARTS},
+            "training": {
+                "seed": settings.seed,
+                **dataclasses.asdict(settings.recipe),
+                "stride": settings.stride,
+                "epochs_run": len(history),
+                "best_epoch": best_epoch,
+                **({} if self.init is None else {"initial_weights": self.init.hash}),
+                **({} if self.augmentation is None else {"augmentation": self.augmentation.to_json()}),
+                **({} if told else {"finished": False}),
+            },
+            **told,
+            "versions": _versions(),
+        }
+        familiar = None
+        if told and settings.calibration != "none":
+            familiar = _familiar(self.recordings, self.split, self.prepared.contract)
+        return Checkpoint(
+            self.config,
+            self.prepared.contract,
+            network.to_weights(),
+            self.split.to_json(),
+            provenance,
+            familiar,
+        )
+
+
+def _how_to_resume(done: Sequence[int], out: Path | None) -> str:
+    """What a stopped training leaves, and how to go on."""
+    if not done or out is None:
+        return "stopped before an epoch was done: nothing was written"
+    return (
+        f"stopped after epoch {done[0]}; {out} holds the best so far (epoch {done[1]}). "
+        "To go on: the same command with --resume"
+    )
+
+
+def _checkpoint_path(out: str | Path) -> Path:
+    if Path(out).suffix in (".pt", ".pth"):
+        raise UsageError(
+            f"checkpoint {out} is not written as a PyTorch file; give it the ending .safetensors"
+        )
+    return Path(out)
+
+
+def _familiar(
+    recordings: Sequence[Recording], split: Split, contract: SensorContract
+) -> dict[str, Any] | None:
+    """What training people's strides look like, as the model sees them; None if too few people could be left out."""
+    layout = layout_of(contract)
+    learners = list({id(s.recording): s.recording for s in select(recordings, split, "train")}.values())
+    if layout is None or len({recording.person for recording in learners}) < LEAST_PEOPLE:
+        return None
+    rows = features(learners, contract.inputs, contract.grid_rate_hz)
+    walks = [
+        Walked(
+            recording.person, recording.task, np.concatenate([one[name] for name in layout.inputs], axis=1)
+        )
+        for recording, one in zip(learners, rows)
+    ]
+    return fit_familiar(walks, layout).to_json()
+
+
+def _config_for(prepared: Prepared, sizes: ModelConfig) -> ModelConfig:
+    """The sizes with the channels and outputs that the data has."""
+    contract = prepared.contract
+    imu, emg = contract.inputs
+    return dataclasses.replace(
+        sizes,
+        imu_channels=len(imu.stream.channels),
+        emg_channels=len(emg.stream.channels),
+        outputs=tuple(channel.name for channel in contract.outputs),
+    )
+
+
+def _require_same_sizes(wanted: ModelConfig, source: ModelConfig) -> None:
+    ours, theirs = wanted.to_json(), source.to_json()
+    other = [name for name in ours if ours[name] != theirs[name]]
+    if other:
+        raise UsageError(
+            f"the initial weights are of a model with {other[0].replace('_', ' ')} {theirs[other[0]]} and this one has "
+            f"{ours[other[0]]}; give it the same sizes, window and joints"
+        )
+
+
+def _round_to_float16(network: CrossLSTM) -> None:
+    """Replace each weight by the nearest float16, so that the file may store it in two bytes."""
+    rounded = {
+        name: value.astype(np.float16).astype(np.float32) for name, value in network.to_weights().items()
+    }
+    network.load_weights(rounded)
+
+
+def require_packages() -> None:
+    """Asked before the data are read: an installation for a Raspberry Pi has neither."""
+    missing = [name for name in ("torch", "scipy") if find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(
+            f"training needs {' and '.join(missing)}, not installed here: pip install 'edgetool[deploy]'"
+        )
+
+
+def _versions() -> dict[str, str]:
+    import torch
+
+    return {
+        "edgetool": __version__,
+        # Of the module: it names the build (+cpu, +cu130), which the wheel's metadata may lack.
+        "torch": str(torch.__version__),
+        **{name: importlib.metadata.version(name) for name in ("numpy", "scipy")},
+    }
