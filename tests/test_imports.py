@@ -57,7 +57,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("arithmetic", "kernels", "calibration_windows", "bundle_folder"),
         ("graph", "signing"),
         ("c_fragments", "lowering", "passes"),
-        ("ops",),
+        ("ops", "importers"),
         ("reference", "tflite"),
         ("quantizer", "c_emitter", "tflm_emitter", "golden"),
         ("bundle", "converters"),

@@ -97,6 +97,7 @@ def all_readers(folder: Path) -> dict[str, Callable[[], Reader]]:
         "etl": lambda: _etl(at("etl", "x.etl")),
         "recover": lambda: _recover(at("recover", "x.etl")),
         "pytorch": lambda: _pytorch(at("pytorch", "x.pt")),
+        "pt2": lambda: _pt2(at("pt2", "x.pt2")),
     }
 
 
@@ -275,6 +276,28 @@ def _pytorch(path: Path) -> Reader:
     valid = [path.read_bytes()]
     torch.save(tensors, path, _use_new_zipfile_serialization=False)
     return Reader([*valid, path.read_bytes()], mutants.raw, path, read_tensors)
+
+
+def _pt2(path: Path) -> Reader:
+    """Exported networks, read and run; nothing of them is unpickled."""
+    import torch
+
+    from quantization.importers.evaluate import run as evaluate
+    from quantization.importers.torch_export import read_network
+    from tests.quantization.importers.networks import Sizes, exported, made
+
+    valid = []
+    for name, channels in (("lstm", (3,)), ("cnn-lstm", (3,)), ("her-cross-lstm", (3, 2))):
+        sizes = Sizes(channels, window=4, hidden=4)
+        inputs = tuple(torch.zeros(1, sizes.window, c) for c in channels)
+        valid.append(exported(made(name, sizes), inputs))
+
+    def read(file: Path) -> None:
+        program = read_network(file)
+        with np.errstate(all="ignore"):
+            evaluate(program, {n: np.zeros(shape) for n, shape in program.inputs.items()})
+
+    return Reader(valid, mutants.pt2, path, read)
 
 
 @contextlib.contextmanager

@@ -140,6 +140,25 @@ def npz(content: bytes, rng: random.Random) -> bytes:
     return buffer.getvalue()
 
 
+def pt2(content: bytes, rng: random.Random) -> bytes:
+    """As :func:`npz`, of torch.export's archive: mostly its JSON changed, with a good checksum."""
+    if rng.random() < 0.15:
+        return raw(content, rng)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        entries = {info.filename: archive.read(info) for info in archive.infolist()}
+    documents = [name for name in entries if name.endswith(".json")]
+    name = rng.choice(documents) if rng.random() < 0.8 else rng.choice(list(entries))
+    entries[name] = text(entries[name], rng) if name in documents else raw(entries[name], rng)
+    if rng.random() < 0.05:
+        del entries[rng.choice(list(entries))]
+    buffer = io.BytesIO()
+    method = zipfile.ZIP_DEFLATED if rng.random() < 0.05 else zipfile.ZIP_STORED
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for each, inner in entries.items():
+            archive.writestr(each, inner)
+    return buffer.getvalue()
+
+
 def safetensors(content: bytes, rng: random.Random) -> bytes:
     """The header changed and its length made good; or the bytes."""
     if rng.random() < 0.3:

@@ -1,0 +1,1 @@
+"""Networks that somebody else wrote and trained: read, proved in numpy, lowered to the graph form (docs/IMPORT.md)."""
