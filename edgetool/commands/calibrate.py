@@ -43,7 +43,7 @@ def command(
     """Find where the sensors sit on the person who wears them today.
 
     Stand still, then walk about ten strides. Writes each IMU's rotation to its segment and each EMG channel's
-    gain, with a verdict; edgetool run applies them (model.calibration). Exit code 1 if a sensor is bad or the
+    gain, with a verdict; edgetool run applies them (model.calibration). Exit code 1 if a sensor is refused or the
     walk contradicts where sensors are said to be: the file is written all the same.
     """
     from edgetool.api.calibration import calibrate
@@ -60,7 +60,7 @@ def command(
             show=_telling(shown),
         )
     _show(found, out)
-    if found.verdict == "bad" or found.warnings:
+    if found.verdict == "refused" or found.warnings:
         raise SystemExit(1)
 
 

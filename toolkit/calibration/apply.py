@@ -15,7 +15,7 @@ from toolkit.records import Recording, Signal
 
 
 def require_calibration_fits(contract: SensorContract, calibration: Calibration | None) -> None:
-    """ContractError for a calibration that was made for another model, or of sensors that the model does not have."""
+    """ContractError for a calibration made for another model, of sensors that the model does not have, or with one refused."""
     if calibration is None:
         return
     if contract.calibration is None:
@@ -24,6 +24,10 @@ def require_calibration_fits(contract: SensorContract, calibration: Calibration 
         raise ContractError(
             f"the calibration was made for another model (on {calibration.reference[:12]}, not on "
             f"{contract.calibration_hash[:12]}): make it again with edgetool calibrate and this model"
+        )
+    if calibration.refused:
+        raise ContractError(
+            f"the calibration is refused, so nothing of it is used: {'; '.join(calibration.refused)}"
         )
     known = {one.channel for one in calibration.channels}
     for item in contract.inputs:

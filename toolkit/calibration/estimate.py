@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.calibration.electrodes import amplitude, noise_floor
-from toolkit.calibration.orientation import Fit, angle_deg, fit_rotation
+from toolkit.calibration.orientation import angle_deg, fit_rotation
 from toolkit.calibration.reference import CalibrationReference
-from toolkit.calibration.session import Calibration, EmgCalibration, ImuCalibration, Verdict
+from toolkit.calibration.session import Calibration, EmgCalibration, ImuCalibration
 from toolkit.calibration.strides import Strides, find_strides
 from toolkit.calibration.template import Placement, WalkTemplate, lay, place
+from toolkit.calibration.verdict import judge_electrode, judge_imu
 from toolkit.data.channels import GRAVITY
 from toolkit.data.imus import imus
 from toolkit.errors import RecordingError
@@ -25,16 +26,8 @@ LEAST_STRIDES = 5
 #: A stand of at least this long, s, in which no gyroscope turns faster than this, rad/s.
 LEAST_STAND_S = 2.0
 STILL_RAD_S = 0.2
-#: Times the largest residual of training people: up to the first a fit is good, up to the second usable.
-_GOOD, _USABLE = 1.25, 2.0
 #: The sensors fit another order of segments clearly better if what is left falls below this part of it.
 _CLEARLY = 0.7
-#: A sensor is dead if its accelerometer changes by less than this while its wearer walks, m/s^2.
-_DEAD = 0.05
-#: A channel is railed if this part of its samples lies at one of its two ends.
-_RAILED = 0.02
-#: An electrode that walks with less than this signal over its noise says little of the muscle.
-_LEAST_CONTRAST = 1.5
 
 
 def walk_of(signal: Signal) -> tuple[dict[str, Float], Strides]:
@@ -137,20 +130,17 @@ def _inertial(
     result = []
     for name, fit in zip(names, laid.fits):
         raw = samples[:, found[name].places]
-        verdict, advice = _judge(name, raw, fit, template.residuals[name])
         norm = None if name not in means else float(np.linalg.norm(means[name][:3])) - GRAVITY
-        spread = _spread_deg(
-            strides.resampled(raw - np.concatenate([np.zeros(3), bias[name]])),
-            curves_here[name],
-            laid.shift,
-        )
+        each = strides.resampled(raw - np.concatenate([np.zeros(3), bias[name]]))
+        error = standard_error_deg(each, curves_here[name], laid.shift)
+        verdict, advice = judge_imu(name, raw, fit, template.residuals[name], error, norm)
         result.append(
             ImuCalibration(
                 segment=name,
                 rotation=fit.rotation,
                 bias=bias[name],
                 gravity_residual=None if norm is None else round(norm, 4),
-                uncertainty_deg=spread / np.sqrt(len(strides)),
+                uncertainty_deg=error,
                 residual=fit.residual,
                 verdict=verdict,
                 advice=advice,
@@ -159,41 +149,18 @@ def _inertial(
     return tuple(result), strides, _order_warnings(sensors, curves_here, laid)
 
 
-def _spread_deg(each: Float, curve: Float, shift: int) -> float:
-    """Standard deviation, over strides, of the angle between a stride's own rotation and that of their mean, degrees."""
-    mean = fit_rotation(np.roll(each.mean(axis=0), -shift, axis=0), curve).rotation
-    turns = [fit_rotation(np.roll(one, -shift, axis=0), curve).rotation @ mean.T for one in each]
-    return float(np.sqrt(np.mean([angle_deg(turn) ** 2 for turn in turns])))
+def standard_error_deg(each: Float, curve: Float, shift: int) -> float:
+    """How far the rotation of the mean of strides ``each`` (strides, PHASES, 6) onto ``curve`` may be off, degrees: the
+    jackknife's standard error (Tukey 1958; Efron 1982, SIAM CBMS 38), with one stride left out at a time.
 
-
-def _judge(name: str, raw: Float, fit: Fit, usual: float) -> tuple[Verdict, str]:
-    if float(raw[:, :3].std(axis=0).max()) < _DEAD:
-        return "bad", f"{name} IMU does not move while its wearer walks: switch it on, or fasten it"
-    railed = _railed(raw)
-    if railed.any():
-        kind = "accelerometer" if railed[:3].any() else "gyroscope"
-        return "bad", f"{name} IMU: the {kind} is at the end of its range; choose a wider range"
-    limit = max(usual, 0.1)
-    if fit.mirrored < _CLEARLY * fit.residual and fit.residual > _GOOD * limit:
-        return (
-            "bad",
-            f"{name} IMU: its axes are left-handed; give one axis the other sign in the sensor's description",
-        )
-    if fit.residual <= _GOOD * limit:
-        return "good", ""
-    if fit.residual <= _USABLE * limit:
-        return (
-            "usable",
-            f"{name} IMU: the walk is unlike that of training people; walk again at a normal pace",
-        )
-    return "bad", f"{name} IMU fits no mounting on the {name}: is it there, and are its units right?"
-
-
-def _railed(raw: Float) -> NDArray[np.bool_]:
-    ends = np.stack([raw.min(axis=0), raw.max(axis=0)])
-    at_end = (raw[None] == ends[:, None]).mean(axis=1)
-    result: NDArray[np.bool_] = at_end.max(axis=0) > _RAILED
-    return result
+    It agrees with the spread between walks of one person. The spread of single strides' rotations does not: a stride alone may
+    fit upside down where its mean does not.
+    """
+    moved = np.roll(each, -shift, axis=1)
+    total, count = moved.sum(axis=0), len(moved)
+    whole = fit_rotation(total / count, curve).rotation.T
+    off = [angle_deg(fit_rotation((total - one) / (count - 1), curve).rotation @ whole) for one in moved]
+    return float(np.sqrt((count - 1) / count * np.sum(np.square(off))))
 
 
 def _order_warnings(sensors: Sequence[Float], curves: Mapping[str, Float], laid: Placement) -> list[str]:
@@ -242,21 +209,9 @@ def _electric(
 
 def _electrode(name: str, column: Float, rate_hz: float, usual: float) -> EmgCalibration:
     reached, floor = float(amplitude(column, rate_hz)[0]), float(noise_floor(column, rate_hz)[0])
-    if reached <= 0.0:
-        return EmgCalibration(name, 1.0, 0.0, floor, "bad", f"electrode {name} gives nothing: connect it")
     halves = np.array_split(column, 4)
-    spread = float(np.std([amplitude(half, rate_hz)[0] for half in halves]) / 2.0 / reached)
-    if _railed(column)[0]:
-        verdict, advice = "bad", f"electrode {name} is at the end of its range: lower the gain, or fasten it"
-    elif reached < _LEAST_CONTRAST * floor:
-        verdict, advice = (
-            "bad",
-            f"electrode {name} shows no activity above its noise while walking: check its contact",
-        )
-    else:
-        verdict, advice = "good", ""
-    return EmgCalibration(name, usual / reached, spread, floor, _verdict(verdict), advice)
-
-
-def _verdict(text: str) -> Verdict:
-    return "good" if text == "good" else "bad"
+    spread = float(np.std([amplitude(half, rate_hz)[0] for half in halves]) / 2.0 / max(reached, 1e-30))
+    verdict, advice = judge_electrode(name, column, reached, floor, spread)
+    if reached <= 0.0:
+        return EmgCalibration(name, 1.0, 0.0, floor, verdict, advice)
+    return EmgCalibration(name, usual / reached, spread, floor, verdict, advice)

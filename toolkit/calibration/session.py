@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.calibration.orientation import angle_deg
+from toolkit.calibration.verdict import Verdict
 from toolkit.contract import json_hash
 from toolkit.errors import ContractError, InputError
 from toolkit.files import write_json
 from toolkit.reading import read_json_object
 
 Float = NDArray[np.float64]
-Verdict = Literal["good", "usable", "bad"]
 
 SCHEMA = 1
 #: A rotation's rows may be this far from orthonormal: they are written with seven decimals.
@@ -29,8 +29,8 @@ class ImuCalibration:
     """One IMU: ``rotation`` (3, 3) turns sensor axes into segment axes after ``bias`` (3,), rad/s, is taken off the gyroscope.
 
     ``gravity_residual`` is how far the norm of the accelerometer at rest is from 1 g, in m/s^2 (None without a stand);
-    ``uncertainty_deg`` is the standard error of the rotation over strides; ``residual`` is the root mean square of what is left
-    of the walk against the template, over its usual spread. ``advice`` says what is wrong, empty if nothing is.
+    ``uncertainty_deg`` is the standard error of the rotation (a jackknife over strides); ``residual`` is the root mean square
+    of what is left of the walk against the template, over its usual spread. ``advice`` says what is wrong, empty if nothing is.
     """
 
     segment: str
@@ -112,6 +112,12 @@ class Calibration:
     created: str = ""
     nodes: Mapping[str, str] | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """What is to be done about each sensor that is refused, a line each."""
+        sensors: tuple[ImuCalibration | EmgCalibration, ...] = (*self.imus, *self.channels)
+        return tuple(one.advice for one in sensors if one.verdict == "refused")
 
     @property
     def verdict(self) -> Verdict:

@@ -115,12 +115,12 @@ def test_calibrated_samples_do_not_depend_on_mounting_or_gain(
             assert off.max() < 1e-4, name
 
 
-def test_people_nobody_trained_on_are_good_or_usable(
+def test_people_nobody_trained_on_are_good_or_doubtful(
     walks: list[dict[str, Signal]], reference: CalibrationReference
 ) -> None:
     for walk in walks:
         found = calibrate(walk, reference)
-        assert found.verdict in ("good", "usable"), [i.advice for i in found.imus if i.advice]
+        assert found.verdict in ("good", "doubtful"), [i.advice for i in found.imus if i.advice]
         assert found.warnings == ()
         assert found.strides >= 8
         # Synthetic people's sensors sit within a few degrees (4 about each axis, one standard deviation).
@@ -152,7 +152,7 @@ def test_swapped_sensors_are_warned_of(
     assert found.warnings == (
         "the walk says that the sensors are swapped: shank is on the thigh, thigh is on the shank",
     )
-    assert found.verdict == "bad"
+    assert found.verdict == "refused"
 
 
 def test_left_handed_axes_are_refused(
@@ -162,7 +162,7 @@ def test_left_handed_axes_are_refused(
     samples = np.array(imu.samples)
     samples[:, [8, 11]] *= -1.0
     shank = calibrate({**walks[0], "imu": dataclasses.replace(imu, samples=samples)}, reference).imus[1]
-    assert shank.verdict == "bad" and "left-handed" in shank.advice
+    assert shank.verdict == "refused" and "left-handed" in shank.advice
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_sensor_that_is_no_use_says_why(
     imu = walks[1]["imu"]
     spoilt = dataclasses.replace(imu, samples=spoil(np.array(imu.samples)))
     foot = calibrate({**walks[1], "imu": spoilt}, reference).imus[0]
-    assert foot.segment == "foot" and foot.verdict == "bad" and advice in foot.advice
+    assert foot.segment == "foot" and foot.verdict == "refused" and advice in foot.advice
 
 
 def test_electrodes_that_give_nothing_say_so(
@@ -193,7 +193,7 @@ def test_electrodes_that_give_nothing_say_so(
     samples[:, 1] = 0.005 * rng.standard_normal(len(samples))
     samples[:, 2] = np.clip(samples[:, 2] * 50, -1, 1)
     found = calibrate({**walks[0], "emg": dataclasses.replace(emg, samples=samples)}, reference).channels
-    assert [one.verdict for one in found[:4]] == ["bad", "bad", "bad", "good"]
+    assert [one.verdict for one in found[:4]] == ["refused", "refused", "refused", "good"]
     assert "gives nothing" in found[0].advice
     assert "no activity above its noise" in found[1].advice
     assert "end of its range" in found[2].advice
