@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetool.api.waiting import apart
+from toolkit.errors import UsageError
+from toolkit.files import write_bytes
 from toolkit.reading import is_folder
 
 if TYPE_CHECKING:
@@ -18,12 +21,14 @@ if TYPE_CHECKING:
 def calibrate(
     model: str | Path,
     *,
-    source: str | Sequence[str],
-    out: str | Path,
+    source: str | Sequence[str] = (),
+    out: str | Path | None = None,
     person: str = "",
     strides: int = 10,
     stand: bool = True,
     limit: float = 120.0,
+    calibration: str | Path | None = None,
+    c: str | Path | None = None,
     show: Callable[[Step], None] | None = None,
 ) -> Calibration:
     """Find where the sensors of the URLs ``source`` sit on the person who wears them, for ``model``, a bundle or a checkpoint.
@@ -31,31 +36,56 @@ def calibrate(
     The person stands still (not with ``stand`` False), then walks ``strides`` strides; each step may take ``limit`` s, and
     ``show`` is told how far it is. The file ``out`` holds each IMU's rotation to its segment and gyroscope bias (rad/s), each
     EMG channel's gain, a verdict for each, and ``person``, the wearer's name; ``calibration.verdict`` is the worst of them.
-    A bad one is written too: it says what to do.
+    A refused one is written too: it says what to do.
 
-    Raises ContractError for a model that takes sensors as they are worn, and for sensors that do not fit it; LinkError if a
-    source cannot be opened; RecordingError, which says what to do, if a step is not done in time.
+    ``calibration`` is an earlier session's file, in place of ``source``. ``c`` writes the calibration as a C header for the
+    bundle's generated filters, the constant struct named as the file (docs/CALIBRATION.md).
+
+    Raises UsageError without either of ``source`` and ``calibration``, or with both; ContractError for a model that takes
+    sensors as they are worn, for sensors or a calibration that do not fit it, and for C of a refused one; LinkError if a source
+    cannot be opened; RecordingError, which says what to do, if a step is not done in time.
     """
     import asyncio
 
+    from quantization.c_emitter.calibration import calibration_header
     from runtime.calibration.guide import Wanted
     from runtime.calibration.live import calibrate_sources
+    from toolkit.calibration import load_calibration, require_calibration_fits
 
     urls = [source] if isinstance(source, str) else list(source)
-    wanted = Wanted(stand, strides, limit)
-    contract = _contract(str(model))
-    found = apart(
-        lambda: asyncio.run(calibrate_sources(contract, urls, person=person, wanted=wanted, show=show))
-    )
-    found.save(Path(out))
+    if bool(urls) == (calibration is not None):
+        raise UsageError(
+            "give sources to calibrate with, or the file of an earlier calibration, and not both"
+        )
+    contract, prefix = _contract(str(model))
+    if calibration is not None:
+        found = load_calibration(Path(calibration))
+        require_calibration_fits(contract, found)
+    else:
+        wanted = Wanted(stand, strides, limit)
+        found = apart(
+            lambda: asyncio.run(calibrate_sources(contract, urls, person=person, wanted=wanted, show=show))
+        )
+    if out is not None:
+        found.save(Path(out))
+    if c is not None:
+        write_bytes(Path(c), calibration_header(found, contract, _c_name(Path(c)), prefix).encode())
     return found
 
 
-def _contract(model: str) -> SensorContract:
+def _c_name(path: Path) -> str:
+    """The file's name as one in C."""
+    name = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")
+    return name if name[:1].isalpha() else f"calibration_{name}".rstrip("_")
+
+
+def _contract(model: str) -> tuple[SensorContract, str]:
+    """The contract of a bundle or a checkpoint, and what names in its C begin with."""
     if is_folder(Path(model)):
         from quantization.bundle import Bundle
 
-        return Bundle.load(model).contract
+        bundle = Bundle.load(model)
+        return bundle.contract, str(bundle.manifest.get("c", {}).get("prefix", "edgetool"))
     from toolkit.model import load_checkpoint
 
-    return load_checkpoint(model).contract
+    return load_checkpoint(model).contract, "edgetool"

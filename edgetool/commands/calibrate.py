@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,8 +25,15 @@ _ASK = {"stand": "stand still", "walk": "walk straight ahead at your usual pace"
     context_settings=SETTINGS,
 )
 @click.argument("model", metavar="BUNDLE|CHECKPOINT")
-@click.option("--source", multiple=True, required=True, metavar="URL", help="A source; may be repeated.")
-@click.option("--out", required=True, type=PATH, metavar="FILE", help="The calibration to write (.json).")
+@click.option("--source", multiple=True, metavar="URL", help="A source; may be repeated.")
+@click.option("--out", type=PATH, metavar="FILE", help="The calibration to write (.json).")
+@click.option(
+    "--calibration",
+    type=PATH,
+    metavar="FILE",
+    help="Check and show an earlier calibration; no sensor is asked.",
+)
+@click.option("--c", type=PATH, metavar="FILE", help="Also write it as a C header for the bundle's filters.")
 @click.option("--person", default="", metavar="NAME", help="Who wears the sensors; written into the file.")
 @click.option("--strides", default=10, type=click.IntRange(5, 100), metavar="N", help="Strides to walk.")
 @click.option("--stand/--no-stand", default=True, help="Stand still first, for the gyroscopes' bias.")
@@ -38,7 +45,12 @@ _ASK = {"stand": "stand still", "walk": "walk straight ahead at your usual pace"
     help="Seconds that a step may take.",
 )
 def command(
-    model: str, source: tuple[str, ...], out: Path, person: str, strides: int, stand: bool, limit: float
+    model: str,
+    source: tuple[str, ...],
+    out: Path | None,
+    calibration: Path | None,
+    c: Path | None,
+    **options: Any,
 ) -> None:
     """Find where the sensors sit on the person who wears them today.
 
@@ -47,19 +59,16 @@ def command(
     walk contradicts where sensors are said to be: the file is written all the same.
     """
     from edgetool.api.calibration import calibrate
+    from toolkit.terminal import say
 
+    if source and out is None:
+        raise click.UsageError("--source needs --out FILE: a calibration is to be kept")
     with progress() as shown:
         found = calibrate(
-            model,
-            source=source,
-            out=out,
-            person=person,
-            strides=strides,
-            stand=stand,
-            limit=limit,
-            show=_telling(shown),
+            model, source=source, out=out, calibration=calibration, c=c, show=_telling(shown), **options
         )
-    _show(found, out)
+    _show(found)
+    say(*(f"Wrote {path}" for path in (out, c) if path is not None))
     if found.verdict == "refused" or found.warnings:
         raise SystemExit(1)
 
@@ -73,7 +82,7 @@ def _telling(shown: Shown) -> Callable[[Progress], None]:
     return tell
 
 
-def _show(found: Calibration, out: Path) -> None:
+def _show(found: Calibration) -> None:
     """A row a sensor, in 80 columns, and what to do about those that are not good."""
     from toolkit.terminal import console, say
 
@@ -89,4 +98,4 @@ def _show(found: Calibration, out: Path) -> None:
     for advice in (*(imu.advice for imu in found.imus), *(channel.advice for channel in found.channels)):
         if advice:
             say(advice)
-    say(*(f"WARNING: {warning}" for warning in found.warnings), f"Wrote {out}")
+    say(*(f"WARNING: {warning}" for warning in found.warnings))

@@ -11,6 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from quantization.c_emitter.calibration import (
+    STATUS,
+    CalibratedStream,
+    calibrated_stream,
+    declaration,
+    identity,
+    reference_number,
+)
 from quantization.c_fragments.text import Pool, float_literal, identifier
 from toolkit.contract import FilterStage, ModelInput, SensorContract
 from toolkit.errors import ContractError
@@ -30,6 +38,7 @@ class _Stream:
     members: list[str] = field(default_factory=list)
     functions: list[str] = field(default_factory=list)
     reset: list[str] = field(default_factory=list)
+    calibrated: CalibratedStream | None = None
 
     @property
     def type_name(self) -> str:
@@ -94,10 +103,32 @@ def _resample(stream: _Stream, stage: FilterStage, number: int, following: str) 
     return 1.0 / float(step)
 
 
-def _stream(item: ModelInput, grid_rate_hz: float, pool: Pool) -> tuple[_Stream, int]:
+def _push_body(stream: _Stream, pool: Pool) -> str:
+    """Of the function that takes a sample: it is copied, calibrated and filtered."""
+    lines = [f"float row[{stream.channels}];"]
+    one = stream.calibrated
+    if one is not None:
+        lines += ["if (filter->calibration == 0) {", f"    return {STATUS};", "}"]
+    lines.append(f"for (int32_t i = 0; i < {stream.channels}; ++i) {{ row[i] = sample[i]; }}")
+    if one is not None and one.imus:
+        places = pool.array(f"{stream.name}_places", np.array([imu.places for imu in one.imus], np.int16))
+        lines.append(
+            f"et_filter_rotate(filter->calibration->{one.name}_imus, {places}, {len(one.imus)}, row);"
+        )
+    if one is not None and one.scaled:
+        lines.append(f"et_filter_scale(filter->calibration->{one.name}_gains, {stream.channels}, row);")
+    lines.append(f"return {stream.name}_stage_0(filter, row, features, 0);")
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _stream(contract: SensorContract, item: ModelInput, pool: Pool) -> tuple[_Stream, int]:
     """The C of a stream and the most rows that one sample can give out."""
-    Chain.of(item, grid_rate_hz)  # refuses what the Python chain refuses
+    Chain.of(item, contract.grid_rate_hz)  # refuses what the Python chain refuses
     stream = _Stream(identifier(item.stream.name, "a stream of the contract"), len(item.stream.channels))
+    stream.calibrated = calibrated_stream(contract, item)
+    if stream.calibrated is not None:
+        stream.members.append("const edgetool_calibration *calibration; /* 0: none */")
+        stream.reset.append("filter->calibration = 0;")
     mean = pool.array(f"{stream.name}_mean", np.asarray(item.normaliser.mean, np.float32))
     inverse = (1.0 / np.asarray(item.normaliser.std, np.float64)).astype(np.float32)
     deviation = pool.array(f"{stream.name}_inverse_deviation", inverse)
@@ -124,19 +155,80 @@ def _stream(item: ModelInput, grid_rate_hz: float, pool: Pool) -> tuple[_Stream,
                 f"{stream.name}_gain_{number}", np.asarray(stage.parameters["gain"], np.float32)
             )
             stream.stage(number, [f"et_filter_scale({gain}, {stream.channels}, row);", following])
+        elif stage.kind != "resample":
+            raise ContractError(f"filter stage {stage.kind!r} of stream {item.stream.name!r} has no C")
         else:
             most *= math.ceil(_resample(stream, stage, number, following)) + 1
     return stream, most
 
 
-def _declaration(stream: _Stream) -> str:
+def _push_declaration(stream: _Stream) -> str:
     return f"int32_t edgetool_{stream.name}_push({stream.type_name} *filter, const float *sample, float *features)"
+
+
+def _calibrate_declaration(stream: _Stream) -> str:
+    return (
+        f"int32_t edgetool_{stream.name}_filter_calibrate({stream.type_name} *filter, "
+        "const edgetool_calibration *calibration)"
+    )
+
+
+def _stream_header(stream: _Stream, most: int, rate_hz: float) -> list[str]:
+    """Type and functions of one stream."""
+    upper = stream.name.upper()
+    members = "\n".join(f"    {m}" for m in (stream.members or ["int32_t unused;"]))
+    lines = [
+        f"/* {stream.channels} channels at {rate_hz:g} Hz. */",
+        f"typedef struct {{\n{members}\n}} {stream.type_name};",
+        "",
+        f"/* Most rows that one sample of {stream.name} gives out. */",
+        f"#define EDGETOOL_{upper}_ROWS_MOST {most}",
+        "",
+        "/* The next sample is the first. */"
+        if stream.calibrated is None
+        else "/* The next sample is the first; the calibration is to be given again. */",
+        f"void edgetool_{stream.name}_filter_reset({stream.type_name} *filter);",
+    ]
+    if stream.calibrated is not None:
+        lines += [
+            "/* Uses a calibration from here on; it must outlive the filter. Returns 0, or EDGETOOL_UNCALIBRATED for one that",
+            " * is 0, all zero or made for another model: nothing of it is used then, and the filter has none. */",
+            f"{_calibrate_declaration(stream)};",
+        ]
+    return [
+        *lines,
+        f"/* Takes sample[{stream.channels}] in the contract's units; writes the grid rows now known to",
+        f" * features[EDGETOOL_{upper}_ROWS_MOST * {stream.channels}] and returns how many. */"
+        if stream.calibrated is None
+        else f" * features[EDGETOOL_{upper}_ROWS_MOST * {stream.channels}] and returns how many, or EDGETOOL_UNCALIBRATED. */",
+        f"{_push_declaration(stream)};",
+        "",
+    ]
+
+
+def _stream_source(stream: _Stream, body: str, reference: str) -> list[str]:
+    """The functions of one stream."""
+    reset = "\n".join(f"    {line}" for line in (stream.reset or ["filter->unused = 0;"]))
+    lines = [
+        "\n".join(stream.functions),
+        f"void edgetool_{stream.name}_filter_reset({stream.type_name} *filter) {{\n{reset}\n}}\n",
+    ]
+    if stream.calibrated is not None:
+        lines.append(
+            f"{_calibrate_declaration(stream)} {{\n"
+            f"    const int fits = calibration != 0 && calibration->reference == {reference};\n"
+            "    filter->calibration = fits ? calibration : 0;\n"
+            f"    return fits ? 0 : {STATUS};\n}}\n"
+        )
+    lines.append(f"{_push_declaration(stream)} {{\n{body}\n}}\n")
+    return lines
 
 
 def files(contract: SensorContract) -> dict[str, str]:
     """``edgetool_filters.h`` and ``edgetool_filters.c``. Raises ContractError for a chain that does not fit."""
     pool = Pool("filter_")
-    streams = [_stream(item, contract.grid_rate_hz, pool) for item in contract.inputs]
+    streams = [_stream(contract, item, pool) for item in contract.inputs]
+    bodies = [_push_body(stream, pool) for stream, _ in streams]
     header = [
         "/* Generated by edgetool: the contract's causal filters, raw samples to normalised rows on the grid, float32. */",
         "#ifndef EDGETOOL_FILTERS_H",
@@ -150,6 +242,7 @@ def files(contract: SensorContract) -> dict[str, str]:
         "",
         f'#define EDGETOOL_FILTERS_CONTRACT_HASH "{contract.hash}"',
         "",
+        *declaration(contract),
     ]
     source = [
         "/* Generated by edgetool; see edgetool_filters.h. */",
@@ -159,31 +252,11 @@ def files(contract: SensorContract) -> dict[str, str]:
     sizes = sorted(set(_section_sizes(contract)))
     source += [f"typedef struct {{ et_section sections[{n}]; }} et_section_{n};\n" for n in sizes]
     source.append(pool.text())
-    for (stream, most), item in zip(streams, contract.inputs):
-        upper = stream.name.upper()
-        members = "\n".join(f"    {m}" for m in (stream.members or ["int32_t unused;"]))
-        header += [
-            f"/* {stream.channels} channels at {item.stream.rate_hz:g} Hz. */",
-            f"typedef struct {{\n{members}\n}} {stream.type_name};",
-            "",
-            f"/* Most rows that one sample of {stream.name} gives out. */",
-            f"#define EDGETOOL_{upper}_ROWS_MOST {most}",
-            "",
-            "/* The next sample is the first. */",
-            f"void edgetool_{stream.name}_filter_reset({stream.type_name} *filter);",
-            f"/* Takes sample[{stream.channels}] in the contract's units; writes the grid rows now known to",
-            f" * features[EDGETOOL_{upper}_ROWS_MOST * {stream.channels}] and returns how many. */",
-            f"{_declaration(stream)};",
-            "",
-        ]
-        reset = "\n".join(f"    {line}" for line in (stream.reset or ["filter->unused = 0;"]))
-        copy = f"    for (int32_t i = 0; i < {stream.channels}; ++i) {{ row[i] = sample[i]; }}"
-        source += [
-            "\n".join(stream.functions),
-            f"void edgetool_{stream.name}_filter_reset({stream.type_name} *filter) {{\n{reset}\n}}\n",
-            f"{_declaration(stream)} {{\n    float row[{stream.channels}];\n{copy}\n"
-            f"    return {stream.name}_stage_0(filter, row, features, 0);\n}}\n",
-        ]
+    if any(stream.calibrated is not None for stream, _ in streams):
+        source.append(identity(contract))
+    for (stream, most), body, item in zip(streams, bodies, contract.inputs):
+        header += _stream_header(stream, most, item.stream.rate_hz)
+        source += _stream_source(stream, body, reference_number(contract) if stream.calibrated else "")
     return {
         HEADER: "\n".join([*header, "#ifdef __cplusplus", "}", "#endif", "", "#endif", ""]),
         SOURCE: "\n".join(source),

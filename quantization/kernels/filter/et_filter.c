@@ -47,6 +47,21 @@ void et_filter_scale(const float *gain, int32_t channels, float *row) {
     }
 }
 
+static void turn(const float *r, const int16_t *places, float x, float y, float z, float *row) {
+    for (int32_t i = 0; i < 3; ++i) {
+        row[places[i]] = (r[3 * i] * x + r[3 * i + 1] * y) + r[3 * i + 2] * z;
+    }
+}
+
+void et_filter_rotate(const et_mounting *mountings, const int16_t *places, int32_t count, float *row) {
+    for (int32_t imu = 0; imu < count; ++imu) {
+        const et_mounting *m = &mountings[imu];
+        const int16_t *at = &places[6 * imu];
+        turn(m->rotation, at, row[at[0]], row[at[1]], row[at[2]], row);
+        turn(m->rotation, &at[3], row[at[3]] - m->bias[0], row[at[4]] - m->bias[1], row[at[5]] - m->bias[2], row);
+    }
+}
+
 void et_filter_normalise(const float *mean, const float *inverse_deviation, int32_t channels, float *row) {
     for (int32_t channel = 0; channel < channels; ++channel) {
         row[channel] = (row[channel] - mean[channel]) * inverse_deviation[channel];

@@ -25,6 +25,15 @@ void et_filter_rectify(int32_t channels, float *row);
 /* gain * x, in place. */
 void et_filter_scale(const float *gain, int32_t channels, float *row);
 
+/* How one IMU is mounted: sensor to segment axes, by rows, after `bias` is taken off the gyroscope, rad/s. */
+typedef struct {
+    float rotation[9];
+    float bias[3];
+} et_mounting;
+
+/* Turns `count` IMUs, in place; six places of channels each: accelerometer x, y, z, gyroscope x, y, z. */
+void et_filter_rotate(const et_mounting *mountings, const int16_t *places, int32_t count, float *row);
+
 /* (x - mean) * inverse_deviation, in place. */
 void et_filter_normalise(const float *mean, const float *inverse_deviation, int32_t channels, float *row);
 
