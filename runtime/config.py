@@ -16,8 +16,9 @@ from typing import Any
 
 from firmware_bridge.sources import open_source
 from firmware_bridge.streams.alignment import AlignmentSettings
+from runtime.config_inputs import read_input
 from runtime.engines import DEFAULT_ENGINE, ENGINES
-from runtime.pipeline.intake import InputFrom
+from runtime.pipeline.input_from import InputFrom
 from runtime.pipeline.states import RULE_RANGES, Rules
 from runtime.server.access import Access
 from runtime.settings import (
@@ -51,6 +52,8 @@ class Key:
 
     def trouble(self, value: Any) -> str | None:
         """What is wrong with ``value``, None if nothing is."""
+        if self.kind == "own":
+            return None
         if self.kind == "number":
             if isinstance(value, bool) or not isinstance(value, int | float):
                 return f"it must be a number from {self.range}"
@@ -109,7 +112,17 @@ SECTIONS: dict[str, dict[str, Key]] = {
     "service": {"nice": Key("integer", -20, 19), "realtime": Key("integer", 0, 50)},
     "log": {"level": _text("debug", "info", "warning", "error"), "form": _text("text", "json")},
 }
-_INPUT = {"from": Key("texts", needed=True), "check_names": _FLAG}
+#: What its values must be is said where they are read (:mod:`runtime.config_inputs`).
+_OWN = Key("own")
+_INPUT = {
+    "from": Key("texts", needed=True),
+    "check_names": _FLAG,
+    "unit": _OWN,
+    "scale": _OWN,
+    "axes": _OWN,
+    "channels": _OWN,
+    "resample": _FLAG,
+}
 #: Options of sinks that name files which are read. (What a sink writes lies in the working folder.)
 _SINK_READS = ("password_file", "ca", "cert", "key")
 _NEEDED = ("model", "sources")
@@ -242,8 +255,14 @@ def _inputs(reader: _Reader) -> dict[str, InputFrom]:
     result = {}
     for name, value in inputs.items():
         table = reader.table(("inputs", name), value, _INPUT)
-        result[name] = InputFrom(tuple(table["from"]), table.get("check_names", True))
+        result[name] = read_input(table, partial(_below, reader, ("inputs", name)))
     return result
+
+
+def _below(
+    reader: _Reader, where: tuple[str | int, ...], keys: tuple[str, ...], make: Callable[[], Any]
+) -> Any:
+    return reader.checked((*where, *keys), make)
 
 
 def _sinks(reader: _Reader) -> tuple[Mapping[str, Any], ...]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from firmware_bridge.streams.alignment import AlignmentSettings
 from runtime.engines import DEFAULT_ENGINE
-from runtime.pipeline.intake import InputFrom
+from runtime.pipeline.input_from import InputFrom
 from runtime.pipeline.states import Rules
 
 

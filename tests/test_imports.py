@@ -68,7 +68,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("engines",),
         ("pipeline",),
         ("log", "status", "sinks", "calibration"),
-        ("settings",),
+        ("settings", "config_inputs"),
         ("server",),
         ("config",),
         ("daemon",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from toolkit.reading import is_folder
 
 if TYPE_CHECKING:
     from runtime.calibration.guide import Progress as Step
+    from runtime.pipeline.input_from import InputFrom
     from toolkit.calibration import Calibration
     from toolkit.contract import SensorContract
 
@@ -23,6 +24,7 @@ def calibrate(
     *,
     source: str | Sequence[str] = (),
     out: str | Path | None = None,
+    config: str | Path | None = None,
     person: str = "",
     strides: int = 10,
     stand: bool = True,
@@ -32,6 +34,9 @@ def calibrate(
     show: Callable[[Step], None] | None = None,
 ) -> Calibration:
     """Find where the sensors of the URLs ``source`` sit on the person who wears them, for ``model``, a bundle or a checkpoint.
+
+    ``config`` is the daemon's TOML file: its [inputs] say how what sensors send becomes what the model takes, and its sources
+    are used where none are given.
 
     The person stands still (not with ``stand`` False), then walks ``strides`` strides; each step may take ``limit`` s, and
     ``show`` is told how far it is. The file ``out`` holds each IMU's rotation to its segment and gyroscope bias (rad/s), each
@@ -52,7 +57,7 @@ def calibrate(
     from runtime.calibration.live import calibrate_sources
     from toolkit.calibration import load_calibration, require_calibration_fits
 
-    urls = [source] if isinstance(source, str) else list(source)
+    urls, inputs = _sensors([source] if isinstance(source, str) else list(source), config)
     if bool(urls) == (calibration is not None):
         raise UsageError(
             "give sources to calibrate with, or the file of an earlier calibration, and not both"
@@ -64,13 +69,25 @@ def calibrate(
     else:
         wanted = Wanted(stand, strides, limit)
         found = apart(
-            lambda: asyncio.run(calibrate_sources(contract, urls, person=person, wanted=wanted, show=show))
+            lambda: asyncio.run(
+                calibrate_sources(contract, urls, inputs=inputs, person=person, wanted=wanted, show=show)
+            )
         )
     if out is not None:
         found.save(Path(out))
     if c is not None:
         write_bytes(Path(c), calibration_header(found, contract, _c_name(Path(c)), prefix).encode())
     return found
+
+
+def _sensors(urls: list[str], config: str | Path | None) -> tuple[list[str], Mapping[str, InputFrom]]:
+    """Sources, and how what they send makes the model's inputs."""
+    if config is None:
+        return urls, {}
+    from runtime.config import read_config
+
+    settings = read_config(config)
+    return urls or list(settings.sources), settings.inputs
 
 
 def _c_name(path: Path) -> str:

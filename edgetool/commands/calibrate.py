@@ -26,6 +26,12 @@ _ASK = {"stand": "stand still", "walk": "walk straight ahead at your usual pace"
 )
 @click.argument("model", metavar="BUNDLE|CHECKPOINT")
 @click.option("--source", multiple=True, metavar="URL", help="A source; may be repeated.")
+@click.option(
+    "--config",
+    type=PATH,
+    metavar="FILE",
+    help="The daemon's TOML file: its [inputs], and its sources if none are given.",
+)
 @click.option("--out", type=PATH, metavar="FILE", help="The calibration to write (.json).")
 @click.option(
     "--calibration",
@@ -47,6 +53,7 @@ _ASK = {"stand": "stand still", "walk": "walk straight ahead at your usual pace"
 def command(
     model: str,
     source: tuple[str, ...],
+    config: Path | None,
     out: Path | None,
     calibration: Path | None,
     c: Path | None,
@@ -61,11 +68,18 @@ def command(
     from edgetool.api.calibration import calibrate
     from toolkit.terminal import say
 
-    if source and out is None:
-        raise click.UsageError("--source needs --out FILE: a calibration is to be kept")
+    if (source or config) and out is None:
+        raise click.UsageError("--source needs --out FILE, and so does --config: a calibration is to be kept")
     with progress() as shown:
         found = calibrate(
-            model, source=source, out=out, calibration=calibration, c=c, show=_telling(shown), **options
+            model,
+            source=source,
+            config=config,
+            out=out,
+            calibration=calibration,
+            c=c,
+            show=_telling(shown),
+            **options,
         )
     _show(found)
     say(*(f"Wrote {path}" for path in (out, c) if path is not None))

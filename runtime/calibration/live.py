@@ -11,7 +11,8 @@ from firmware_bridge.sources.base import Source
 from firmware_bridge.sources.host import Host
 from firmware_bridge.sources.several import SeveralSources
 from runtime.calibration.guide import Guide, Progress, Wanted
-from runtime.pipeline.intake import InputFrom, Intake
+from runtime.pipeline.input_from import InputFrom
+from runtime.pipeline.intake import Intake
 from toolkit.calibration import Calibration
 from toolkit.contract import SensorContract
 from toolkit.errors import ContractError

@@ -47,6 +47,7 @@ def check(settings: Settings, holds: bool = False) -> list[str]:
         lines.append(
             f"input     {item.stream.name}: {len(item.stream.channels)} channels at {item.stream.rate_hz:g} Hz from {streams}"
         )
+        lines += [f"          {words}" for words in intake.inputs[item.stream.name].words()]
     lines += [f"source    {url}" for url in settings.sources]
     lines += [f"sink      {sink.name}" for sink in sinks]
     if settings.server is not None:

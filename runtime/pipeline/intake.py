@@ -15,25 +15,16 @@ from firmware_bridge.items import Chunk, LinkChange, Recorded, Snapshot
 from firmware_bridge.protocol.packets import Descriptor, StreamDescriptor
 from firmware_bridge.streams.alignment import AlignmentSettings, Rows
 from firmware_bridge.streams.receiver import NodeKey
-from firmware_bridge.streams.session import Session, SessionStep
+from firmware_bridge.streams.session import Session, SessionStep, TimedSamples
+from runtime.pipeline.input_from import InputFrom, require_inputs_fit
+from runtime.pipeline.input_plan import InputPlan, SensorStream, plan_input, used_part
+from runtime.pipeline.resampling import StreamResampler
 from runtime.pipeline.states import Rules
 from runtime.pipeline.stream_watch import StreamWatch
-from toolkit.contract import Channel, ModelInput, SensorContract, StreamSpec, require_same_stream
+from toolkit.contract import ModelInput, SensorContract
 from toolkit.errors import ContractError
 
 Place = tuple[NodeKey, int]
-
-
-@dataclass(frozen=True)
-class InputFrom:
-    """Which streams make one input of the contract, in the order of its channels.
-
-    A name is a stream's (``imu``, if only one node has it) or ``NODE/STREAM``. ``check_names`` False compares only how many
-    channels there are, their units and the rate: for sensors that name their channels otherwise.
-    """
-
-    streams: tuple[str, ...]
-    check_names: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +54,17 @@ class Batch:
 
 @dataclass(eq=False)
 class _Stream:
-    """One stream of an input: where it comes from, and its rows that wait for the other streams of the input."""
+    """One stream of an input: where it comes from, and its rows that wait for the other streams of the input.
+
+    Of its channels ``columns`` are used; the watch looks at those alone.
+    """
 
     name: str
     place: Place
+    descriptor: StreamDescriptor
+    columns: NDArray[np.intp]
     watch: StreamWatch
+    resampler: StreamResampler | None
     values: list[NDArray[np.float32]] = field(default_factory=list)
     findings: list[NDArray[np.uint8]] = field(default_factory=list)
     source_s: list[NDArray[np.float64]] = field(default_factory=list)
@@ -77,19 +74,39 @@ class _Stream:
 
     def add(self, rows: Rows, epoch_s: float) -> None:
         """Keep rows with their findings; rows that fill a gap rest on the last measured one."""
+        if self.partial:
+            rows = rows._replace(values=rows.values[:, self.columns])
         source_s = rows.times_s
         if np.count_nonzero(rows.valid) < len(rows.valid):
             measured = np.where(rows.valid, source_s, -np.inf)
             source_s = np.maximum(np.maximum.accumulate(measured), self.measured_s)
         self.measured_s = float(source_s[-1])
+        values, findings = rows.values, self.watch.findings(rows, epoch_s)
+        if self.resampler is not None:
+            values, findings, source_s = self.resampler.resample(values, findings, source_s, epoch_s)
+            if not len(values):
+                return
         self.waiting += len(source_s)
-        self.values.append(rows.values)
-        self.findings.append(self.watch.findings(rows, epoch_s))
+        self.values.append(values)
+        self.findings.append(findings)
         self.source_s.append(source_s)
+
+    @property
+    def partial(self) -> bool:
+        """Whether some of its channels are not used."""
+        return len(self.columns) < len(self.descriptor.channels)
+
+    def inspect(self, samples: TimedSamples, arrival_ns: int, clock_restarts: int) -> None:
+        """Watch what is used of one packet."""
+        if self.partial:
+            samples = samples._replace(values=samples.values[:, self.columns])
+        self.watch.inspect(samples, arrival_ns, clock_restarts)
 
     def forget(self) -> None:
         """The rows start anew."""
         self.watch.forget()
+        if self.resampler is not None:
+            self.resampler.reset()
         self.values, self.findings, self.source_s = [], [], []
         self.waiting, self.measured_s = 0, -np.inf
 
@@ -119,11 +136,7 @@ class Intake:
         self.rules = rules or Rules()
         given = dict(inputs or {})
         own = [item.stream.name for item in contract.inputs]
-        unknown = sorted(set(given) - set(own))
-        if unknown:
-            raise ContractError(
-                f"input {unknown[0]!r} is not one of the model's; its inputs are {', '.join(own)}"
-            )
+        require_inputs_fit(contract, given)
         self.inputs = {name: given.get(name, InputFrom((name,))) for name in own}
         self.session = Session(alignment or AlignmentSettings(), by_hand=True)
         #: Why the sensors do not fit the contract, both sides named; None when they do or are not all known yet.
@@ -137,6 +150,7 @@ class Intake:
         #: How often rows began anew, the first time included.
         self.restarts = 0
         self._streams: dict[str, list[_Stream]] = {}
+        self._plans: dict[str, InputPlan] = {}
         self._by_place: dict[Place, _Stream] = {}
         self._by_name: dict[str, _Stream] = {}
         self._silence_ns = round(self.rules.silence_ms * 1e6)
@@ -180,7 +194,7 @@ class Intake:
         self._heard_ns = -(1 << 62)
         for each in self._by_place.values():
             names[each.place] = each.name
-            specs[each.name] = each.watch.descriptor.spec
+            specs[each.name] = each.descriptor.spec
             each.forget()
         self.session.align(names, specs)
         self._next = dict.fromkeys(self._streams, 0)
@@ -198,7 +212,7 @@ class Intake:
             stream = self._by_place.get((samples.key, samples.stream.stream))
             if stream is not None:
                 clock = self.session.clock(samples.key)
-                stream.watch.inspect(samples, arrival_ns, clock.restarts if clock is not None else 0)
+                stream.inspect(samples, arrival_ns, clock.restarts if clock is not None else 0)
 
     def _silent(self, arrival_ns: int) -> bool:
         """Whether a stream has said nothing for too long."""
@@ -234,11 +248,13 @@ class Intake:
         first = self._next[name]
         self._next[name] = first + count
         parts = [each.pop(count) for each in streams]
+        plan = self._plans[name]
         if len(parts) == 1:
-            return InputRows(first, *parts[0])
+            values, findings, source_s = parts[0]
+            return InputRows(first, plan.apply(values), findings, source_s)
         return InputRows(
             first,
-            np.concatenate([part[0] for part in parts], axis=1),
+            plan.apply(np.concatenate([part[0] for part in parts], axis=1)),
             np.bitwise_or.reduce([part[1] for part in parts]),
             np.minimum.reduce([part[2] for part in parts]),
         )
@@ -251,7 +267,9 @@ class Intake:
             self._drop()
             return
         try:
-            self._require_contract(found)
+            plans = {
+                item.stream.name: self._plan(item, found[item.stream.name]) for item in self.contract.inputs
+            }
         except ContractError as error:
             self.trouble = str(error)
             self._drop()
@@ -259,22 +277,30 @@ class Intake:
         self.trouble = None
         if self._same(found):
             return
-        self._streams, self._by_place = {}, {}
-        for name, places in found.items():
-            names = self.inputs[name].streams
+        self._streams, self._by_place, self._plans = {}, {}, plans
+        for item in self.contract.inputs:
+            name = item.stream.name
             self._streams[name] = [
-                _Stream(text, place, StreamWatch(descriptor, self.rules))
-                for text, (place, descriptor) in zip(names, places)
+                self._stream(text, place, plans[name], number, item.stream.rate_hz)
+                for number, (text, place) in enumerate(zip(self.inputs[name].streams, found[name]))
             ]
             self._by_place.update((each.place, each) for each in self._streams[name])
         self.realign()
+
+    def _stream(
+        self, text: str, found: tuple[Place, StreamDescriptor], plan: InputPlan, number: int, rate_hz: float
+    ) -> _Stream:
+        (place, descriptor), columns, change = found, plan.columns[number], plan.changes[number]
+        resampler = None if change is None else StreamResampler(change, len(columns), rate_hz)
+        watch = StreamWatch(used_part(descriptor, columns), self.rules)
+        return _Stream(text, place, descriptor, columns, watch, resampler)
 
     def _drop(self) -> None:
         self._streams, self._by_place = {}, {}
         self.realign()
 
     def _same(self, found: Mapping[str, list[tuple[Place, StreamDescriptor]]]) -> bool:
-        have = {n: [(s.place, s.watch.descriptor) for s in streams] for n, streams in self._streams.items()}
+        have = {n: [(s.place, s.descriptor) for s in streams] for n, streams in self._streams.items()}
         return have == found
 
     def _resolve(self) -> tuple[dict[str, list[tuple[Place, StreamDescriptor]]], list[str]]:
@@ -295,38 +321,10 @@ class Intake:
             ]
         return found, missing
 
-    def _require_contract(self, found: Mapping[str, list[tuple[Place, StreamDescriptor]]]) -> None:
-        for item in self.contract.inputs:
-            wanted = self.inputs[item.stream.name]
-            places = found[item.stream.name]
-            nodes = [self._known[place[0]].name for place, _ in places]
-            require_same_stream(
-                item.stream, _joined(item, places, nodes, wanted), f"sensors {', '.join(wanted.streams)}"
-            )
-
-
-def _joined(
-    item: ModelInput, places: list[tuple[Place, StreamDescriptor]], nodes: list[str], wanted: InputFrom
-) -> StreamSpec:
-    """The sensors' streams as one, channels by the contract's names where they are the same with the node's name before."""
-    expected = item.stream.channel_names
-    channels: list[Channel] = []
-    rate_hz = item.stream.rate_hz
-    for (_, stream), node in zip(places, nodes):
-        if abs(stream.rate_hz - item.stream.rate_hz) > 1e-6 * item.stream.rate_hz:
-            rate_hz = stream.rate_hz
-        for channel in stream.channels:
-            want = expected[len(channels)] if len(channels) < len(expected) else None
-            same = want is not None and (
-                not wanted.check_names or want in (channel.name, f"{node}_{channel.name}")
-            )
-            name = want if same and want is not None else _unused(channel.name, node, channels)
-            channels.append(Channel(name, channel.unit))
-    return StreamSpec(item.stream.name, rate_hz, tuple(channels))
-
-
-def _unused(name: str, node: str, channels: list[Channel]) -> str:
-    taken = {channel.name for channel in channels}
-    while name in taken:
-        name = f"{node}/{name}"
-    return name
+    def _plan(self, item: ModelInput, places: list[tuple[Place, StreamDescriptor]]) -> InputPlan:
+        wanted = self.inputs[item.stream.name]
+        streams = [
+            SensorStream(text, self._known[place[0]].name, descriptor)
+            for text, (place, descriptor) in zip(wanted.streams, places)
+        ]
+        return plan_input(item, streams, wanted)

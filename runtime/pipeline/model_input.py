@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.pipeline.intake import InputRows
-from runtime.pipeline.states import LARGEST
+from runtime.pipeline.resampling import LastGood
 from toolkit.contract import FilterStage, ModelInput
 from toolkit.filtering.chain import Chain
 from toolkit.filtering.stages import rational
@@ -29,8 +29,9 @@ class InputFeatures:
     def reset(self) -> None:
         """The next row is row 0."""
         self._chain = Chain.of(self._item, self._grid_rate_hz, self._before)
-        self._good: NDArray[np.float32] = np.zeros(len(self._item.stream.channels), np.float32)
-        self.features: Features = np.empty((0, len(self._good)), np.float32)
+        channels = len(self._item.stream.channels)
+        self._held = LastGood(channels)
+        self.features: Features = np.empty((0, channels), np.float32)
         self.findings: NDArray[np.uint8] = np.empty(0, np.uint8)
         self.source_s: NDArray[np.float64] = np.empty(0, np.float64)
         self._row = 0  # of the grid, the next to come out of the chain
@@ -40,7 +41,7 @@ class InputFeatures:
 
     def filter_rows(self, rows: InputRows) -> None:
         """Filter rows; what comes out waits in ``features``."""
-        values = self._finite(rows.values)
+        values = self._held.hold(rows.values)
         features = self._chain.push(values)
         self._raw_findings = np.concatenate([self._raw_findings, rows.findings])
         self._raw_source_s = np.concatenate([self._raw_source_s, rows.source_s])
@@ -74,14 +75,3 @@ class InputFeatures:
         self._raw_findings, self._raw_source_s = self._raw_findings[keep:], self._raw_source_s[keep:]
         self._raw_first += keep
         return np.array(flags, np.uint8), source_s
-
-    def _finite(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Hold the last good value of a channel where one is not finite, or no measurement: a filter would keep it for ever."""
-        good = np.abs(values) <= LARGEST
-        if not good.all():
-            values = values.copy()
-            for row in range(len(values)):
-                values[row] = np.where(good[row], values[row], self._good)
-                self._good = values[row]
-        self._good = values[-1]
-        return values

@@ -28,7 +28,8 @@ from firmware_bridge.streams.alignment import Aligner
 from firmware_bridge.streams.receiver import NodeKey
 from firmware_bridge.streams.session import Session, SessionStep
 from runtime.pipeline.estimator import Estimator
-from runtime.pipeline.intake import InputFrom, Intake
+from runtime.pipeline.input_from import InputFrom
+from runtime.pipeline.intake import Intake
 from runtime.pipeline.pipeline import Pipeline, still
 from tests.fuzz.hostile_sessions import HONEST, HostileSession
 from tests.runtime.pipeline.harness import SumEngine, contract

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.config import read_config
-from runtime.pipeline.intake import InputFrom
+from runtime.pipeline.input_from import Axes, ChannelFrom, InputFrom
 from toolkit.errors import InputError
 from toolkit.toml_lines import Lines
 
@@ -132,6 +132,63 @@ def test_mistakes_have_a_line(tmp_path: Path, old: str, new: str, line: int, wor
     assert text.startswith(f"{path}:{line}: "), text
     assert words in text
     assert "\n" not in text
+
+
+MAPPED = """\
+[inputs.imu]
+from = ["foot/imu", "shank/imu"]
+unit = { accel = "g", gyro = "deg/s" }
+resample = true
+
+[inputs.imu.axes]
+foot = ["-y", "x", "z"]
+shank = ["z", "x", "y"]
+
+[inputs.emg]
+from = ["emg"]
+unit = "uV"
+scale = 0.5
+
+[inputs.emg.channels]
+soleus = "ch 1"
+tib_ant = { channel = "ch 2", unit = "mV", scale = -1 }
+"""
+LEAST = '[model]\nbundle = "b"\n[sources]\nurls = ["sim://synthetic"]\n'
+
+
+def test_what_sensors_send_mapped_to_the_contract(tmp_path: Path) -> None:
+    inputs = read_config(_write(tmp_path, LEAST + MAPPED)).inputs
+    imu, emg = inputs["imu"], inputs["emg"]
+    assert imu.unit == {"accel": "g", "gyro": "deg/s"} and imu.resample and not emg.resample
+    assert imu.axes["foot"] == Axes((1, 0, 2), (-1.0, 1.0, 1.0))
+    assert imu.axes["shank"] == Axes((2, 0, 1), (1.0, 1.0, 1.0))
+    assert (emg.unit, emg.scale) == ({"": "uV"}, {"": 0.5})
+    assert emg.channels == {"soleus": ChannelFrom("ch 1"), "tib_ant": ChannelFrom("ch 2", "mV", -1.0)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ('accel = "g"', 'accel = "G"', 7, "unit 'G' is not known; allowed: m/s^2, rad/s,"),
+        ('gyro = "deg/s"', 'gyros = "deg/s"', 7, "unit has no key 'gyros'; allowed: accel, gyro"),
+        ('foot = ["-y", "x", "z"]', 'foot = ["y", "x", "z"]', 11, "are left-handed: no way of mounting a sensor gives them"),
+        ('foot = ["-y", "x", "z"]', 'foot = ["-y", "y", "z"]', 11, "name y twice"),
+        ("scale = 0.5", "scale = 0", 17, "scale is 0; it must be a number other than 0"),
+        ("scale = 0.5", "scale = nan", 17, "scale is nan; it must be a number other than 0"),
+        ("scale = 0.5", 'scale = "2"', 17, "scale is '2'; it must be a number other than 0"),
+        ("resample = true", "resample = 1", 8, "it must be true or false"),
+        ("scale = -1 }", "scales = -1 }", 21, "a channel has no key 'scales'; allowed: channel, unit, scale"),
+        ('soleus = "ch 1"', "soleus = 1", 20, "1 is no channel"),
+        ("resample = true", "rename = true", 8, "inputs.imu has no key 'rename'; allowed: from,"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_mapping_have_a_line(tmp_path: Path, old: str, new: str, line: int, words: str) -> None:
+    text = LEAST + MAPPED
+    assert text.count(old) == 1
+    path = _write(tmp_path, text.replace(old, new))
+    with pytest.raises(InputError) as caught:
+        read_config(path)
+    assert str(caught.value).startswith(f"{path}:{line}: ") and words in str(caught.value)
 
 
 def test_a_sink_that_is_there_twice(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_sensor_plugged_in_late_unplugged_and_back(tmp_path: Path) -> None:
 
 def test_one_of_two_sources_is_missing(tmp_path: Path) -> None:
     """Two nodes, each with all streams: the one that is named is waited for, the other listened to."""
-    from runtime.pipeline.intake import InputFrom
+    from runtime.pipeline.input_from import InputFrom
 
     given = settings(
         GOOD,

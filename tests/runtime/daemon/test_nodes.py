@@ -15,7 +15,8 @@ from quantization.bundle import Bundle
 from runtime.engines import open_engine
 from runtime.pipeline.estimate import State
 from runtime.pipeline.estimator import Estimator, RowEstimate
-from runtime.pipeline.intake import InputFrom, Intake
+from runtime.pipeline.input_from import InputFrom
+from runtime.pipeline.intake import Intake
 from runtime.pipeline.pipeline import Pipeline, still
 from tests.runtime.daemon.harness import bundle
 from toolkit.data import load

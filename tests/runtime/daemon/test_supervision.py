@@ -176,7 +176,7 @@ def test_an_item_that_nobody_foresaw(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_link_of_two_that_cannot_be_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The spare node's link raises at every item, for ever; the model's node is read all the while."""
-    from runtime.pipeline.intake import InputFrom
+    from runtime.pipeline.input_from import InputFrom
 
     decode = Intake.decode
 

@@ -23,7 +23,8 @@ from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
 from runtime.pipeline.estimate import Estimate
 from runtime.pipeline.estimator import Estimator
-from runtime.pipeline.intake import InputFrom, Intake
+from runtime.pipeline.input_from import InputFrom
+from runtime.pipeline.intake import Intake
 from runtime.pipeline.pipeline import Pipeline, still
 from runtime.pipeline.publisher import Publisher
 from runtime.pipeline.states import Rules

@@ -17,7 +17,8 @@ from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
 from firmware_bridge.streams.receiver import NodeKey
 from runtime.pipeline.estimate import Estimate, State
 from runtime.pipeline.estimator import Estimator
-from runtime.pipeline.intake import InputFrom, Intake
+from runtime.pipeline.input_from import InputFrom
+from runtime.pipeline.intake import Intake
 from runtime.pipeline.states import Rules
 from tests.runtime.pipeline.harness import (
     BOTH,
