@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from quantization.bundle import MANIFEST
 from runtime.engines import DEFAULT_ENGINE, usual_scheme
-from runtime.engines.cache import cache_folder
+from runtime.engines.cache import is_trusted, trusted_folder
 from runtime.settings import ModelSettings, ServerSettings, Settings
 from toolkit import __version__
 from toolkit.errors import EdgetoolError
@@ -20,14 +19,17 @@ SOURCE = "sim://synthetic?jitter_ms=2&drop=0.0005&drift_ppm=20"
 
 
 def demo_bundle(folder: Path | None = None, progress: Progress | None = None) -> Path:
-    """The shipped checkpoint as a bundle, converted once (it takes seconds; ``progress`` is told) and kept in the cache."""
+    """The shipped checkpoint as a bundle, converted once (it takes seconds; ``progress`` is told) and kept in the cache.
+
+    Raises UsageError if another user could have put one there (``engines/cache.py``).
+    """
     from quantization.bundle import Bundle
     from quantization.convert import convert
     from toolkit.model import pretrained
 
     content = hashlib.sha256(pretrained().read_bytes() + __version__.encode()).hexdigest()
-    path = (folder or cache_folder()) / f"demo-{content[:16]}"
-    if (path / MANIFEST).exists():
+    path = (folder or trusted_folder()) / f"demo-{content[:16]}"
+    if is_trusted(path, is_folder=True):
         try:
             Bundle.load(path)
         except EdgetoolError:

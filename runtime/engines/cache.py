@@ -1,4 +1,4 @@
-"""The folder of compiled models: where it is, and that nobody else can have put code there.
+"""The folder of compiled models and the demo's bundle: where it is, and that nobody else can have put anything there.
 
 It is ``$EDGETOOL_CACHE``, else systemd's ``$CACHE_DIRECTORY``, else ``$XDG_CACHE_HOME/edgetool``, else
 ``~/.cache/edgetool``. What lies in it is loaded into this process. A hash in a file's name says what it was made from, and is
@@ -16,7 +16,7 @@ from toolkit.errors import OutputError, UsageError
 
 
 def cache_folder() -> Path:
-    """Where compiled models are kept."""
+    """Where compiled models and the demo's bundle are kept."""
     for variable in ("EDGETOOL_CACHE", "CACHE_DIRECTORY"):
         if os.environ.get(variable):
             return Path(os.environ[variable].split(":")[0])
@@ -45,13 +45,15 @@ def trusted_folder() -> Path:
     return folder
 
 
-def is_trusted(path: Path) -> bool:
-    """True if a compiled model is at ``path``, false if nothing is; UsageError for what somebody else can have put there."""
+def is_trusted(path: Path, *, is_folder: bool = False) -> bool:
+    """Whether a file (or a folder) is at ``path``; UsageError for what somebody else can have put there."""
     try:
         found = path.lstat()
     except FileNotFoundError:
         return False
-    fault = "is not a file" if not stat.S_ISREG(found.st_mode) else _fault(path, found)
+    wanted = stat.S_ISDIR if is_folder else stat.S_ISREG
+    what = "folder" if is_folder else "file"
+    fault = _fault(path, found) if wanted(found.st_mode) else f"is not a {what}"
     _require(path, fault)
     return True
 
@@ -82,6 +84,6 @@ def _fault_above(found: os.stat_result) -> str:
 def _require(path: Path, fault: str) -> None:
     if fault:
         raise UsageError(
-            f"engine native: {path} {fault}, who could put code there for this process to load: give it to the user who "
+            f"cache: {path} {fault}, who could put code there for this process to load: give it to the user who "
             "runs edgetool and chmod go-w, or set EDGETOOL_CACHE to a folder of your own"
         )

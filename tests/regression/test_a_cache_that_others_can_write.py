@@ -2,7 +2,8 @@
 
 ``EDGETOOL_CACHE`` may be a folder that several users share. A library's name is a hash of what it was made from, which
 everybody can compute: whoever could write the folder could put code there, and the native engine loaded it. The folder, those
-above it and the library itself must belong to the user (or root) and be closed to the writing of others.
+above it and the library itself must belong to the user (or root) and be closed to the writing of others. So must the bundle
+that ``edgetool run --demo`` keeps there, whose name was as easy to tell.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from quantization.bundle import Bundle
+from runtime.daemon.demo import demo_bundle
 from runtime.engines import native_build, open_engine
 from runtime.engines.cache import is_trusted, trusted_folder
 from tests.quantization.c_emitter.harness import require
@@ -89,3 +91,27 @@ def test_a_folder_of_ours_is_closed_and_a_new_one_is_private(cache: Path) -> Non
     cache.chmod(0o775)  # made by an older edgetool under an open umask
     assert trusted_folder().stat().st_mode & 0o777 == 0o755
     assert not is_trusted(cache / "model-x.so")
+
+
+def test_a_demos_bundle_of_another_user_is_not_run(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quantization.convert.convert", lambda *_, **__: None)  # what makes one takes seconds
+    path = demo_bundle()
+    path.mkdir(parents=True, exist_ok=True)
+    give_away(path, monkeypatch)
+    with pytest.raises(UsageError, match=r"belongs to user \d+, who could put code there"):
+        demo_bundle()
+
+
+def test_a_demos_bundle_that_others_can_write_or_that_is_a_link_is_not_run(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantization.convert.convert", lambda *_, **__: None)
+    path = demo_bundle()
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o777)
+    with pytest.raises(UsageError, match=r"demo-\w+ can be written by others \(mode 777\)"):
+        demo_bundle()
+    path.rmdir()
+    path.symlink_to(tmp_path)
+    with pytest.raises(UsageError, match=r"demo-\w+ is not a folder"):
+        demo_bundle()
