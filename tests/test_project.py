@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -144,3 +145,53 @@ def long_lines(text: str) -> list[int]:
 def test_prose_wraps(page: Path) -> None:
     lines = long_lines(page.read_text())
     assert not lines, f"{page.relative_to(ROOT)}: lines over {WIDTH} characters: {lines}"
+
+
+def invariants(text: str) -> dict[str, list[str]]:
+    """Of docs/SECURITY.md: number and heading of each invariant -> the tests that it names."""
+    body = re.split(r"^## ", text, flags=re.M)
+    (section,) = [part for part in body if part.startswith("Invariants")]
+    found = re.findall(r"^### (.+?)\n(.*?)(?=^### |\Z)", section, re.M | re.S)
+    return {heading: re.findall(r"^- `(\S+)`$", words, re.M) for heading, words in found}
+
+
+def has_test(name: str) -> bool:
+    """Whether ``FILE::TEST`` or ``FILE::CLASS::TEST`` is a function that pytest collects."""
+    file, *path = name.split("::")
+    if not (ROOT / file).is_file() or not Path(file).name.startswith("test_") or not path:
+        return False
+    inside: list[ast.stmt] = ast.parse((ROOT / file).read_text()).body
+    for place, step in enumerate(path):
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef) if place == len(path) - 1 else ast.ClassDef
+        found = [each for each in inside if isinstance(each, kinds) and each.name == step]
+        if not found or not step.lower().startswith("test"):
+            return False
+        inside = found[0].body
+    return True
+
+
+def test_every_invariant_of_security_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "SECURITY.md").read_text()
+    found = invariants(text)
+    assert [int(heading.split(".")[0]) for heading in found] == list(range(1, len(found) + 1)) and len(
+        found
+    ) > 10
+    for heading, tests in found.items():
+        assert tests, f"{heading}: no test holds it"
+        assert len(set(tests)) == len(tests), heading
+    named = re.findall(r"`(tests/\S+?)`", text)
+    assert sorted(named) == sorted(name for tests in found.values() for name in tests)
+    assert [name for name in named if not has_test(name)] == []
+
+
+def test_a_test_that_is_not_there_is_found_missing() -> None:
+    assert has_test("tests/test_project.py::test_a_test_that_is_not_there_is_found_missing")
+    for name in (
+        "test_project.py::test_other",
+        "test_project.py::has_test",
+        "test_other.py::test_x",
+        "tools.py::require",
+    ):
+        assert not has_test(f"tests/{name}"), name
+    assert not has_test("tests/test_project.py")
+    assert invariants("## Invariants\n\n### 1. A\n\nx\n\n## Other\n\n- `tests/b`\n") == {"1. A": []}
