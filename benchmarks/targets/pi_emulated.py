@@ -1,7 +1,7 @@
-"""A Raspberry Pi's user land on this machine: Debian's arm64 Python and arm64 wheels under QEMU.
+"""A Raspberry Pi's user land on this machine: Debian's Python for it and wheels for it under QEMU, 64 or 32 bits wide.
 
 No second stage, chroot or binfmt: debootstrap only fetches Debian's own packages and checks their signatures, dpkg unpacks
-the ones that Python needs, pip fetches arm64 wheels, and qemu-aarch64 looks under the folder for every file it opens.
+the ones that Python needs, pip fetches wheels, and QEMU's user emulator looks under the folder for every file it opens.
 Compilers are not emulated: a process there that starts one runs this machine's cross compiler.
 """
 
@@ -23,20 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from benchmarks.targets.pi_architectures import ARM64, Architecture
 from runtime.engines.cache import cache_folder
 from toolkit.errors import MissingDependencyError
 
-CROSS_COMPILER = "aarch64-linux-gnu-gcc"
-_EMULATOR = "qemu-aarch64-static"
 _RELEASE = "bookworm"
 #: Debian's packages by program, for the message that one is missing.
-_TOOLS = {
-    _EMULATOR: "qemu-user-static",
-    CROSS_COMPILER: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
-    "debootstrap": "debootstrap",
-    "dpkg": "dpkg",
-    "fakeroot": "fakeroot",
-}
+_TOOLS = {"debootstrap": "debootstrap", "dpkg": "dpkg", "fakeroot": "fakeroot"}
 #: Once it is made these are not asked for; fakeroot only where the user is not root, because debootstrap insists on it.
 _FOR_MAKING = ("debootstrap", "dpkg", "fakeroot")
 #: Beginnings of the names of the packages that Python and the wheels load.
@@ -45,19 +38,7 @@ _PACKAGES = (
     *("libbz2", "liblzma5_", "libsqlite3", "libuuid1_", "libreadline8_", "libncursesw6_", "libtinfo6_"),
     *("libffi8_", "libcrypt1_", "libnsl2_", "libtirpc3_", "libdb5.3_", "media-types_", "tzdata_"),
 )
-#: LiteRT asks /proc/cpuinfo for the processor and crashes on what it does not know: a Raspberry Pi 4's.
-_CPUINFO = """processor\t: 0
-BogoMIPS\t: 108.00
-Features\t: fp asimd evtstrm crc32 cpuid
-CPU implementer\t: 0x41
-CPU architecture: 8
-CPU variant\t: 0x0
-CPU part\t: 0xd08
-CPU revision\t: 3
-
-Model\t\t: Raspberry Pi 4 Model B Rev 1.4
-"""
-#: No arm64 wheel on PyPI: built here without a compiler, which leaves out its C speed-up, as on a Pi without one.
+#: No wheel for ARM on PyPI: built here without a compiler, which leaves out its C speed-up, as on a Pi without one.
 _PURE = ("cobs>=1.2.2",)
 
 
@@ -66,6 +47,7 @@ class UserLand:
     """A user land that is made. ``folder`` holds ``root`` and a ``site-NAME`` for each set of packages."""
 
     folder: Path
+    architecture: Architecture = ARM64
 
     def site(self, name: str) -> Path:
         """Where the packages of set ``name`` lie."""
@@ -74,7 +56,7 @@ class UserLand:
     def command(self, arguments: Sequence[str]) -> list[str]:
         """The command that runs the Pi's Python with ``arguments``."""
         root = self.folder / "root"
-        emulator = [_EMULATOR, "-cpu", "cortex-a72", "-L", str(root)]
+        emulator = [self.architecture.emulator, "-cpu", self.architecture.processor, "-L", str(root)]
         return [*emulator, str(root / "usr/bin/python3.11"), *arguments]
 
     def environment(self, name: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -82,14 +64,18 @@ class UserLand:
         return {
             "PATH": os.environ.get("PATH", ""),
             "HOME": str(self.folder / "home"),
-            "PYTHONPATH": str(self.site(name)),
+            "PYTHONPATH": os.pathsep.join(map(str, (self.site(name), *self._debian_python()))),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0",
             "OMP_NUM_THREADS": "1",
-            "CC": CROSS_COMPILER,
+            "CC": self.architecture.compiler,
             "EDGETOOL_CACHE": str(self.folder / "compiled"),
             **(more or {}),
         }
+
+    def _debian_python(self) -> list[Path]:
+        """Where the system's own Python packages lie; Debian's Python looks below /usr, which is this machine's."""
+        return [self.folder / "root/usr/lib/python3/dist-packages"] if self.architecture.packages else []
 
 
 def default_folder() -> Path:
@@ -103,32 +89,41 @@ def own_requirements() -> list[str]:
     return [requirement for requirement in found if "extra ==" not in requirement]
 
 
-def why_not(folder: Path) -> str | None:
+def why_not(folder: Path, architecture: Architecture = ARM64) -> str | None:
     """What is missing to make or run it here; None if nothing is."""
     if sys.version_info[:2] != (3, 11):
         return f"this is Python {platform.python_version()}, and Debian {_RELEASE}'s is 3.11"
     spared = set(_FOR_MAKING) if (folder / "made").is_file() else {"fakeroot"} if os.geteuid() == 0 else set()
-    missing = [package for tool, package in _TOOLS.items() if tool not in spared and _which(tool) is None]
+    own = {architecture.emulator: "qemu-user-static", architecture.compiler: architecture.compiler_packages}
+    tools = own | _TOOLS
+    missing = [package for tool, package in tools.items() if tool not in spared and _which(tool) is None]
     return f"not installed: apt install {' '.join(missing)}" if missing else None
 
 
-def make(folder: Path, name: str, requirements: Sequence[str], local: Sequence[Path] = ()) -> UserLand:
+def make(
+    folder: Path,
+    name: str,
+    requirements: Sequence[str],
+    local: Sequence[Path] = (),
+    architecture: Architecture = ARM64,
+) -> UserLand:
     """The user land in ``folder`` with the package set ``name``, made or brought up to date; safe from several processes.
 
-    ``requirements`` are pip's, resolved for arm64. ``local`` wheels are unpacked over them whenever they change.
+    ``requirements`` are pip's, resolved for the architecture (as they stand where it takes packages of Debian's).
+    ``local`` wheels are unpacked over them whenever they change.
     MissingDependencyError if it cannot be made here, or with the last line of the tool that failed, say without network.
     """
-    reason = why_not(folder)
+    reason = why_not(folder, architecture)
     if reason is not None:
-        raise MissingDependencyError(f"no arm64 user land on this machine: {reason}")
+        raise MissingDependencyError(f"no {architecture.debian} user land on this machine: {reason}")
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         if not (folder / "made").is_file():
-            _make_root(folder)
-        _make_site(folder, name, requirements, [wheel.name for wheel in local])
+            _make_root(folder, architecture)
+        _make_site(folder, name, requirements, [wheel.name for wheel in local], architecture)
         for wheel in local:
             _replace(wheel, folder / f"site-{name}")
-    return UserLand(folder)
+    return UserLand(folder, architecture)
 
 
 @contextlib.contextmanager
@@ -154,27 +149,39 @@ def _call(command: Sequence[str | Path], **environment: str) -> None:
     if done.returncode:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         last = said[-1].strip() if said else f"exit code {done.returncode}"
-        raise MissingDependencyError(f"the arm64 user land cannot be made: {Path(program).name}: {last}")
+        raise MissingDependencyError(f"the user land cannot be made: {Path(program).name}: {last}")
 
 
-def _make_root(folder: Path) -> None:
+def _make_root(folder: Path, architecture: Architecture) -> None:
     partial = folder / "root.partial"
     shutil.rmtree(partial, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder) as fetched:
-        options = ["--arch=arm64", "--download-only", "--variant=minbase", "--include=python3"]
+        include = ",".join(("python3", *architecture.packages))
+        options = [
+            f"--arch={architecture.debian}",
+            "--download-only",
+            "--variant=minbase",
+            f"--include={include}",
+        ]
         as_root = [] if os.geteuid() == 0 else ["fakeroot"]
         _call([*as_root, _which("debootstrap") or "debootstrap", *options, _RELEASE, fetched])
         for package in sorted(Path(fetched, "var/cache/apt/archives").glob("*.deb")):
-            if package.name.startswith(_PACKAGES):
+            if package.name.startswith((*_PACKAGES, *architecture.unpacked)):
                 _call(["dpkg", "-x", package, partial])
+    for choice in ("blas", "lapack"):
+        # Debian's post-installation script would link the chosen one of several into the folder above.
+        for library in partial.glob(f"usr/lib/*/{choice}/*.so*"):
+            library.rename(library.parent.parent / library.name)
     (partial / "proc").mkdir()
-    (partial / "proc/cpuinfo").write_text(_CPUINFO)
+    (partial / "proc/cpuinfo").write_text(architecture.cpuinfo)
     shutil.rmtree(folder / "root", ignore_errors=True)
     partial.rename(folder / "root")
     (folder / "made").touch()
 
 
-def _make_site(folder: Path, name: str, requirements: Sequence[str], local: Sequence[str]) -> None:
+def _make_site(
+    folder: Path, name: str, requirements: Sequence[str], local: Sequence[str], architecture: Architecture
+) -> None:
     """Fetch and unpack, if the requirements are others than last time."""
     key = _key(requirements)
     stamp, site = folder / f"site-{name}.key", folder / f"site-{name}"
@@ -183,7 +190,7 @@ def _make_site(folder: Path, name: str, requirements: Sequence[str], local: Sequ
     stamp.unlink(missing_ok=True)
     shutil.rmtree(site, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder) as fetched:
-        _fetch(folder, Path(fetched), requirements)
+        _fetch(folder, Path(fetched), requirements, architecture)
         for wheel in sorted(Path(fetched).glob("*.whl")):
             if wheel.name not in local:
                 _unpack(wheel, site)
@@ -203,14 +210,13 @@ def _key(requirements: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _fetch(folder: Path, to: Path, requirements: Sequence[str]) -> None:
+def _fetch(folder: Path, to: Path, requirements: Sequence[str], architecture: Architecture) -> None:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     pure = folder / "wheels-pure"
     if not any(pure.glob("*.whl")):
         options = ["--no-deps", "--no-cache-dir", "--no-binary", ":all:", "--wheel-dir", str(pure)]
         _call([*pip, "wheel", *options, *_PURE], CC="false")
-    tags = [f"manylinux_2_{minor}_aarch64" for minor in range(17, 37)] + ["manylinux2014_aarch64"]
-    platforms = [option for tag in tags for option in ("--platform", tag)]
+    platforms = [option for tag in architecture.platforms for option in ("--platform", tag)]
     python = [
         "--python-version",
         "311",
@@ -223,7 +229,9 @@ def _fetch(folder: Path, to: Path, requirements: Sequence[str]) -> None:
         "--abi",
         "none",
     ]
-    only = ["--only-binary", ":all:", "--find-links", str(pure), "--dest", str(to)]
+    # What Debian brings in place of a wheel, pip does not see.
+    alone = ["--no-deps"] if architecture.packages else []
+    only = ["--only-binary", ":all:", "--find-links", str(pure), "--dest", str(to), *alone]
     _call([*pip, "download", *only, *python, *platforms, *requirements])
 
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.targets.pi_architectures import ARMV7L
 from benchmarks.targets.pi_emulated import UserLand, make
 from tests.import_graph import PACKAGES
 
@@ -19,6 +20,9 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "pi"
 #: Sets of packages beside edgetool[pi]: tflite-runtime 2.14 needs numpy 1.
 SETS = {"default": (), "tflite-runtime": ("tflite-runtime==2.14.0", "numpy<2")}
+FOLDER_32 = ROOT / "build" / "pi-32"
+#: What a bundle needs to be loaded and run on 32 bits; numpy is Debian's.
+SET_32 = ("tflite-runtime==2.14.0", "flatbuffers", "safetensors", "click", "rich", "cobs")
 
 
 def user_land() -> UserLand:
@@ -27,6 +31,11 @@ def user_land() -> UserLand:
     for name, more in SETS.items():
         make(FOLDER, name, [f"edgetool[pi] @ {wheel.as_uri()}", *more], [wheel])
     return make(FOLDER, "suite", ["pytest"])
+
+
+def user_land_32() -> UserLand:
+    """Of 32 bits: Debian's numpy 1.24, tflite-runtime, no LiteRT."""
+    return make(FOLDER_32, "default", SET_32, [build_wheel(FOLDER_32 / "wheel")], ARMV7L)
 
 
 def build_wheel(folder: Path) -> Path:

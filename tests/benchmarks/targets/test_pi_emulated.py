@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.targets import pi_emulated as pi_user_land
+from benchmarks.targets.pi_architectures import ARMV7L
 from benchmarks.targets.pi_emulated import (
     UserLand,
     make,
@@ -38,6 +39,13 @@ def test_what_is_missing_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest
     assert why_not(tmp_path) == expected.removesuffix(" fakeroot")
     monkeypatch.setattr("sys.version_info", (3, 12, 1, "final", 0))
     assert "Debian bookworm's is 3.11" in str(why_not(tmp_path))
+
+
+def test_32_bits_need_their_own_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "dpkg", "debootstrap", "fakeroot", "qemu-aarch64-static", "aarch64-linux-gnu-gcc")
+    expected = "not installed: apt install qemu-user-static gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
+    assert why_not(tmp_path) is None
+    assert why_not(tmp_path, ARMV7L) == expected
 
 
 def test_what_made_it_is_not_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
