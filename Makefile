@@ -11,7 +11,7 @@ export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo wheel test test-fast test-pi check coverage docs changelog format pretrained fuzz faults soak screenshot clean
+.PHONY: help demo wheel test test-fast test-pi check coverage docs changelog format pretrained test-service fuzz faults soak screenshot clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -77,10 +77,16 @@ test-pi: $(VENV)/dev.stamp ## the tests on an emulated Raspberry Pi alone; they 
 	EDGETOOL_REQUIRE_PI=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
 	  tests/pi tests/quantization/kernels/test_host_kernels.py tests/runtime/engines/test_tflite_runtime.py $(PYTEST_ARGS)
 
-fuzz: $(VENV)/dev.stamp ## mutants through both packet decoders, all readers, whole sessions, then libFuzzer (hours)
+test-service: $(VENV)/dev.stamp ## the service alone, under a systemd that is booted in a container (needs root; skips say what is missing)
+	@sh tests/system_packages.sh
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m service $(PYTEST_ARGS)
+
+fuzz: $(VENV)/dev.stamp ## mutants through both packet decoders, all readers, whole sessions, hostile text, then libFuzzer (hours)
 	$(BIN)/python -m tests.fuzz.fuzz_both --bytes 10000000
 	$(BIN)/python -m tests.fuzz.fuzz_readers --megabytes 100
 	$(BIN)/python -m tests.fuzz.fuzz_sessions --sessions 2000 --daemon
+	$(BIN)/python -m tests.fuzz.fuzz_text --strings 1000
+	EDGETOOL_EVERY_BYTE=1 $(BIN)/python -m pytest -p no:xdist -q tests/quantization/test_signing.py
 	@mkdir -p build/corpus
 	clang -std=c99 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ifirmware_bridge/protocol/codec_c \
 	  tests/fuzz/fuzz_codec.c firmware_bridge/protocol/codec_c/*.c -o build/fuzz_codec

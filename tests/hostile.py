@@ -1,12 +1,14 @@
 """Hostile text: what a name in a file, a descriptor or a config may hold to break out of where it is written.
 
 ``hostile_strings(count, seed)`` draws names; ``hostile_text()`` is the same as a Hypothesis strategy. Each test puts them
-through a field and looks at an output with the check for its destination.
+through a field and looks at an output with the check for its destination. ``few_or_all(few, seed)`` is a draw that grows to
+EDGETOOL_HOSTILE strings where that is set: ``python -m tests.fuzz.fuzz_text`` sets it and runs all of these tests.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import unicodedata
@@ -57,6 +59,13 @@ def hostile_strings(count: int, seed: int) -> list[str]:
             parts.append(draw.choice(PIECES))
         found.append("".join(parts))
     return found
+
+
+def few_or_all(few: int, seed: int) -> list[str]:
+    """``few`` strings for the suite, the pieces among them taken evenly; EDGETOOL_HOSTILE of them where that is set."""
+    count = max(few, int(os.environ.get("EDGETOOL_HOSTILE", "0")))
+    step = max(1, 200 // count)
+    return hostile_strings(count * step, seed)[::step]
 
 
 def hostile_text() -> strategies.SearchStrategy[str]:

@@ -1,9 +1,8 @@
 """Hostile names in every field of every file that a command reads: what is shown steers no terminal, and files keep their form.
 
 Each field gets every drawn string by itself; a reader may refuse it (in one line) or take it, and then every output is looked
-at: the terminal, JSON by the letter, CSV as a spreadsheet reads it, the dataset TOML read back, lines of NDJSON. The run
-in the tests draws 12 strings for each field, with
-EDGETOOL_HOSTILE=1000 in the environment 1,000.
+at: the terminal, JSON by the letter, CSV as a spreadsheet reads it, the dataset TOML read back, lines of NDJSON. The suite
+draws 12 strings for each field, ``python -m tests.fuzz.fuzz_text`` 1,000.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ import contextlib
 import csv
 import io
 import json
-import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -29,9 +28,14 @@ from firmware_bridge.protocol.framing import FrameWriter
 from firmware_bridge.protocol.packets import ChannelDescriptor, Data, Descriptor, StreamDescriptor
 from firmware_bridge.protocol.table import Format
 from firmware_bridge.recording.file import RecordingWriter
+from quantization.tflite.contract import embed_contract
+from quantization.tflite.flatbuffer import pack
+from quantization.tflite.model import load_model
+from quantization.tflite.schema import Table
 from runtime.pipeline.estimate import Estimate, State
 from runtime.sinks.json_lines import estimate_line, estimate_of
-from tests.hostile import encodable, hostile_strings, strict_json, unsafe_on_a_terminal
+from tests.hostile import encodable, few_or_all, strict_json, unsafe_on_a_terminal
+from tests.quantization.analysis.test_inspect import small_tflite
 from tests.quantization.test_bundle import write_example
 from toolkit.contract import Channel
 from toolkit.data import load
@@ -43,9 +47,7 @@ from toolkit.records import Recording
 from toolkit.terminal import console
 from toolkit.toml_lines import toml_text
 
-COUNT = int(os.environ.get("EDGETOOL_HOSTILE", "12"))
-#: The pieces come first in a draw, so a short one takes every fourth string or so of a longer one.
-STRINGS = hostile_strings(max(COUNT, 200), 20)[:: max(1, 200 // COUNT) if COUNT < 200 else 1][:COUNT]
+STRINGS = few_or_all(12, 20)
 SMALL = ModelConfig(imu_channels=2, emg_channels=2, window=8, hidden=4, head_hidden=4)
 
 
@@ -132,6 +134,9 @@ BUNDLE_FIELDS: dict[str, tuple[str | int, ...]] = {
     "graph": ("graphs", 0, "graph"),
     "file": ("files",),
     "contract": ("contract", "outputs", 0, "name"),
+    "stream of the contract": ("contract", "inputs", 0, "stream", "name"),
+    "channel of the contract": ("contract", "inputs", 0, "stream", "channels", 0, "name"),
+    "unit of the contract": ("contract", "inputs", 0, "stream", "channels", 0, "unit"),
     "hash": ("contract_hash",),
     "schema": ("schema",),
 }
@@ -148,6 +153,54 @@ def test_bundle(field: str, tmp_path: Path) -> None:
             value = {**manifest["files"], text: {"sha256": text, "bytes": 1}}
         (bundle.path / "manifest.json").write_text(json.dumps(put(manifest, BUNDLE_FIELDS[field], value)))
         require_safe(shown("inspect", str(bundle.path))[0])
+
+
+def _graph_fields(model: Any, text: bytes) -> dict[str, Callable[[], None]]:
+    """What puts ``text`` into a field of a .tflite's tables."""
+    graph = model.subgraphs[0]
+    signature = Table("SignatureDef")
+    signature.signature_key, signature.subgraph_index = text, 0
+    return {
+        "tensor": lambda: setattr(graph.tensors[0], "name", text),
+        "output": lambda: setattr(graph.tensors[graph.outputs[0]], "name", text),
+        "graph": lambda: setattr(graph, "name", text),
+        "description": lambda: setattr(model, "description", text),
+        "metadata": lambda: setattr(model.metadata[0], "name", text),
+        "custom operator": lambda: setattr(model.operator_codes[0], "custom_code", text),
+        "contract": lambda: setattr(
+            model.buffers[model.metadata[0].buffer], "data", np.frombuffer(text or b" ", np.uint8)
+        ),
+        "signature": lambda: setattr(model, "signature_defs", [signature]),
+    }
+
+
+GRAPH_FIELDS = (
+    "tensor",
+    "output",
+    "graph",
+    "description",
+    "metadata",
+    "custom operator",
+    "contract",
+    "signature",
+)
+
+
+@pytest.mark.parametrize("field", GRAPH_FIELDS)
+def test_tflite(field: str, tmp_path: Path) -> None:
+    """Its texts are bytes, of which half a character may be one."""
+    whole = embed_contract(small_tflite(), CHECKPOINT.contract)
+    taken = 0
+    for text in STRINGS:
+        model = load_model(whole)
+        _graph_fields(model, text.encode("utf-8", "surrogatepass"))[field]()
+        (tmp_path / "x.tflite").write_bytes(pack(model))
+        said, done = shown("inspect", str(tmp_path / "x.tflite"), "--json", str(tmp_path / "x.json"))
+        require_safe(said)
+        taken += done
+        if done:
+            strict_json((tmp_path / "x.json").read_text())
+    assert taken or field in ("custom operator", "contract")
 
 
 DATASET = """format = "edgetool dataset 1"

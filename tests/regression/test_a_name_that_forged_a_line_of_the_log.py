@@ -21,10 +21,10 @@ from runtime.server.health import health
 from runtime.status.metrics import Metrics
 from runtime.status.pi_health import PiHealth
 from runtime.status.status import DaemonStatus
-from tests.hostile import hostile_strings
+from tests.hostile import few_or_all
 from tests.runtime.server.served import status_like
 
-NAMES = hostile_strings(300, 77)
+NAMES = few_or_all(300, 77)
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from runtime.service.unit import Unit, quoted, setting, unquoted
-from tests.hostile import MARK, hostile_strings
+from tests.hostile import MARK, few_or_all
 from tests.tools import require
 from toolkit.errors import UsageError
 
 EVIL = f"/etc/token\nExecStartPre=/bin/touch {MARK}"
-NAMES = [name.replace("/", "-") for name in hostile_strings(400, 20260701)]
+NAMES = [name.replace("/", "-") for name in few_or_all(400, 20260701)]
 
 
 def test_a_token_file_writes_no_line_of_its_own() -> None:

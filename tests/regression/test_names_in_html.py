@@ -21,6 +21,7 @@ from benchmarks.report.html import page as bench_page
 from quantization.analysis.error_records import Attribution, Loss, OutputError, TensorErrors
 from quantization.analysis.error_report import page as errors_page
 from tests.benchmarks.report.small_report import small_report
+from tests.hostile import few_or_all
 from toolkit.contract import Channel
 from toolkit.terminal import console
 
@@ -60,8 +61,8 @@ def hostile_report(text: str) -> Report:
     report = small_report(max_rmse_increase=10)
     data = report.data
     recordings = tuple(spoilt_fields(one, text, "task", "person", "name") for one in data.windows.recordings)
-    # A contract takes only printable names.
-    suffix = text if text.isprintable() else "</td>"
+    # A contract takes only printable names without spaces at their ends.
+    suffix = text.strip() if text.isprintable() else "</td>"
     outputs = tuple(Channel(one.name + suffix, "Nm/kg") for one in data.contract.outputs)
     data = dataclasses.replace(
         data,
@@ -105,17 +106,22 @@ def hostile_report(text: str) -> Report:
     )
 
 
-def attribution(text: str) -> Attribution:
-    """A small one, with ``text`` in every string."""
+def attribution(*texts: str) -> Attribution:
+    """A small one, with all ``texts`` in every string that it has one of, and each in one of what it has several of."""
+    text = "".join(texts)
     return Attribution(
         graph="window",
         windows=3,
         part="test" + text,
         data="synthetic" + text,
-        outputs=(OutputError("reference" + text, 0.1, 1.0, 2.0),),
-        losses=(Loss("weights" + text, "weights", "LSTM" + text, 8, 0.1, 0.2, None, None),),
-        tensors=(TensorErrors("a" + text, "LSTM" + text, "int8" + text, 1.0, {"reference": 0.5}, {}),),
-        notes=("note" + text,),
+        outputs=tuple(OutputError("reference" + one, 0.1, 1.0, 2.0) for one in texts),
+        losses=tuple(
+            Loss("weights" + one, "weights", "LSTM" + one, 8, 0.1, 0.2, None, None) for one in texts
+        ),
+        tensors=tuple(
+            TensorErrors(f"a{one}", f"LSTM{one}", f"int8{one}", 1.0, {"reference": 0.5}, {}) for one in texts
+        ),
+        notes=tuple("note" + one for one in texts),
     )
 
 
@@ -127,6 +133,21 @@ def test_no_name_is_markup_of_the_bench_report(text: str) -> None:
     shown = html5lib.parse(page, namespaceHTMLElements=False)
     words = "".join(shown.itertext())
     assert words.count(text.encode("unicode_escape").decode() if not text.isprintable() else text) > 20
+
+
+def test_no_drawn_name_is_markup_of_a_page() -> None:
+    drawn, innocent = few_or_all(10, 33), structure(bench_page(hostile_report(" innocent")))
+    for text in drawn:
+        page = bench_page(hostile_report(text))
+        page.encode()
+        assert structure(page) == innocent, text
+    # Its plots take most of the time, so ten share a page.
+    innocent = structure(errors_page(attribution(*[f" {place}" for place in range(10)])))
+    for place in range(0, len(drawn), 10):
+        texts = drawn[place : place + 10]
+        page = errors_page(attribution(*texts))
+        page.encode()
+        assert structure(page) == innocent, texts
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -9,12 +9,12 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from tests.hostile import hostile_strings, unsafe_on_a_terminal
+from tests.hostile import few_or_all, unsafe_on_a_terminal
 from toolkit.terminal import console, never_fail_to_encode, say
 
 
 def test_a_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    texts = hostile_strings(300, 3)
+    texts = few_or_all(300, 3)
     say(*texts)
     said = capsys.readouterr().out
     assert said.count("\n") == len(texts)
@@ -30,7 +30,7 @@ def test_tables_and_lines_of_the_console_steer_no_terminal(
         monkeypatch.setenv("FORCE_COLOR", "1")
     buffer = io.StringIO()
     out = console(file=buffer)
-    for text in hostile_strings(150, 4):
+    for text in few_or_all(150, 4):
         table = Table(title=Text(text), box=None)
         table.add_column(text, overflow="fold")
         table.add_row(Text(text))

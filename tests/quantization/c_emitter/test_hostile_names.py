@@ -32,7 +32,7 @@ from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import Graph
 from quantization.tflite.file import read, write
 from quantization.tflite.run import has_tflm
-from tests.hostile import MARK, encodable, hostile_strings, unsafe_on_a_terminal
+from tests.hostile import MARK, encodable, few_or_all, hostile_strings, unsafe_on_a_terminal
 from tests.quantization.c_emitter.harness import STRICT, run, unchecked
 from tests.quantization.c_emitter.harness import write as write_files
 from tests.quantization.c_emitter.test_models import drawn_windows
@@ -127,7 +127,7 @@ def test_a_thousand_names_change_nothing_but_strings(tmp_path: Path) -> None:
 def test_names_that_a_file_can_hold_come_through_a_file(tmp_path: Path) -> None:
     """Written and read as .tflite, as a bundle's C is made: converters' notes with such names are one line each."""
     checkpoint, files = built()
-    names = cycle(encodable(name) for name in hostile_strings(300, 7))
+    names = cycle(encodable(name) for name in few_or_all(300, 7))
     golden = drawn_windows(SMALL, 4, 1).inputs
     int8 = [f for f in files if f.scheme == "int8"]
     hostile = []
@@ -245,7 +245,7 @@ def test_the_files_for_tflm_hold_no_names() -> None:
     windows = drawn_windows(SMALL, 8, 0)
     vectors, made = golden_vectors(checkpoint, files, windows)
     window = next(g for g in made if (g.graph, g.scheme) == ("window", "int8"))
-    names = cycle(encodable(name) for name in hostile_strings(200, 9))
+    names = cycle(encodable(name) for name in few_or_all(200, 9))
     hostile = replace(window, content=write(renamed(read(window.content), names)))
     texts = [
         {

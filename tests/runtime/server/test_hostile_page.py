@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.browser import Page
-from tests.hostile import hostile_strings
+from tests.hostile import few_or_all
 from tests.regression.test_a_name_that_forged_a_line_of_the_log import _named
 from tests.runtime.server.served import Served, SteeredDaemon
 from tests.runtime.server.test_page import LIVE, see
@@ -23,8 +23,9 @@ JSON.stringify([
 
 
 def test_names_are_text(tmp_path: Path) -> None:
-    names = [name for name in hostile_strings(400, 9) if any(c in name for c in "<>&\"'`{")][:40]
-    assert len(names) == 40
+    names = [name for name in few_or_all(400, 9) if any(c in name for c in "<>&\"'`{")]
+    names = names if len(names) > 400 else names[:40]  # a browser looks at each
+    assert len(names) >= 40
 
     async def story(page: Page, one: Served) -> None:
         one.walk()

@@ -14,7 +14,7 @@ import pytest
 from firmware_bridge.items import Marker, Snapshot
 from firmware_bridge.recording.file import RecordingReader
 from runtime.settings import RecordingSettings, ServerSettings
-from tests.hostile import hostile_strings
+from tests.hostile import few_or_all
 from tests.runtime.daemon.harness import Running, during, settings
 from tests.runtime.server.served import TOKEN, Served, served
 
@@ -99,7 +99,7 @@ def test_the_token_is_needed(tmp_path: Path) -> None:
 
 def test_hostile_text_is_made_printable(tmp_path: Path) -> None:
     with served(tmp_path) as one:
-        for text in hostile_strings(150, 5):
+        for text in few_or_all(150, 5):
             _tell(one, "/api/mark", {"text": text})
             _tell(one, "/api/session", {"person": text})
         assert len(one.daemon.noted) > 200
