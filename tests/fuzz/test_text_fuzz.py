@@ -22,7 +22,9 @@ def test_it_runs_every_test_that_draws() -> None:
     assert sorted(TESTS) == sorted(drawing)
 
 
-def test_a_short_draw_is_of_all_kinds_and_a_long_one_is_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_draw_is_of_all_kinds_and_a_long_one_is_as_long_as_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("EDGETOOL_HOSTILE", raising=False)
     few = few_or_all(12, 20)
     assert len(few) == 12 and len({PIECES.index(text) // 20 for text in few if text in PIECES}) > 4
