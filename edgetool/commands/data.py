@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -61,21 +61,52 @@ def _show(recordings: Sequence[Recording]) -> None:
     from toolkit.terminal import console
 
     description = describe(recordings)
+    described = description["recordings"]
+    masked = any(one["valid_s"] is not None for one in described)
+    lacking = any(one["missing"] for one in described)
     table = Table(box=None, pad_edge=False)
     for heading in ("recording", "task", "kind"):
         table.add_column(heading, overflow="fold")
-    for heading in ("kg", "s", "strides"):
+    for heading in ("kg", "s", *(["valid s"] if masked else []), "strides", *(["live"] if lacking else [])):
         table.add_column(heading, justify="right")
-    for one in description["recordings"]:
-        row = (f"{one['mass_kg']:.1f}", f"{one['seconds']:.1f}", str(one["strides"]))
+    for one in described:
+        row = [f"{one['mass_kg']:.1f}", f"{one['seconds']:.1f}"]
+        row += [f"{_valid_s(one):.2f}"] if masked else []
+        row += [str(one["strides"])] + ([_live(one)] if lacking else [])
         table.add_row(one["name"], one["task"], one["kind"], *row)
     shown = console()
     shown.print(table)
     streams = {
         "; ".join(f"{n} {s['rate_hz']:g} Hz x {len(s['channels'])}" for n, s in one["streams"].items())
-        for one in description["recordings"]
+        for one in described
     }
-    seconds = sum(one["seconds"] for one in description["recordings"])
+    seconds = sum(one["seconds"] for one in described)
     people = len({recording.person for recording in recordings})
     counted = f"{count(len(recordings), 'recording', 'recordings')}, {count(people, 'person', 'people')}"
     shown.print(f"{counted}, {seconds:.0f} s. Streams: {terminal_text(' | '.join(sorted(streams)))}")
+    if masked:
+        some = [one for one in described if _valid_s(one) > 0]
+        valid = sum(map(_valid_s, some))
+        shown.print(f"Moments are true in {valid:.1f} s of {count(len(some), 'recording', 'recordings')}.")
+    if lacking:
+        whole = [recording for recording in recordings if not recording.missing]
+        shown.print(
+            f"All channels are live in {len(whole)} of {count(len(recordings), 'recording', 'recordings')}."
+        )
+
+
+def _valid_s(one: dict[str, Any]) -> float:
+    """Seconds in which the moments are true."""
+    spans = one["valid_s"]
+    return float(one["seconds"] if spans is None else sum(stop - start for start, stop in spans))
+
+
+def _live(one: dict[str, Any]) -> str:
+    """Live channels of the streams that lack some in any recording, "emg 3/4"; all channels where none is missing."""
+    streams = {name: stream for name, stream in one["streams"].items() if name != "moments"}
+    named = one["missing"] or {}
+    parts = [
+        f"{name} {len(streams[name]['channels']) - len(gone)}/{len(streams[name]['channels'])}"
+        for name, gone in named.items()
+    ]
+    return ", ".join(parts) or "all"

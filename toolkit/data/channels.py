@@ -9,6 +9,8 @@ positive), so push-off at the ankle is negative.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from toolkit.contract import Channel, StreamSpec
 
 SEGMENTS = ("foot", "shank", "thigh", "trunk")
@@ -34,15 +36,20 @@ MOMENT_RATE_HZ = 100.0
 GRAVITY = 9.80665
 
 
-def imu_stream(rate_hz: float = IMU_RATE_HZ) -> StreamSpec:
-    """Stream "imu": 24 channels ``{segment}_{accel,gyro}_{x,y,z}`` in m/s^2 and rad/s at ``rate_hz``."""
-    channels = tuple(
-        Channel(f"{segment}_{sensor}_{axis}", unit)
-        for segment in SEGMENTS
-        for sensor, unit in (("accel", "m/s^2"), ("gyro", "rad/s"))
+def inertial_channels(segments: Sequence[str]) -> tuple[Channel, ...]:
+    """Six channels for each of ``segments``: ``{segment}_{accel,gyro}_{x,y,z}`` in m/s^2 and rad/s."""
+    kinds = (("accel", "m/s^2"), ("gyro", "rad/s"))
+    return tuple(
+        Channel(f"{segment}_{kind}_{axis}", unit)
+        for segment in segments
+        for kind, unit in kinds
         for axis in AXES
     )
-    return StreamSpec("imu", rate_hz, channels)
+
+
+def imu_stream(rate_hz: float = IMU_RATE_HZ) -> StreamSpec:
+    """Stream "imu": 24 channels ``{segment}_{accel,gyro}_{x,y,z}`` in m/s^2 and rad/s at ``rate_hz``."""
+    return StreamSpec("imu", rate_hz, inertial_channels(SEGMENTS))
 
 
 def emg_stream(rate_hz: float = EMG_RATE_HZ, unit: str = "mV") -> StreamSpec:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
-from toolkit.data.skeleton import (
-    Segment,
-    Skeleton,
-    Turn,
-    Vector,
+from toolkit.data.frames_file import (
+    EventsUse,
+    FramesUse,
+    PlatesUse,
+    Side,
+    read_events,
+    read_frames,
+    read_plates,
+    sides_of,
 )
+from toolkit.data.skeleton import Segment, Skeleton, Turn
+from toolkit.data.toml_section import Section, vector_of
 from toolkit.errors import RecordingError
 from toolkit.printable import terminal_text
 from toolkit.reading import read_toml
@@ -35,7 +41,11 @@ class ColumnUse:
 
 @dataclass(frozen=True)
 class StreamUse:
-    """A stream read from the columns of file ``file`` (a key of a recording's files) at ``rate_hz``."""
+    """A stream read from the columns of file ``file`` (a key of a recording's files) at ``rate_hz``.
+
+    A channel whose standard deviation is under ``dead_below``, or that stands at ``railed_at`` either way, is missing; both
+    in the column's unit.
+    """
 
     name: str
     file: str
@@ -43,6 +53,8 @@ class StreamUse:
     time: str
     columns: tuple[ColumnUse, ...]
     low_pass_hz: float | None = None
+    dead_below: float | None = None
+    railed_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,16 +71,20 @@ class VirtualImuUse:
 
 @dataclass(frozen=True)
 class RecordingUse:
-    """One recording and its files (key -> path relative to the root)."""
+    """One recording and its files (key -> path relative to the root). ``mass_kg`` may be a parameter of its C3D file.
+
+    ``side`` is the leg whose points and channels are read, where columns are named for both.
+    """
 
     name: str
     person: str
     task: str
-    mass_kg: float
+    mass_kg: float | str
     files: Mapping[str, str]
     heel_strikes_s: tuple[float, ...] | None
     valid_s: tuple[tuple[float, float], ...] | None = None
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    side: Side | None = None
 
 
 @dataclass(frozen=True)
@@ -82,61 +98,14 @@ class DatasetFile:
     recordings: tuple[RecordingUse, ...]
     streams: tuple[StreamUse, ...]
     virtual_imu: VirtualImuUse | None
-
-
-_REQUIRED = object()
-_WORDS = {str: "text", float: "a number", dict: "a table", list: "a list"}
-
-
-@dataclass
-class _Section:
-    """A TOML table whose keys are taken one by one; what is left over at the end is refused."""
-
-    where: str
-    values: dict[str, Any]
-    allowed: list[str] = field(default_factory=list)
-
-    def take(self, key: str, kind: type, default: Any = _REQUIRED) -> Any:
-        self.allowed.append(key)
-        value = self.values.get(key, default)
-        if value is _REQUIRED:
-            raise RecordingError(f"{self.where}: {key} is missing; it must be {_WORDS[kind]}")
-        if key not in self.values:
-            return value
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value) if abs(value) < 2**1023 else math.inf
-        if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
-            raise RecordingError(f"{self.where}: {key} is {value!r}; it must be {_WORDS[kind]}")
-        return value
-
-    def positive(self, key: str, default: Any = _REQUIRED) -> Any:
-        value = self.take(key, float, default)
-        if value is not None and value <= 0:
-            raise RecordingError(f"{self.where}: {key} is {value:g}; it must be above 0")
-        return value
-
-    def vector(self, key: str, default: Any = _REQUIRED) -> Vector | None:
-        value = self.take(key, list, default)
-        return None if value is None else _vector(value, f"{self.where}: {key}")
-
-    def done(self) -> None:
-        unknown = [key for key in self.values if key not in self.allowed]
-        if unknown:
-            raise RecordingError(
-                f"{self.where}: {unknown[0]} is not a known key; allowed: {', '.join(self.allowed)}"
-            )
-
-
-def _vector(value: Any, where: str) -> Vector:
-    good = isinstance(value, list) and len(value) == 3
-    if not good or not all(isinstance(v, int | float) and math.isfinite(v) for v in value):
-        raise RecordingError(f"{where} is {value!r}; it must be three numbers")
-    return float(value[0]), float(value[1]), float(value[2])
+    frames: FramesUse | None = None
+    plates: PlatesUse | None = None
+    events: EventsUse | None = None
 
 
 def read_dataset_file(path: Path, root: Path | None = None) -> DatasetFile:
     """Read and validate a dataset TOML; ``root`` takes the place of its own. RecordingError names the fault."""
-    top = _Section(str(path), read_toml(path, "TOML", RecordingError)[0])
+    top = Section(str(path), read_toml(path, "TOML", RecordingError)[0])
     found = top.take("format", str)
     if found != FORMAT:
         raise RecordingError(f"{path}: format is {found!r}; this version reads {FORMAT!r}")
@@ -145,27 +114,53 @@ def read_dataset_file(path: Path, root: Path | None = None) -> DatasetFile:
         raise RecordingError(f"{path}: kind is {kind!r}; allowed: {', '.join(get_args(DataKind))}")
     own_root = path.parent / top.take("root", str, ".")
     source = top.take("source", str, terminal_text(path.stem))
-    recordings = _recordings(path, top.take("recording", list))
+    mass_kg = top.take("mass_kg", str, None)
+    recordings = _recordings(path, top.take("recording", list), mass_kg)
     tables = {name: top.take(name, dict, None) for name in ("imu", "emg", "moments")}
     virtual = top.take("virtual_imu", dict, None)
+    plates = top.take("force_plates", dict, None)
+    events = top.take("events", dict, None)
     top.done()
     if virtual is not None and tables["imu"] is not None:
         raise RecordingError(f"{path}: both [imu] and [virtual_imu] define the stream imu; keep one")
     if virtual is not None and kind != "virtual-imu":
         raise RecordingError(f"{path}: with a table [virtual_imu], kind must be 'virtual-imu', not {kind!r}")
     streams = tuple(_stream(path, name, table) for name, table in tables.items() if table is not None)
-    imu = None if virtual is None else _virtual_imu(path, virtual)
-    if not [s for s in streams if s.name != "moments"] and imu is None:
+    framed = virtual is not None and "frame" in virtual
+    imu = None if virtual is None or framed else _virtual_imu(path, virtual)
+    frames = read_frames(path, virtual) if virtual is not None and framed else None
+    if not [s for s in streams if s.name != "moments"] and virtual is None:
         raise RecordingError(f"{path} has no sensor stream; give [imu], [emg] or [virtual_imu]")
-    dataset = DatasetFile(path, root or own_root, kind, source, recordings, streams, imu)
+    dataset = DatasetFile(
+        path,
+        root or own_root,
+        kind,
+        source,
+        recordings,
+        streams,
+        imu,
+        frames,
+        None if plates is None else read_plates(path, plates),
+        None if events is None else read_events(path, events),
+    )
     _check_files(dataset)
     return dataset
 
 
 def _check_files(dataset: DatasetFile) -> None:
     uses = [(s.name, s.file) for s in dataset.streams]
-    if dataset.virtual_imu is not None:
-        uses.append(("virtual_imu", dataset.virtual_imu.file))
+    others = {
+        "virtual_imu": dataset.virtual_imu or dataset.frames,
+        "force_plates": dataset.plates,
+        "events": dataset.events,
+    }
+    uses += [(name, use.file) for name, use in others.items() if use is not None]
+    sideless = [recording.name for recording in dataset.recordings if recording.side is None]
+    if dataset.plates is not None and sideless:
+        raise RecordingError(
+            f"{dataset.path}: [force_plates] needs to know whose foot stands on them, and recording {sideless[0]!r} has no "
+            'sides; give it sides = ["right"], or both'
+        )
     for recording in dataset.recordings:
         for table, key in uses:
             if key not in recording.files:
@@ -175,34 +170,17 @@ def _check_files(dataset: DatasetFile) -> None:
                 )
 
 
-def _recordings(path: Path, tables: list[Any]) -> tuple[RecordingUse, ...]:
-    result = []
+def _recordings(path: Path, tables: list[Any], mass_kg: str | None) -> tuple[RecordingUse, ...]:
+    result: list[RecordingUse] = []
     for number, table in enumerate(tables, 1):
         where = f"{path}, [[recording]] {number}"
         if not isinstance(table, dict):
             raise RecordingError(f"{where}: it must be a table")
-        section = _Section(where, table)
-        files = section.take("files", dict)
-        if not files or not all(isinstance(v, str) for v in files.values()):
-            raise RecordingError(f'{where}: files must name at least one file, as key = "path"')
-        strikes = section.take("heel_strikes_s", list, None)
-        if strikes is not None and not all(isinstance(t, int | float) and math.isfinite(t) for t in strikes):
-            raise RecordingError(f"{where}: heel_strikes_s must be numbers, in seconds")
-        if strikes is not None and any(b <= a for a, b in pairwise(strikes)):
-            raise RecordingError(f"{where}: heel_strikes_s must ascend")
-        result.append(
-            RecordingUse(
-                name=section.take("name", str),
-                person=section.take("person", str),
-                task=section.take("task", str),
-                mass_kg=section.positive("mass_kg"),
-                files=files,
-                heel_strikes_s=None if strikes is None else tuple(float(t) for t in strikes),
-                valid_s=_spans(where, section.take("valid_s", list, None)),
-                missing=_missing(where, section.take("missing", dict, {})),
-            )
-        )
+        section = Section(where, table)
+        sides = sides_of(section)
+        one = _one_recording(section, mass_kg)
         section.done()
+        result += [replace(one, name=f"{one.name}/{side}", side=side) for side in sides] if sides else [one]
     names = [r.name for r in result]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not names:
@@ -212,6 +190,38 @@ def _recordings(path: Path, tables: list[Any]) -> tuple[RecordingUse, ...]:
             else f"{path} has no [[recording]]; it needs at least one"
         )
     return tuple(result)
+
+
+def _one_recording(section: Section, mass_kg: str | None) -> RecordingUse:
+    where = section.where
+    files = section.take("files", dict)
+    if not files or not all(isinstance(v, str) for v in files.values()):
+        raise RecordingError(f'{where}: files must name at least one file, as key = "path"')
+    strikes = section.take("heel_strikes_s", list, None)
+    if strikes is not None and not all(isinstance(t, int | float) and math.isfinite(t) for t in strikes):
+        raise RecordingError(f"{where}: heel_strikes_s must be numbers, in seconds")
+    if strikes is not None and any(b <= a for a, b in pairwise(strikes)):
+        raise RecordingError(f"{where}: heel_strikes_s must ascend")
+    return RecordingUse(
+        name=section.take("name", str),
+        person=section.take("person", str),
+        task=section.take("task", str),
+        mass_kg=_mass(section, mass_kg),
+        files=files,
+        heel_strikes_s=None if strikes is None else tuple(float(t) for t in strikes),
+        valid_s=_spans(where, section.take("valid_s", list, None)),
+        missing=_missing(where, section.take("missing", dict, {})),
+    )
+
+
+def _mass(section: Section, default: str | None) -> float | str:
+    """A number, or the name of the parameter that holds it."""
+    own = section.values.get("mass_kg")
+    if isinstance(own, str) and ":" in own:
+        return str(section.take("mass_kg", str))
+    if default is not None and "mass_kg" not in section.values:
+        return default
+    return float(section.positive("mass_kg"))
 
 
 def _spans(where: str, values: list[Any] | None) -> tuple[tuple[float, float], ...] | None:
@@ -237,19 +247,21 @@ def _missing(where: str, table: dict[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _stream(path: Path, name: str, table: dict[str, Any]) -> StreamUse:
-    section = _Section(f"{path}, [{name}]", table)
+    section = Section(f"{path}, [{name}]", table)
     file = section.take("file", str)
     rate_hz = section.positive("rate_hz")
     time = section.take("time", str, "time")
     unit = section.take("unit", str, None)
     # Zero-phase filtering looks ahead, so it is for labels only: no other stream has the key.
     low_pass_hz = section.positive("low_pass_hz", None) if name == "moments" else None
+    dead_below = section.positive("dead_below", None) if name == "emg" else None
+    railed_at = section.positive("railed_at", None) if name == "emg" else None
     channels = section.take("channels", dict)
     section.done()
     if not channels:
         raise RecordingError(f'{section.where}: channels is empty; give channel = "column"')
     columns = tuple(_column(f"{section.where} channels", key, value, unit) for key, value in channels.items())
-    return StreamUse(name, file, rate_hz, time, columns, low_pass_hz)
+    return StreamUse(name, file, rate_hz, time, columns, low_pass_hz, dead_below, railed_at)
 
 
 def _column(where: str, channel: str, value: Any, unit: str | None) -> ColumnUse:
@@ -257,7 +269,7 @@ def _column(where: str, channel: str, value: Any, unit: str | None) -> ColumnUse
         value = {"column": value}
     if not isinstance(value, dict):
         raise RecordingError(f'{where}: {channel} must be "column" or {{ column, unit, scale }}')
-    section = _Section(f"{where}, {channel}", value)
+    section = Section(f"{where}, {channel}", value)
     column = section.take("column", str)
     own_unit = section.take("unit", str, unit)
     scale = section.take("scale", float, 1.0)
@@ -270,7 +282,7 @@ def _column(where: str, channel: str, value: Any, unit: str | None) -> ColumnUse
 
 
 def _virtual_imu(path: Path, table: dict[str, Any]) -> VirtualImuUse:
-    section = _Section(f"{path}, [virtual_imu]", table)
+    section = Section(f"{path}, [virtual_imu]", table)
     file = section.take("file", str)
     rate_hz = section.positive("rate_hz")
     time = section.take("time", str, "time")
@@ -305,7 +317,7 @@ def _skeleton(where: str, tables: list[Any]) -> Skeleton:
 
 
 def _segment(where: str, table: dict[str, Any]) -> Segment:
-    section = _Section(where, table)
+    section = Section(where, table)
     name = section.take("name", str)
     parent = section.take("parent", str, None)
     at = section.vector("at", None)
@@ -330,7 +342,7 @@ def _turn(where: str, value: Any) -> Turn:
         if axis not in ("x", "y", "z"):
             raise RecordingError(f"{where}: axis {axis!r} is not known; allowed: x, y, z or three numbers")
         return Turn((float(axis == "x"), float(axis == "y"), float(axis == "z")), column)
-    vector = _vector(axis, f"{where}: axis")
+    vector = vector_of(axis, f"{where}: axis")
     if not any(vector):
         raise RecordingError(f"{where}: axis {list(vector)} has no direction; give a vector that is not 0")
     return Turn(vector, column)

@@ -100,7 +100,7 @@ def plot_cycles(recordings: Sequence[Recording], path: Path) -> None:
     shown = [(r, values) for r, values in shown if len(values)]
     if not shown:
         raise RecordingError(
-            "nothing to plot: no recording has moments over a gait cycle (two heel strikes, and valid_s between them)"
+            "nothing to plot: no recording has moments and two heel strikes with valid moments between them"
         )
     tasks = list(dict.fromkeys(r.task for r, _ in shown))
     names = list(

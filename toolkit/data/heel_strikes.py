@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,9 @@ Float = NDArray[np.float64]
 
 #: No two right heel strikes are closer together than this, s: running at a sprint takes 0.45 s a stride.
 SHORTEST_STRIDE_S = 0.45
+
+#: A strike found in the motion and one seen by a force plate are the same if they are this close, s.
+_SAME_STRIKE_S = 0.1
 
 #: A gait cycle of which at least this share is known counts as whole.
 WHOLE_CYCLE = 0.9
@@ -42,6 +47,21 @@ def from_shank(gyroscope: Float, rate_hz: float, start_s: float = 0.0) -> tuple[
         if len(falling):
             strikes.append(int(swing + falling[0] + 1))
     return _times(np.unique(np.array(strikes, dtype=np.int64)), rate_hz, start_s)
+
+
+def refined(found: Sequence[float], known: Sequence[float]) -> tuple[float, ...]:
+    """Strikes ``found`` in the motion, each moved to the one of ``known`` (events, force plates) that is within 0.1 s of it.
+
+    A known strike with none near it is added where no other is within the shortest stride.
+    """
+    result = list(found)
+    for t in known:
+        near = [i for i, other in enumerate(result) if abs(other - t) <= _SAME_STRIKE_S]
+        if near:
+            result[near[0]] = float(t)
+        elif all(abs(other - t) >= SHORTEST_STRIDE_S for other in result):
+            result.append(float(t))
+    return tuple(sorted(set(result)))
 
 
 def peaks(values: Float, reach: int, least: float) -> NDArray[np.int64]:

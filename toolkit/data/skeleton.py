@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract import Channel, StreamSpec
+from toolkit.contract import StreamSpec
 from toolkit.data import virtual_imu
-from toolkit.data.channels import AXES, SEGMENTS
+from toolkit.data.channels import SEGMENTS, inertial_channels
 from toolkit.data.smoothing import causal_low_pass
 from toolkit.records import Signal
 
@@ -114,7 +113,7 @@ def imu_signal(
         pose = where[segment.name]
         sensor = pose.position + virtual_imu.apply(pose.orientation, np.array(segment.sensor))
         columns.append(virtual_imu.signals(pose.orientation, sensor, rate_hz, "causal"))
-    spec = StreamSpec("imu", rate_hz, _channels([segment.name for segment in skeleton.sensed]))
+    spec = StreamSpec("imu", rate_hz, inertial_channels([segment.name for segment in skeleton.sensed]))
     return Signal(spec, start_s, np.concatenate(columns, axis=1))
 
 
@@ -123,8 +122,3 @@ def _filtered(columns: dict[str, Float], cutoff_hz: float, rate_hz: float) -> di
         return columns
     values = causal_low_pass(np.stack(list(columns.values()), axis=1), cutoff_hz, rate_hz)
     return dict(zip(columns, values.T))
-
-
-def _channels(names: Sequence[str]) -> tuple[Channel, ...]:
-    kinds = (("accel", "m/s^2"), ("gyro", "rad/s"))
-    return tuple(Channel(f"{n}_{kind}_{axis}", unit) for n in names for kind, unit in kinds for axis in AXES)

@@ -29,7 +29,7 @@ def test_the_dataset_of_the_docs_is_read(tmp_path: Path) -> None:
 
 
 def test_the_segments_of_the_docs_are_read(tmp_path: Path) -> None:
-    first, second = re.findall(r"```toml\n(.*?)```", TEXT, re.S)
+    first, second, _ = re.findall(r"```toml\n(.*?)```", TEXT, re.S)
     head = (
         first.split("[imu]")[0]
         .replace('"measured"', '"virtual-imu"')
@@ -39,6 +39,16 @@ def test_the_segments_of_the_docs_are_read(tmp_path: Path) -> None:
     path.write_text(re.sub(r"(?m)^(kind = \S+) .*$", r"\1", head) + second)
     imu = read_dataset_file(path).virtual_imu
     assert imu is not None and [s.name for s in imu.skeleton.segments] == ["pelvis", "thigh"]
+
+
+def test_the_c3d_dataset_of_the_docs_is_read(tmp_path: Path) -> None:
+    third = re.findall(r"```toml\n(.*?)```", TEXT, re.S)[2]
+    path = tmp_path / "docs.toml"
+    path.write_text('format = "edgetool dataset 1"\nkind = "virtual-imu"\n' + third)
+    dataset = read_dataset_file(path)
+    assert [r.name for r in dataset.recordings] == ["HC002D/straight/left", "HC002D/straight/right"]
+    assert dataset.frames is not None and [f.name for f in dataset.frames.frames] == ["shank"]
+    assert dataset.plates is not None and dataset.events is not None
 
 
 def test_channels_and_counts_of_the_docs() -> None:

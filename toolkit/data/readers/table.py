@@ -101,6 +101,12 @@ def span_rows(times: Float, spans: Spans) -> list[slice]:
     return [rows for rows in found if rows.stop > rows.start]
 
 
+def runs(on: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Each run of true in ``on`` (n,), as its first row and the row after its last."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], on.astype(np.int64), [0]])))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2])]
+
+
 def read_text(path: Path) -> str:
     """The text of a file, UTF-8 with or without a mark; RecordingError if it cannot be read."""
     content = read_file(path, "a table", RecordingError)
