@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation.accuracy import Accuracy, Scores
+from benchmarks.evaluation.coverage import Coverage
 from benchmarks.evaluation.latency import Latency
 from benchmarks.evaluation.windows import Evaluation
 
@@ -69,13 +70,15 @@ class Run:
     """One row of a report.
 
     ``compared_with`` names the float row that increase and error are against: for an int8 stream the float stream, which
-    carries its state in the same way. ``from_window`` are then its scores against the float windows, else None.
+    carries its state in the same way. ``from_window`` are then its scores against the float windows, else None. ``coverage`` is
+    that of the bundle's error bars, None if it has none.
     """
 
     measured: Measured
     accuracy: Accuracy
     compared_with: str = BASELINE
     from_window: Scores | None = None
+    coverage: Coverage | None = None
 
 
 @dataclass(frozen=True)

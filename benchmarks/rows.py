@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation.accuracy import Reference, judge
+from benchmarks.evaluation.coverage import Coverage, coverage_of
 from benchmarks.records import Build, Measured, Run, Skipped
 from benchmarks.targets import judge_for
 from benchmarks.targets.host import judge_float
@@ -52,7 +53,21 @@ def _run(job: Job, measured: Sequence[Measured], one: Measured) -> Run:
     from_window = None
     if against is own:
         from_window = judge(_reference(job, measured[0], one.rows), one.estimates).overall
-    return Run(one, accuracy, against.name, from_window if against is not measured[0] else None)
+    return Run(
+        one, accuracy, against.name, from_window if against is not measured[0] else None, _coverage(job, one)
+    )
+
+
+def _coverage(job: Job, one: Measured) -> Coverage | None:
+    """How the bundle's error bars hold on the rows that ``one`` ran; None without them."""
+    error_bars = job.bundle.error_bars
+    if error_bars is None:
+        return None
+    every = np.arange(len(job.data.windows)) if one.rows is None else one.rows
+    tasks, people = ([names[i] for i in every] for names in (job.data.task, job.data.person))
+    return coverage_of(
+        error_bars, job.data.windows.targets[every], one.estimates[: len(every)], tasks, people
+    )
 
 
 def _reference(job: Job, against: Measured, rows: NDArray[np.int64] | None) -> Reference:

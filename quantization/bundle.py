@@ -36,6 +36,8 @@ from toolkit.errors import (
 from toolkit.files import new_folder, write_bytes, write_json
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.sbom import bundle_sbom
+from toolkit.uncertainty import ErrorBars
+from toolkit.uncertainty.error_bars import require_error_bars_fit
 
 CHECKPOINT = "checkpoint.safetensors"
 GOLDEN = "golden.npz"
@@ -81,6 +83,12 @@ class Bundle:
         name = str(stated.get("name", "unknown")) if isinstance(stated, Mapping) else "unknown"
         return "builtin" if name == "native" else name
 
+    @property
+    def error_bars(self) -> ErrorBars | None:
+        """How far its estimates may be off; None for one that does not know, which bundles of before do not."""
+        stated = self.manifest.get("error_bars")
+        return None if stated is None else ErrorBars.from_json(stated)
+
     @cached_property
     def golden(self) -> golden.Golden:
         """Windows and the outputs that each graph gave for them."""
@@ -123,6 +131,7 @@ class Bundle:
             raise BundleError(f"bundle {path}: {error}") from None
         if not isinstance(source, str):
             raise BundleError(f"bundle {path}: data.source in {MANIFEST} is {source!r}; it must be text")
+        _require_error_bars(path, manifest.get("error_bars"), contract)
         _require_one_contract(path, stated, contract, checkpoint, graphs)
         return cls(path, manifest, checkpoint, graphs, contents, read.content, signer)
 
@@ -209,6 +218,16 @@ def _graph(entry: Mapping[str, Any], contents: Mapping[str, bytes]) -> GraphFile
     if entry["file"] != graph.file:
         raise KeyError(f"file of the {kind} graph in {scheme}: {entry['file']!r} is not {graph.file!r}")
     return graph
+
+
+def _require_error_bars(path: Path, stated: Any, contract: SensorContract) -> None:
+    """BundleError for error bars that are none, or of other joint moments."""
+    if stated is None:
+        return
+    try:
+        require_error_bars_fit(ErrorBars.from_json(stated), contract)
+    except ContractError as error:
+        raise BundleError(f"bundle {path}: {error}") from None
 
 
 def _require_one_contract(

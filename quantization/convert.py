@@ -22,6 +22,7 @@ from quantization.calibration_windows import (
     validation_segments,
 )
 from quantization.convert_options import ConvertOptions
+from quantization.error_bars import error_bars_of
 from quantization.golden import Golden, golden_vectors
 from quantization.graph.graph_file import GraphFile, Scheme
 from quantization.network_check import NOT_COMPARED, compare, is_imported, read_check
@@ -37,6 +38,7 @@ from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS
 from toolkit.progress import Progress
 from toolkit.records import Recording
+from toolkit.uncertainty import ErrorBars
 
 DEFAULT_DATA = "synthetic"
 #: Windows that a recipe search judges by: RMSE to about 1 % of its value.
@@ -102,7 +104,11 @@ def convert(
         tell("computing golden vectors", 2, 3)
         vectors, graphs = golden_vectors(model, graphs, drawn.golden)
         about = _about(asked, data, recordings, drawn) | searched | compared
-        extra, about_source = _source(model, graphs, vectors, asked, tell)
+        tell("finding error bars on validation people", 2, 3)
+        error_bars, about_bars = _error_bars(model, graphs, recordings)
+        about["data"]["notes"] += about_bars.pop("notes")
+        extra, about_source = _source(model, graphs, vectors, error_bars, asked, tell)
+        about |= about_bars
         write_bundle(folder, model, graphs, vectors, about=about | about_source, extra=extra)
     return Bundle.load(out)
 
@@ -139,10 +145,22 @@ def _search(
     return search.search(checkpoint, drawn.calibration, chosen, asked.max_rmse_increase, start), part
 
 
+def _error_bars(
+    model: Checkpoint, graphs: Sequence[GraphFile], recordings: Sequence[Recording]
+) -> tuple[ErrorBars | None, dict[str, Any]]:
+    """Error bars, what the manifest says of them, and ``notes`` on where they come from if not from these data."""
+    found, why = error_bars_of(model, graphs, recordings)
+    return found, {
+        "error_bars": None if found is None else found.to_json(),
+        "notes": [why] if why else [],
+    }
+
+
 def _source(
     checkpoint: Checkpoint,
     graphs: Sequence[GraphFile],
     vectors: Golden,
+    error_bars: ErrorBars | None,
     asked: ConvertOptions,
     tell: Progress,
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
@@ -152,7 +170,7 @@ def _source(
     tell(f"writing C source for {asked.core}", 2, 3)
     windows = {stream: vectors[stream] for stream in STREAMS}
     files, about = bundle_files.source_files(
-        graphs, checkpoint.contract, windows, asked.core, asked.prefer, asked.prefix
+        graphs, checkpoint.contract, windows, asked.core, asked.prefer, asked.prefix, error_bars
     )
     window = next(g for g in graphs if (g.graph, g.scheme) == ("window", "int8"))
     tflm, about_tflm = tflm_emitter.tflm_files(window, vectors)

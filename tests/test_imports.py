@@ -49,7 +49,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("filtering",),
         ("data",),  # windows are cut after the filter chain has run
         ("calibration",),
-        ("plausibility",),
+        ("plausibility", "uncertainty"),
         ("model",),
         ("learning",),
     ),
@@ -61,7 +61,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("reference", "tflite"),
         ("quantizer", "c_emitter", "tflm_emitter", "golden"),
         ("bundle", "converters"),
-        ("analysis", "convert_options", "network_check"),
+        ("analysis", "convert_options", "error_bars", "network_check"),
         ("convert",),
     ),
     "runtime": (

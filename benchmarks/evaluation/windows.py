@@ -58,6 +58,11 @@ class Evaluation:
         """Task of each window."""
         return tuple(self.windows.recordings[i].task for i in self.windows.recording)
 
+    @cached_property
+    def person(self) -> tuple[str, ...]:
+        """Person of each window."""
+        return tuple(self.windows.recordings[i].person for i in self.windows.recording)
+
     @property
     def people(self) -> tuple[str, ...]:
         """People in the windows, sorted."""

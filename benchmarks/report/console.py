@@ -12,6 +12,7 @@ from rich.text import Text
 from benchmarks.evaluation.accuracy import Scores
 from benchmarks.records import Report, Run
 from benchmarks.report import devices as report_devices
+from benchmarks.report import intervals
 from benchmarks.report import pi as report_pi
 from benchmarks.report.headline import leading, sentences
 from benchmarks.report.table import new_table
@@ -47,6 +48,7 @@ def show(report: Report, console: Console | None = None) -> None:
     console.print(_latency_table(report))
     for table in _joint_tables(report):
         console.print(table)
+    _show_intervals(report, console)
     if report.devices and not devices_lead:
         report_devices.show(report, console)
     for line in _notes(report):
@@ -156,6 +158,27 @@ def _joint_table(run: Run, title: str, joints: Sequence[str], whole: bool) -> Ta
     r2 = [number(accuracy.per_joint[joint].r2, 3) for joint in joints]
     add("R2", r2, number(accuracy.overall.r2, 3))
     return table
+
+
+def _show_intervals(report: Report, console: Console) -> None:
+    """How the error bars hold, some joints a table; nothing for a bundle without them."""
+    run = intervals.judged_run(report)
+    if run is None or run.coverage is None:
+        return
+    every = list(report.data.joints)
+    for first in range(0, len(every), _JOINTS):
+        joints = every[first : first + _JOINTS]
+        of = terminal_text(f"{run.measured.name}{_where(run)}")
+        title = "" if first else f"\nError bars of {of}: moments inside (mean half width, Nm/kg)"
+        table = new_table(title)
+        for heading in intervals.heading(joints):
+            table.add_column(Text(heading), justify="left" if heading == "task" else "right", overflow="fold")
+        for row in intervals.rows(run.coverage, joints):
+            table.add_row(
+                *(Text(terminal_text(cell)) for cell in row), style="bold" if row[0] == "all" else ""
+            )
+        console.print(table)
+    console.print(Text(terminal_text(intervals.sentence(run.coverage))))
 
 
 def _where(run: Run) -> str:

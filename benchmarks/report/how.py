@@ -60,5 +60,9 @@ def _figures(report: Report) -> Iterator[tuple[str, str]]:
         "error against float",
         "RMS difference from the float model over the standard deviation of the reference.",
     )
+    yield (
+        "error bars",
+        "Split conformal on validation people, scaled by the estimate (docs/UNCERTAINTY.md); judged on the windows above.",
+    )
     yield "interval", f"Percentile bootstrap, 2,000 resamples, seed {report.seed}; increases are paired."
     yield "latency", "Nearest-rank percentiles of single calls: each is a time that occurred."

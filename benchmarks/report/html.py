@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.budgets import deployed
 from benchmarks.records import Report, Run
 from benchmarks.report import devices as report_devices
+from benchmarks.report import intervals as report_intervals
 from benchmarks.report import plots as report_plots
 from benchmarks.report.headline import leading, sentences, tiles
 from benchmarks.report.how import how
@@ -76,6 +77,7 @@ def page(report: Report) -> str:
         increases=report_plots.increase_by_task(report, asked),
         latencies=report_plots.latencies(report),
         devices=_devices(report),
+        intervals=_intervals(report),
         notes={
             "summary": _summary_note(report),
             "gait": _gait_note(report),
@@ -174,6 +176,19 @@ def _devices(report: Report) -> dict[str, Any] | None:
         "accuracy": table(report_devices.ACCURACY_HEAD, report_devices.accuracy_rows(report)),
         "memory": table(report_devices.MEMORY_HEAD, report_devices.memory_rows(report)),
         "lead": leading(report)[0].measured.rows is not None,
+    }
+
+
+def _intervals(report: Report) -> dict[str, Any] | None:
+    """What the section of error bars holds; None without them."""
+    run = report_intervals.judged_run(report)
+    if run is None or run.coverage is None:
+        return None
+    cells = report_intervals.rows(run.coverage, report.data.joints)
+    return {
+        "note": f"Of {row_name(run)}: share of reference moments inside their interval, and in brackets the mean half "
+        f"width in Nm/kg. {report_intervals.sentence(run.coverage)}",
+        "table": Table(report_intervals.heading(report.data.joints), [list(map(Cell, row)) for row in cells]),
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.evaluation.accuracy import Accuracy, Interval, Scores
+from benchmarks.evaluation.coverage import Coverage
 from benchmarks.evaluation.latency import Latency
 from benchmarks.evaluation.windows import Evaluation
 from benchmarks.records import SCHEMA, Report, Run
@@ -73,6 +74,7 @@ def _run(run: Run) -> dict[str, Any]:
         "compared_with": run.compared_with,
         "accuracy": _accuracy(run.accuracy),
         **({"from_window": _scores(run.from_window)} if run.from_window else {}),
+        **({"error_bars": _coverage(run.coverage)} if run.coverage else {}),
         "latency": _latency(measured.latency) if measured.latency else None,
         "size": {k: v for k, v in vars(measured.size).items() if v is not None},
         **({"figures": dict(measured.figures)} if measured.figures else {}),
@@ -100,6 +102,20 @@ def _scores(scores: Scores) -> dict[str, Any]:
         if isinstance(interval, Interval):
             figures[name] = vars(interval)
     return figures
+
+
+def _coverage(coverage: Coverage) -> dict[str, Any]:
+    return {
+        "level": coverage.level,
+        **vars(coverage.overall),
+        "coverage_over_people": coverage.over_people,
+        "per_joint": {joint: vars(one) for joint, one in coverage.per_joint.items()},
+        "per_task": {
+            task: {**vars(one), "per_joint": {j: vars(o) for j, o in coverage.per_task_joint[task].items()}}
+            for task, one in coverage.per_task.items()
+        },
+        "per_person": {person: vars(one) for person, one in coverage.per_person.items()},
+    }
 
 
 def _latency(latency: Latency) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from quantization.tflite.file import graph_of
 from toolkit.contract import SensorContract
 from toolkit.cores import Core, require_core
 from toolkit.errors import UsageError
+from toolkit.uncertainty import ErrorBars
 
 FOLDER = "c"
 
@@ -39,8 +40,11 @@ def emission(
     prefix: str = DEFAULT_PREFIX,
     golden: Mapping[str, NDArray[np.float32]] | None = None,
     parts: Collection[Part] = PARTS,
+    error_bars: ErrorBars | None = None,
 ) -> Emission:
     """The C of a bundle's int8 graphs; ``golden`` holds windows (n, T, channels) by stream for the self-test.
+
+    With ``error_bars`` there is a function for half widths too.
 
     Raises UsageError for an unknown core, a prefix that cannot begin C names or graphs without an int8 window graph,
     ModelFileError for a graph that cannot become C.
@@ -61,6 +65,7 @@ def emission(
         golden=golden,
         prefix=prefix,
         parts=parts,
+        error_bars=error_bars,
     )
 
 
@@ -71,9 +76,10 @@ def source_files(
     core: str,
     prefer: str = "speed",
     prefix: str = DEFAULT_PREFIX,
+    error_bars: ErrorBars | None = None,
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Files under ``c/`` by their path in the bundle, and the manifest's entry about them; errors as :func:`emission`."""
-    made = emission(graphs, contract, core, prefer, prefix, golden)
+    made = emission(graphs, contract, core, prefer, prefix, golden, error_bars=error_bars)
     about = {
         "target": core,
         "prefer": prefer,

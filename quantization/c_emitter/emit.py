@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.c_emitter import filters, project, self_test
+from quantization.c_emitter import filters, half_widths, project, self_test
 from quantization.c_emitter.graph_function import Port, Program, lower_graph
 from quantization.c_emitter.header import header_text
 from quantization.c_emitter.memory import Arenas
@@ -25,6 +25,7 @@ from quantization.kernels import is_kernel, kernel_text
 from toolkit.contract import SensorContract
 from toolkit.errors import ModelFileError, UsageError
 from toolkit.printable import terminal_text
+from toolkit.uncertainty import ErrorBars
 
 SOURCE = "edgetool_model.c"
 ASSEMBLY = "edgetool_model_lstm.S"
@@ -59,13 +60,15 @@ def emit(
     self_test_windows: int = 2,
     prefix: str = DEFAULT_PREFIX,
     parts: Collection[Part] = PARTS,
+    error_bars: ErrorBars | None = None,
 ) -> Emission:
     """C99 source of a quantized model for ``core``.
 
     ``window`` and ``stream`` (with its state) are int8 graphs with inputs named as the contract's streams. ``golden`` holds
     windows (n, T, channels) by stream; the self-test takes the first ``self_test_windows`` of them, or drawn ones without it.
     Public names, macros and files begin with ``prefix``, so that several models go into one program; they share the
-    kernels. ``parts`` are what is made beside the model itself. The text depends on nothing else.
+    kernels. ``parts`` are what is made beside the model itself, and with ``error_bars`` their half widths. The text depends on
+    nothing else.
     Raises ModelFileError for a graph with an op or a form that has no C, UsageError for an unknown core.
     """
     require_prefix(prefix)
@@ -90,6 +93,8 @@ def emit(
         files |= self_test.files(window, stream, programs, golden, self_test_windows)
     if "filters" in parts:
         files |= filters.files(contract)
+    if error_bars is not None:
+        files |= half_widths.files(error_bars)
     if "build" in parts:
         files |= project.files(context, sorted(files))
     named = _prefixed(files, prefix)

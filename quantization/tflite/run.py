@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.arithmetic.storage import TensorFormat, quantized
+from quantization.arithmetic.storage import TensorFormat, decode, encode, quantized
+from quantization.graph.graph_file import GraphFile
 from toolkit.errors import MissingDependencyError, ModelFileError
 from toolkit.progress import Progress
 
@@ -94,6 +95,40 @@ def run_litert(content: bytes, inputs: Floats) -> tuple[Stored, dict[str, Stored
     fed = [(int(details[name]["index"]), values[:, None]) for name, values in given.items()]
     out = int(interpreter.get_output_details()[0]["index"])
     return _each_window(interpreter, fed, [out], None)[out][:, 0], given
+
+
+def run_litert_stream(graph: GraphFile, inputs: Floats) -> NDArray[np.float32]:
+    """Moments (rows, outputs) in Nm/kg after each row of one sequence from reset; ``inputs`` are (rows, channels) by stream.
+
+    ModelFileError if the graph does not say what state it carries, or LiteRT refuses it.
+    """
+    if graph.state is None:
+        raise ModelFileError(f"{graph.file}: it does not describe the stream's state; convert again")
+    interpreter = open_interpreter(graph.content, graph.file)
+    given = {str(d["name"]): d for d in interpreter.get_input_details()}
+    taken = {str(d["name"]): d for d in interpreter.get_output_details()}
+    fed = [
+        (
+            int(given[name]["index"]),
+            tensor_format(given[name]).shape,
+            encode(rows, tensor_format(given[name])),
+        )
+        for name, rows in inputs.items()
+    ]
+    carried = [(int(given[c.input]["index"]), int(taken[c.output]["index"])) for c in graph.state.carried]
+    rings = [c.start() for c in graph.state.carried]
+    output = tensor_format(taken["moments"])
+    interpreter.reset_all_variables()
+    moments = []
+    for row in range(len(fed[0][2])):
+        for place, shape, values in fed:
+            interpreter.set_tensor(place, values[row].reshape(shape))
+        for (place, _), ring in zip(carried, rings):
+            interpreter.set_tensor(place, ring)
+        interpreter.invoke()
+        rings = [interpreter.get_tensor(place) for _, place in carried]
+        moments.append(interpreter.get_tensor(int(taken["moments"]["index"])).reshape(-1))
+    return decode(np.stack(moments), output)
 
 
 def litert_tensors(

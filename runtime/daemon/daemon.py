@@ -265,6 +265,7 @@ class Daemon:
             model.calibration,
             model.watch(),
             model.hash[:12],
+            model.bundle.error_bars,
         )
 
     async def _open(self) -> None:

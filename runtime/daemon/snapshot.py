@@ -209,4 +209,6 @@ def _model(parts: Parts) -> ModelStatus:
         reloads=reloader.reloads,
         reloads_refused=reloader.refused,
         reload_trouble=reloader.trouble,
+        level=None if estimator.error_bars is None else estimator.error_bars.level,
+        level_people=0 if estimator.error_bars is None else estimator.error_bars.people,
     )

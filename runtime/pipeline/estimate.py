@@ -52,6 +52,10 @@ class Estimate:
     #: Which run of the daemon this is, and the hash of the model's manifest; empty: not stated.
     run: str = ""
     model: str = ""
+    #: Around each value, Nm/kg: about a share of ``level`` of true moments lies within value +- half width. Only where the
+    #: state is ok, and the model knows it: what another state does to the error nobody has measured. Else empty, and 0.
+    half_widths: tuple[float, ...] = ()
+    level: float = 0.0
 
     @property
     def age_ms(self) -> float:

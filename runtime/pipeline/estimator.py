@@ -33,6 +33,8 @@ from runtime.pipeline.states import (
 from toolkit.calibration import Calibration, require_calibration_fits, stages
 from toolkit.contract import SensorContract
 from toolkit.errors import EdgetoolError
+from toolkit.uncertainty import ErrorBars
+from toolkit.uncertainty.error_bars import require_error_bars_fit
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class RowEstimate:
     verdict: Verdict
     values: tuple[float, ...]
     model: str = ""
+    half_widths: tuple[float, ...] = ()
+    level: float = 0.0
 
     def published(self, sequence: int, published_ns: int, rules: Rules, run: str = "") -> Estimate:
         """The estimate as it is published now. What has become too old on the way is stale."""
@@ -65,6 +69,8 @@ class RowEstimate:
             self.source_ns + round(rules.stale_ms * 1e6) if usable else published_ns,
             run,
             self.model,
+            self.half_widths if verdict.state is State.OK else (),
+            self.level if verdict.state is State.OK else 0.0,
         )
 
 
@@ -77,6 +83,7 @@ class Estimator:
 
     ``calibration`` is the session's, for a contract that asks for one: without it every estimate is degraded at best
     (``uncalibrated``). ``watch`` judges the rows: what it doubts makes estimates degraded at best, by the doubt's kind.
+    ``error_bars`` gives estimates that are ok their half widths.
     ContractError for one that was made for another model, or for a model that takes none.
     """
 
@@ -89,10 +96,14 @@ class Estimator:
         calibration: Calibration | None = None,
         watch: PlausibilityWatch | None = None,
         model: str = "",
+        error_bars: ErrorBars | None = None,
     ) -> None:
         #: Begins the hash of the model's manifest; every estimate carries it.
         self.model = model
         require_calibration_fits(contract, calibration)
+        if error_bars is not None:
+            require_error_bars_fit(error_bars, contract)
+        self.error_bars = error_bars
         self.calibration = calibration
         self.watch = watch
         self.uncalibrated = contract.calibration is not None and calibration is None
@@ -212,9 +223,26 @@ class Estimator:
             source_ns = round(float(source_s[row]) * 1e9) if math.isfinite(source_s[row]) else 0
             error_ms = batch.error_s * 1e3
             result.append(
-                RowEstimate(self._row - 1, source_ns, error_ms, batch.arrival_ns, verdict, values, self.model)
+                RowEstimate(
+                    self._row - 1,
+                    source_ns,
+                    error_ms,
+                    batch.arrival_ns,
+                    verdict,
+                    values,
+                    self.model,
+                    *self._interval(values, verdict),
+                )
             )
         return result
+
+    def _interval(self, values: tuple[float, ...], verdict: Verdict) -> tuple[tuple[float, ...], float]:
+        """Half widths and their level; none where the state is not ok: what is doubted is beyond what was measured."""
+        if self.error_bars is None or verdict.state is not State.OK:
+            return (), 0.0
+        return tuple(
+            self.error_bars.half_widths(np.array(values, np.float32)).tolist()
+        ), self.error_bars.level
 
     def _doubted(self) -> tuple[str, ...]:
         """What holds of every row now, whatever it rests on."""

@@ -213,9 +213,18 @@ def full_status(observed: Observed, machine: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rows(estimates: Iterable[Estimate]) -> list[list[Any]]:
-    """Of each estimate: sequence, publication in s, rank of the state, age in ms, values (none to show: empty), source in s."""
+    """Of each estimate: sequence, publication in s, rank of the state, age in ms, values (none to show: empty), source in s,
+    half widths (empty where there are none)."""
     return [
-        [m.sequence, m.published_ns * 1e-9, m.state.rank, m.age_ms, m.values, m.source_ns * 1e-9]
+        [
+            m.sequence,
+            m.published_ns * 1e-9,
+            m.state.rank,
+            m.age_ms,
+            m.values,
+            m.source_ns * 1e-9,
+            m.half_widths,
+        ]
         for m in estimates
     ]
 

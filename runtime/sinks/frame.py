@@ -14,13 +14,16 @@ from toolkit.contract import Channel
 from toolkit.errors import UsageError
 
 MAGIC = b"EM"
-VERSION = 1
+#: Of a frame without half widths, and of one with them after the values: a reader of the first refuses the second.
+VERSION, WITH_HALF_WIDTHS = 1, 2
 #: magic, version, state, count, a zero, valid ms, sequence, layout, source ns, source error us, latency us, age us
 _HEAD = struct.Struct("<2sBBBxHIIQIII")
 _CRC = struct.Struct("<I")
 assert _HEAD.size == 36
 #: A frame fits any path's datagram (IPv6 guarantees 1,280 bytes with its headers).
 MAX_VALUES = 255
+#: With half widths that many would not fit any path's datagram; a model with more outputs sends none.
+MAX_HALF_WIDTHS = 148
 #: Times in microseconds that are longer, or not known.
 UNKNOWN_US = 0xFFFF_FFFF
 _STATES = tuple(State)
@@ -53,6 +56,8 @@ class EstimateFrame:
     values: tuple[float, ...]
     #: The lease: for how many ms after it came a reader may act on it; 0: not at all, or not stated.
     valid_ms: int = 0
+    #: One for each value, or none.
+    half_widths: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, estimate: Estimate, layout: int) -> Self:
@@ -67,12 +72,13 @@ class EstimateFrame:
             _microseconds((estimate.published_ns - estimate.arrival_ns) * 1e-3),
             estimate.values,
             min(max((estimate.valid_until_ns - estimate.published_ns) // 1_000_000, 0), 0xFFFF),
+            estimate.half_widths if len(estimate.half_widths) <= MAX_HALF_WIDTHS else (),
         )
 
     def __bytes__(self) -> bytes:
         head = _HEAD.pack(
             MAGIC,
-            VERSION,
+            WITH_HALF_WIDTHS if self.half_widths else VERSION,
             self.state.rank,
             len(self.values),
             self.valid_ms,
@@ -83,7 +89,8 @@ class EstimateFrame:
             self.latency_us,
             self.age_us,
         )
-        body = head + struct.pack(f"<{len(self.values)}f", *map(_float32, self.values))
+        numbers = (*self.values, *self.half_widths)
+        body = head + struct.pack(f"<{len(numbers)}f", *map(_float32, numbers))
         return body + _CRC.pack(zlib.crc32(body))
 
     @classmethod
@@ -94,18 +101,23 @@ class EstimateFrame:
         _, version, state, count, valid_ms, sequence, layout, source_ns, error, latency, age = (
             _HEAD.unpack_from(data)
         )
-        if version != VERSION or state >= len(_STATES) or len(data) != frame_size(count):
+        known = version in (VERSION, WITH_HALF_WIDTHS)
+        numbers = count * (2 if version == WITH_HALF_WIDTHS else 1)
+        if not known or state >= len(_STATES) or len(data) != frame_size(numbers):
             raise ValueError(
-                f"not an estimate frame of version {VERSION}: version {version}, {len(data)} bytes"
+                f"not an estimate frame of version {VERSION} or {WITH_HALF_WIDTHS}: version {version}, {len(data)} bytes"
             )
         if zlib.crc32(data[: -_CRC.size]) != _CRC.unpack_from(data, len(data) - _CRC.size)[0]:
             raise ValueError("an estimate frame with a wrong checksum")
-        values = struct.unpack_from(f"<{count}f", data, _HEAD.size)
-        return cls(sequence, _STATES[state], layout, source_ns, error, latency, age, values, valid_ms)
+        found = struct.unpack_from(f"<{numbers}f", data, _HEAD.size)
+        values, half_widths = found[:count], found[count:]
+        return cls(
+            sequence, _STATES[state], layout, source_ns, error, latency, age, values, valid_ms, half_widths
+        )
 
 
 def frame_size(count: int) -> int:
-    """Bytes of a frame with ``count`` values: 40 and 4 a value."""
+    """Bytes of a frame with ``count`` numbers, values and half widths: 40 and 4 a number."""
     return _HEAD.size + 4 * count + _CRC.size
 
 

@@ -24,6 +24,7 @@ def estimate_line(estimate: Estimate, outputs: Sequence[Channel], unix_s: float 
         "state": estimate.state.value,
         "reasons": list(estimate.reasons),
         "moments": moments,
+        **_intervals(estimate, outputs),
         "unit": outputs[0].unit,
         "age_ms": round(estimate.age_ms, 4),
         "source_ns": estimate.source_ns,
@@ -59,6 +60,8 @@ def estimate_of(line: bytes | str) -> Estimate:
             int(value.get("valid_until_ns", 0)),
             str(value.get("run", "")),
             str(value.get("model", "")),
+            tuple(_back(v) for v in value.get("half_widths", {}).values()),
+            _back(value.get("level", 0.0)),
         )
     except InputError as error:
         raise ValueError(f"not an estimate: {error}") from None
@@ -81,6 +84,14 @@ def read_estimates(path: Path) -> Iterator[Estimate]:
                     ) from None
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _intervals(estimate: Estimate, outputs: Sequence[Channel]) -> dict[str, object]:
+    """The half widths by joint moment and the share of moments that they are meant to hold; nothing where there are none."""
+    if not estimate.half_widths:
+        return {}
+    widths = {c.name: _number(v) for c, v in zip(outputs, estimate.half_widths)}
+    return {"half_widths": widths, "level": estimate.level}
 
 
 def _number(value: float) -> float | None:

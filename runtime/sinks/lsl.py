@@ -1,7 +1,7 @@
 """``lsl://NAME``: an outlet of the Lab Streaming Layer, for LabRecorder, OpenViBE and whatever else reads it.
 
-One float32 channel an output, then ``age_ms`` and ``state`` (0 ok to 3 invalid); what cannot be shown is NaN. Time stamps are
-the source times, on LSL's clock.
+One float32 channel an output, then ``age_ms`` and ``state`` (0 ok to 3 invalid), then a half width an output; what cannot be
+shown is NaN. Time stamps are the source times, on LSL's clock.
 """
 
 from __future__ import annotations
@@ -53,11 +53,13 @@ class LslSink(DirectSink):
         """Give liblsl one sample. Readers or none, it takes it."""
         if self._outlet is None:
             return False
-        values = estimate.values or (math.nan,) * len(self._outputs)
+        nothing = (math.nan,) * len(self._outputs)
+        values, half_widths = estimate.values or nothing, estimate.half_widths or nothing
         if self._ahead_s is None:
             self._ahead_s = self._measure(estimate)
         taken_s = estimate.source_ns * 1e-9 + self._ahead_s
-        self._outlet.push_sample([*values, estimate.age_ms, float(estimate.state.rank)], taken_s)
+        sample = [*values, estimate.age_ms, float(estimate.state.rank), *half_widths]
+        self._outlet.push_sample(sample, taken_s)
         return True
 
     def _measure(self, estimate: Estimate) -> float:
@@ -90,6 +92,7 @@ class LslSink(DirectSink):
         pylsl = load_pylsl()
         channels = [*((c.name, c.unit, "Moment") for c in self._outputs)]
         channels += [("age_ms", "ms", "Age"), ("state", "0 ok to 3 invalid", "State")]
+        channels += [(f"{c.name}_half_width", c.unit, "HalfWidth") for c in self._outputs]
         identity = f"edgetool-{socket.gethostname()}-{self._stream}"
         info = pylsl.StreamInfo(
             self._stream, "JointMoments", len(channels), pylsl.IRREGULAR_RATE, "float32", identity

@@ -113,6 +113,9 @@ class ModelStatus:
     reloads_refused: int
     #: Why the last reload was refused; None after a good one.
     reload_trouble: str | None
+    #: Share of moments that the half widths are meant to hold, and on how many people they rest; None and 0 without them.
+    level: float | None = None
+    level_people: int = 0
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def cut(segments: Sequence[Segment], contract: SensorContract, stride: int = 1) 
     """
     unique = list({id(s.recording): s.recording for s in segments}.values())
     for recording in unique:
-        _require_calibration(recording, contract)
+        require_calibration(recording, contract)
     index_of = {id(recording): i for i, recording in enumerate(unique)}
     filtered = features(unique, contract.inputs, contract.grid_rate_hz)
     names = [item.stream.name for item in contract.inputs]
@@ -183,7 +183,7 @@ def _some(recordings: Sequence[Recording]) -> str:
     return names + (f" and {len(recordings) - 3} more" if len(recordings) > 3 else "")
 
 
-def _require_calibration(recording: Recording, contract: SensorContract) -> None:
+def require_calibration(recording: Recording, contract: SensorContract) -> None:
     """A model that learnt from calibrated sensors is right for no others, and the other way round."""
     if recording.calibration == contract.calibration_hash:
         return

@@ -48,7 +48,8 @@ class Checkpoint:
     ``weights`` are read-only float32 arrays named and shaped as ``weight_shapes(config)``; ``contract``
     describes the inputs and outputs; ``split`` is the JSON of the split that training used (None if unknown);
     ``provenance`` is JSON: data and its hashes, seed, versions, metrics; ``familiar`` is JSON of what training people's strides
-    look like (``toolkit.plausibility.FamiliarStrides``), None if that is not known. Raises CheckpointError when weights
+    look like (``toolkit.plausibility.FamiliarStrides``), None if that is not known; ``error_bars`` is JSON of how far its
+    estimates are off on validation people (``toolkit.uncertainty.ErrorBars``), or None. Raises CheckpointError when weights
     are missing, surplus, of a wrong shape or not finite, or the contract does not fit the config.
     """
 
@@ -58,6 +59,7 @@ class Checkpoint:
     split: Mapping[str, Any] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     familiar: Mapping[str, Any] | None = None
+    error_bars: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -67,8 +69,9 @@ class Checkpoint:
         object.__setattr__(self, "weights", MappingProxyType(_checked(self.config, self.weights)))
         object.__setattr__(self, "split", copy.deepcopy(dict(self.split)) if self.split is not None else None)
         object.__setattr__(self, "provenance", copy.deepcopy(dict(self.provenance)))
-        if self.familiar is not None:
-            object.__setattr__(self, "familiar", copy.deepcopy(dict(self.familiar)))
+        for name in ("familiar", "error_bars"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, copy.deepcopy(dict(value)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Checkpoint, (
@@ -78,6 +81,7 @@ class Checkpoint:
             self.split,
             self.provenance,
             self.familiar,
+            self.error_bars,
         )
 
     @property
@@ -95,7 +99,9 @@ class Checkpoint:
             "contract": self.contract.to_json(),
             "split": self.split,
             "provenance": self.provenance,
-        } | ({} if self.familiar is None else {"familiar": self.familiar})
+        }
+        more = {"familiar": self.familiar, "error_bars": self.error_bars}
+        document |= {name: value for name, value in more.items() if value is not None}
         try:
             text = json.dumps(document, separators=(",", ":"), allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -126,6 +132,7 @@ class Checkpoint:
                 document["split"],
                 document["provenance"],
                 document.get("familiar"),
+                document.get("error_bars"),
             )
         except KeyError as error:
             raise CheckpointError(

@@ -88,10 +88,10 @@ const tell = (time) => {
 };
 
 const takeMoments = (rows) => {
-  for (const [sequence, published, rank, age, values, source] of rows) {
+  for (const [sequence, published, rank, age, values, source, halfWidths] of rows) {
     if (seen.sequence !== null && sequence > seen.sequence + 1) seen.missed += sequence - seen.sequence - 1;
     seen.sequence = sequence;
-    seen.newest = { rank, values, time: published };
+    seen.newest = { rank, values, halfWidths: halfWidths ?? [], time: published };
     if (values.length) seen.published.push(published);
     const change = seen.changes.at(-1);
     if (!change || change.rank !== rank) seen.changes.push({ time: published, rank });
@@ -141,7 +141,7 @@ const jointBox = (name, place) =>
       "figcaption",
       {},
       make("span", { class: "name", text: nameWords(name) }),
-      make("span", { class: "value" }, make("b", { id: `value-${place}`, text: "–" }), " Nm/kg"),
+      make("span", { class: "value" }, make("b", { id: `value-${place}`, text: "–" }), make("span", { id: `half-width-${place}`, class: "half-width" }), " Nm/kg"),
     ),
     make("canvas", { id: `joint-${place}`, role: "img", "aria-label": `${nameWords(name)} moment over the last 10 seconds` }),
   );
@@ -240,6 +240,8 @@ const showValues = () => {
   seen.status?.model.outputs.forEach((_, place) => {
     const box = page(`value-${place}`);
     if (box) box.textContent = usable ? fixed(newest.values[place], 2) : "–";
+    const bar = page(`half-width-${place}`);
+    if (bar) bar.textContent = usable && newest.halfWidths.length ? ` ± ${fixed(newest.halfWidths[place], 2)}` : "";
   });
 };
 

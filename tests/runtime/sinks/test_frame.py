@@ -98,6 +98,8 @@ class CMoment(ctypes.Structure):
         ("latency_us", ctypes.c_uint32),
         ("age_us", ctypes.c_uint32),
         ("values", ctypes.c_float * 255),
+        ("half_width_count", ctypes.c_uint8),
+        ("half_widths", ctypes.c_float * 255),
     ]
 
 
@@ -142,6 +144,25 @@ def test_c_reads_what_python_sends(
     assert out.source_error_us == min(round(error_ms * 1e3), 2**32 - 1)
     python = EstimateFrame.from_bytes(frame)
     assert (python.state, python.values, python.age_us) == (state, tuple(values), out.age_us)
+
+
+def test_half_widths_make_version_2_and_c_reads_them(decoder: ctypes.CDLL) -> None:
+    sent = replace(estimate(3), half_widths=(0.25, 0.5), level=0.9)
+    frame = bytes(EstimateFrame.of(sent, 77))
+    assert (frame[2], len(frame)) == (2, frame_size(4))
+    assert EstimateFrame.from_bytes(frame).half_widths == (0.25, 0.5)
+    out = CMoment()
+    assert decoder.moment_read(frame, ctypes.c_size_t(len(frame)), ctypes.byref(out)) == 1
+    assert (out.half_width_count, list(out.half_widths[:2])) == (2, [0.25, 0.5])
+    assert list(out.values[:2]) == [1.0, pytest.approx(-0.1)]
+    without = bytes(EstimateFrame.of(estimate(3), 77))
+    assert decoder.moment_read(without, ctypes.c_size_t(len(without)), ctypes.byref(out)) == 1
+    assert (without[2], out.half_width_count) == (1, 0)
+
+
+def test_half_widths_that_would_not_fit_a_datagram_are_left_out() -> None:
+    many = replace(estimate(0), values=(0.0,) * 149, half_widths=(1.0,) * 149, level=0.9)
+    assert EstimateFrame.from_bytes(bytes(EstimateFrame.of(many, 0))).half_widths == ()
 
 
 def test_c_refuses_damage(decoder: ctypes.CDLL) -> None:

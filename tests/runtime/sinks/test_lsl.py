@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -33,20 +34,26 @@ def test_an_inlet_reads_the_moments() -> None:
         try:
             await asyncio.to_thread(inlet.open_stream, 20.0)
             info = await asyncio.to_thread(inlet.info, 20.0)
-            assert (info.type(), info.channel_count()) == ("JointMoments", 4)
-            assert info.get_channel_labels() == ["hip_flexion", "knee_extension", "age_ms", "state"]
+            assert (info.type(), info.channel_count()) == ("JointMoments", 6)
+            named = ["hip_flexion", "knee_extension", "age_ms", "state"]
+            assert info.get_channel_labels() == [
+                *named,
+                "hip_flexion_half_width",
+                "knee_extension_half_width",
+            ]
             assert info.get_channel_units()[:3] == ["Nm/kg", "Nm/kg", "ms"]
             await until(lambda: sink._outlet.have_consumers())  # type: ignore[attr-defined]
             before = pylsl.local_clock()
-            sink.publish(estimate(3))
+            sink.publish(replace(estimate(3), half_widths=(0.25, 0.5), level=0.9))
             after = pylsl.local_clock()
             sink.publish(Estimate(4, 0, 0.0, 0, 0, State.INVALID, ("gap",), ()))
             values, stamp = await asyncio.to_thread(inlet.pull_sample, 20.0)
-            assert values == pytest.approx([1.0, -0.1, 2.5, 0.0], rel=1e-6)  # float32
+            assert values == pytest.approx([1.0, -0.1, 2.5, 0.0, 0.25, 0.5], rel=1e-6)  # float32
             # Taken 6.5 ms before it was published; the clocks of both ends are one.
             assert before - 0.0065 <= stamp <= after - 0.0065
             values, _ = await asyncio.to_thread(inlet.pull_sample, 20.0)
-            assert math.isnan(values[0]) and math.isnan(values[1]) and values[2:] == [0.0, 3.0]
+            assert math.isnan(values[0]) and math.isnan(values[1]) and values[2:4] == [0.0, 3.0]
+            assert math.isnan(values[4]) and math.isnan(values[5])
         finally:
             inlet.close_stream()
 
