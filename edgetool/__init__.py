@@ -18,6 +18,7 @@ from toolkit import __version__ as __version__
 
 if TYPE_CHECKING:
     from benchmarks.records import Report as Report
+    from benchmarks.stress.records import StressReport as StressReport
     from benchmarks.validation.verdict import Verdict as Verdict
     from edgetool.api import service as service
     from edgetool.api.calibration import calibrate as calibrate
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from edgetool.api.sensors import simulate as simulate
     from edgetool.api.signing import sign as sign
     from edgetool.api.signing import verify as verify
+    from edgetool.api.stress import stress as stress
     from firmware_bridge.tools.doctor import Diagnosis as Diagnosis
     from firmware_bridge.tools.monitor import Health as Health
     from quantization.analysis.error_records import Attribution as Attribution
@@ -76,6 +78,7 @@ _FROM: dict[str, tuple[str, ...]] = {
     "edgetool.api": ("service",),
     "edgetool.api.deploy": ("convert", "inspect", "bench", "validate"),
     "edgetool.api.signing": ("sign", "verify"),
+    "edgetool.api.stress": ("stress",),
     "edgetool.api.sensors": (
         *("scan", "doctor", "monitor", "simulate", "record", "replay", "recover", "export"),
         "Reachable",
@@ -87,6 +90,7 @@ _FROM: dict[str, tuple[str, ...]] = {
     "quantization.signing": ("Signer",),
     "quantization.analysis.error_records": ("Attribution",),
     "benchmarks.records": ("Report",),
+    "benchmarks.stress.records": ("StressReport",),
     "benchmarks.validation.verdict": ("Verdict",),
     "firmware_bridge.tools.doctor": ("Diagnosis",),
     "firmware_bridge.tools.monitor": ("Health",),

@@ -25,7 +25,7 @@ from quantization.convert_options import ConvertOptions
 from quantization.error_bars import error_bars_of
 from quantization.golden import Golden, golden_vectors
 from quantization.graph.graph_file import GraphFile, Scheme
-from quantization.network_check import NOT_COMPARED, compare, is_imported, read_check
+from quantization.network_check import NOT_COMPARED, Check, compare, is_imported, read_check
 from quantization.quantizer import search
 from quantization.quantizer.recipe import Recipe
 from quantization.tflite.contract import contract_entry
@@ -95,12 +95,7 @@ def convert(
         build = converters.converter_named(converter)
         entries = contract_entry(model.contract)
         graphs = build(model, drawn.calibration, scheme=scheme, metadata=entries, **asked.of_converter)
-        compared: dict[str, Any] = {}
-        if proof is not None:
-            tell("comparing with the network's own outputs", 2, 3)
-            compared = {"check": compare(proof, graphs, model.provenance)}
-        elif is_imported(model.provenance):
-            compared = {"check": {"compared": False, "note": NOT_COMPARED}}
+        compared = _compared(proof, graphs, model, tell)
         tell("computing golden vectors", 2, 3)
         vectors, graphs = golden_vectors(model, graphs, drawn.golden)
         about = _about(asked, data, recordings, drawn) | searched | compared
@@ -143,6 +138,16 @@ def _search(
     chosen = windows.take(stratified(windows, VALIDATION_WINDOWS, np.random.default_rng(asked.seed)))
     start = Recipe.from_json(asked.of_converter.get("recipe") or {})
     return search.search(checkpoint, drawn.calibration, chosen, asked.max_rmse_increase, start), part
+
+
+def _compared(
+    proof: Check | None, graphs: Sequence[GraphFile], model: Checkpoint, tell: Progress
+) -> dict[str, Any]:
+    """The manifest's ``check`` of a network of somebody else's; nothing for one of ours."""
+    if proof is not None:
+        tell("comparing with the network's own outputs", 2, 3)
+        return {"check": compare(proof, graphs, model.provenance)}
+    return {"check": {"compared": False, "note": NOT_COMPARED}} if is_imported(model.provenance) else {}
 
 
 def _error_bars(

@@ -81,7 +81,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("targets",),
         ("rows", "report"),
         ("bench",),
-        ("validation", "studies", "learning"),
+        ("validation", "studies", "learning", "stress"),
     ),
     "firmware_bridge": (
         ("items", "protocol"),

@@ -10,12 +10,11 @@ from quantization.bundle_folder import SIGNATURE
 from quantization.signing import read_trusted_key
 from runtime.engines import open_engine
 from runtime.engines.interface import Engine
-from runtime.pipeline.plausibility import PlausibilityWatch
+from runtime.pipeline.plausibility import PlausibilityWatch, watch_of
 from runtime.settings import ModelSettings
 from toolkit.calibration import Calibration, load_calibration, require_calibration_fits
 from toolkit.contract import SensorContract, require_same_stream
 from toolkit.errors import ContractError
-from toolkit.plausibility import FamiliarStrides, layout_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +43,7 @@ class LoadedModel:
 
     def watch(self) -> PlausibilityWatch | None:
         """What judges its sensors: for a model that knows its training people's strides, and a session that is calibrated."""
-        checkpoint = self.bundle.checkpoint
-        layout = layout_of(checkpoint.contract)
-        if checkpoint.familiar is None or layout is None or self.calibration is None:
-            return None
-        return PlausibilityWatch(FamiliarStrides.from_json(checkpoint.familiar), layout)
+        return watch_of(self.bundle.checkpoint, self.calibration)
 
     def stamp(self) -> tuple[int, ...] | None:
         """Sizes and times of manifest and signature on the disk; None if there is no manifest now."""

@@ -18,7 +18,7 @@ from runtime.engines.interface import Engine
 from runtime.pipeline.decimation import Decimation
 from runtime.pipeline.estimate import Estimate, State
 from runtime.pipeline.intake import Batch
-from runtime.pipeline.model_input import Features, InputFeatures
+from runtime.pipeline.model_input import Features, FilterOf, InputFeatures
 from runtime.pipeline.plausibility import PlausibilityWatch
 from runtime.pipeline.states import (
     DECIMATED,
@@ -33,6 +33,7 @@ from runtime.pipeline.states import (
 from toolkit.calibration import Calibration, require_calibration_fits, stages
 from toolkit.contract import SensorContract
 from toolkit.errors import EdgetoolError
+from toolkit.filtering.chain import Chain
 from toolkit.uncertainty import ErrorBars
 from toolkit.uncertainty.error_bars import require_error_bars_fit
 
@@ -83,7 +84,8 @@ class Estimator:
 
     ``calibration`` is the session's, for a contract that asks for one: without it every estimate is degraded at best
     (``uncalibrated``). ``watch`` judges the rows: what it doubts makes estimates degraded at best, by the doubt's kind.
-    ``error_bars`` gives estimates that are ok their half widths.
+    ``error_bars`` gives estimates that are ok their half widths. ``filter_of`` is for whoever has filtered many recordings at
+    once.
     ContractError for one that was made for another model, or for a model that takes none.
     """
 
@@ -97,6 +99,7 @@ class Estimator:
         watch: PlausibilityWatch | None = None,
         model: str = "",
         error_bars: ErrorBars | None = None,
+        filter_of: FilterOf = Chain.of,
     ) -> None:
         #: Begins the hash of the model's manifest; every estimate carries it.
         self.model = model
@@ -114,7 +117,10 @@ class Estimator:
         self._clock = clock
         self._inputs = {
             item.stream.name: InputFeatures(
-                item, contract.grid_rate_hz, () if calibration is None else stages(calibration, item.stream)
+                item,
+                contract.grid_rate_hz,
+                () if calibration is None else stages(calibration, item.stream),
+                filter_of,
             )
             for item in contract.inputs
         }

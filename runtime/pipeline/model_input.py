@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +20,36 @@ from toolkit.filtering.stages import rational
 Features = NDArray[np.float32]
 
 
+class RowFilter(Protocol):
+    """Takes raw rows in order, gives the grid rows that are then known."""
+
+    def push(self, samples: NDArray[np.float32]) -> Features:
+        """See :meth:`toolkit.filtering.chain.Chain.push`."""
+        ...
+
+
+#: Makes the filter of an input, the stages of a session's calibration first.
+FilterOf = Callable[[ModelInput, float, tuple[FilterStage, ...]], RowFilter]
+
+
 class InputFeatures:
     """One input of the model: its chain, its features that wait for the other inputs, and where each grid row comes from."""
 
-    def __init__(self, item: ModelInput, grid_rate_hz: float, before: tuple[FilterStage, ...] = ()) -> None:
+    def __init__(
+        self,
+        item: ModelInput,
+        grid_rate_hz: float,
+        before: tuple[FilterStage, ...] = (),
+        filter_of: FilterOf = Chain.of,
+    ) -> None:
         self._item, self._grid_rate_hz, self._before = item, grid_rate_hz, before
+        self._filter_of = filter_of
         self._step: Fraction = rational(item.stream.rate_hz) / rational(grid_rate_hz)
         self.reset()
 
     def reset(self) -> None:
         """The next row is row 0."""
-        self._chain = Chain.of(self._item, self._grid_rate_hz, self._before)
+        self._chain = self._filter_of(self._item, self._grid_rate_hz, self._before)
         channels = len(self._item.stream.channels)
         self._held = LastGood(channels)
         self.features: Features = np.empty((0, channels), np.float32)

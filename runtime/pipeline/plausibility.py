@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.plausibility import Doubt, FamiliarStrides, SensorLayout, fingerprint, judge
+from toolkit.calibration import Calibration
+from toolkit.model.checkpoint import Checkpoint
+from toolkit.plausibility import Doubt, FamiliarStrides, SensorLayout, fingerprint, judge, layout_of
 from toolkit.plausibility.familiar import SPAN_S
 
 #: Time from one judgement to the next, s.
@@ -63,6 +65,14 @@ class PlausibilityWatch:
                 believed.pop(key, None)
                 del self._seen[key]
         self.doubts = tuple(believed.values())
+
+
+def watch_of(checkpoint: Checkpoint, calibration: Calibration | None) -> PlausibilityWatch | None:
+    """What judges the sensors of a model that knows its training people's strides, in a session that is calibrated."""
+    layout = layout_of(checkpoint.contract)
+    if checkpoint.familiar is None or layout is None or calibration is None:
+        return None
+    return PlausibilityWatch(FamiliarStrides.from_json(checkpoint.familiar), layout)
 
 
 def _by_place(doubts: tuple[Doubt, ...]) -> dict[tuple[str, str], Doubt]:

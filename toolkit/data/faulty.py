@@ -93,7 +93,8 @@ def scaled_by_unit(recording: Recording, factors: Mapping[str, float]) -> Record
     """Channels whose unit is a key of ``factors`` come in another unit than they say: times its factor."""
 
     def change(signal: Signal, samples: Float) -> Float:
-        return samples * np.array([factors.get(channel.unit, 1.0) for channel in signal.spec.channels])
+        samples *= [factors.get(channel.unit, 1.0) for channel in signal.spec.channels]
+        return samples
 
     return _changed(recording, change)
 
@@ -106,7 +107,8 @@ def biased(recording: Recording, offsets: Mapping[str, float], rng: np.random.Ge
         for imu in imus(signal.spec):
             for place in imu.places:
                 sizes[place] = offsets.get(signal.spec.channels[place].unit, 0.0)
-        return samples + sizes * rng.choice([-1.0, 1.0], samples.shape[1])
+        samples += sizes * rng.choice([-1.0, 1.0], samples.shape[1])
+        return samples
 
     return _changed(recording, change)
 
@@ -138,7 +140,8 @@ def with_noise(
     def change(signal: Signal, samples: Float) -> Float:
         if signal.spec.name not in streams:
             return samples
-        return samples + rng.standard_normal(samples.shape) * samples.std(axis=0) * share
+        samples += rng.standard_normal(samples.shape) * samples.std(axis=0) * share
+        return samples
 
     return _changed(recording, change)
 
@@ -172,7 +175,8 @@ def clipped(recording: Recording, ends: Mapping[str, float]) -> Recording:
 
     def change(signal: Signal, samples: Float) -> Float:
         limit = np.array([ends.get(channel.unit, np.inf) for channel in signal.spec.channels])
-        return np.clip(samples, -limit, limit)
+        np.clip(samples, -limit, limit, out=samples)
+        return samples
 
     return _changed(recording, change)
 

@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from toolkit.contract import SensorContract
 from toolkit.data.splits import Segment
 from toolkit.data.windows import features, moments_at, require_calibration
-
-#: A grid time this near a boundary, in seconds, counts as on it: times are sums of rounded periods.
-_TIME_TOLERANCE_S = 1e-9
+from toolkit.records import TIME_TOLERANCE_S
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +51,7 @@ def sequences(segments: Sequence[Segment], contract: SensorContract) -> list[Lab
         start_s = next(iter(segment.recording.signals.values())).start_s
         time_s = start_s + np.arange(len(next(iter(rows.values())))) / contract.grid_rate_hz
         inside = np.flatnonzero(
-            (time_s >= segment.start_s - _TIME_TOLERANCE_S) & (time_s < segment.stop_s - _TIME_TOLERANCE_S)
+            (time_s >= segment.start_s - TIME_TOLERANCE_S) & (time_s < segment.stop_s - TIME_TOLERANCE_S)
         )
         kept = slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
         label_s = time_s[kept] + contract.horizon_ms / 1000.0
@@ -61,7 +59,7 @@ def sequences(segments: Sequence[Segment], contract: SensorContract) -> list[Lab
         counted = (
             np.isfinite(targets).all(axis=1)
             & segment.recording.is_valid(label_s)
-            & (label_s < segment.stop_s - _TIME_TOLERANCE_S)
+            & (label_s < segment.stop_s - TIME_TOLERANCE_S)
         )
         inputs = {name: values[kept] for name, values in rows.items()}
         result.append(LabelledSequence(segment, inputs, targets, counted, time_s[kept]))
