@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,3 +73,14 @@ def drift(
     size *= deviation * np.sqrt(2.0 / np.sum(size**2))
     result: Float = np.sin(2 * np.pi * np.multiply.outer(time_s, frequency) + phase) @ size
     return result
+
+
+def after_each(time_s: Float, starts_s: Float, decay_s: float) -> Iterator[tuple[slice, Float]]:
+    """For each of ``starts_s`` the rows of ``time_s`` (ascending) in which a pulse from it counts, and s since then.
+
+    A pulse that decays by e in ``decay_s`` ends after 60 of them, at 1e-26 of its size: below a rounding of any sum.
+    """
+    first = np.searchsorted(time_s, starts_s)
+    last = np.searchsorted(time_s, np.asarray(starts_s) + 60.0 * decay_s)
+    for start, begin, end in zip(starts_s, first, last):
+        yield slice(begin, end), time_s[begin:end] - start

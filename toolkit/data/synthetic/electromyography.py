@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.data.synthetic.curves import drift
+from toolkit.data.synthetic.curves import after_each, drift
 from toolkit.data.synthetic.people import Person
 
 Float = NDArray[np.float64]
@@ -85,9 +85,8 @@ def raw_emg(
         mixed[:, other] += CROSSTALK * source[:, one]
     # Cables swing at footfall: a damped 8 Hz movement of the baseline, of its own size at each step.
     artefact = np.zeros_like(mixed)
-    for strike in heel_strikes_s:
-        after = np.maximum(time_s - strike, 0.0)  # the sine of 0 is 0: nothing before the strike
+    for rows, after in after_each(time_s, heel_strikes_s, 0.06):
         pulse = np.sin(2 * np.pi * 8.0 * after) * np.exp(-after / 0.06)
-        artefact += np.outer(pulse, rng.normal(0.0, 0.05, columns))
+        artefact[rows] += np.outer(pulse, rng.normal(0.0, 0.05, columns))
     floor = 0.006 * rng.standard_normal(mixed.shape)
     return mixed * person.emg_gain_mv + artefact + floor

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.data import virtual_imu
+from toolkit.data.synthetic.curves import after_each
 from toolkit.data.synthetic.motion import (
     FOOT,
     SHANK,
@@ -80,9 +81,8 @@ def imperfections(rng: np.random.Generator, time_s: Float, heel_strikes_s: Float
         bias, 4
     ) * rng.standard_normal(24)
     ringing = np.zeros(len(time_s))
-    for strike in heel_strikes_s:
-        after = np.maximum(time_s - strike, 0.0)  # the sine of 0 is 0: nothing before the strike
-        ringing += np.sin(2 * np.pi * 22.0 * after) * np.exp(-after / 0.03) * rng.lognormal(0.0, 0.2)
+    for rows, after in after_each(time_s, heel_strikes_s, 0.03):
+        ringing[rows] += np.sin(2 * np.pi * 22.0 * after) * np.exp(-after / 0.03) * rng.lognormal(0.0, 0.2)
     for row, strength in enumerate((12.0, 6.0, 3.0, 1.5)):
         result[:, 6 * row : 6 * row + 3] += np.outer(ringing, strength * np.array([0.4, 1.0, 0.2]))
     return result
