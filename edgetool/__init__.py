@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit import __version__ as __version__
 
 if TYPE_CHECKING:
+    from benchmarks.learning.compare import Comparison as Comparison
     from benchmarks.records import Report as Report
     from benchmarks.stress.records import StressReport as StressReport
     from benchmarks.validation.verdict import Verdict as Verdict
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from edgetool.api.deploy import convert as convert
     from edgetool.api.deploy import inspect as inspect
     from edgetool.api.deploy import validate as validate
+    from edgetool.api.learn import compare as compare
     from edgetool.api.learn import data as data
     from edgetool.api.learn import train as train
     from edgetool.api.live import run as run
@@ -85,12 +87,13 @@ _FROM: dict[str, tuple[str, ...]] = {
     ),
     "edgetool.api.calibration": ("calibrate",),
     "edgetool.api.live": ("run",),
-    "edgetool.api.learn": ("train", "data"),
+    "edgetool.api.learn": ("train", "compare", "data"),
     "quantization.bundle": ("Bundle",),
     "quantization.signing": ("Signer",),
     "quantization.analysis.error_records": ("Attribution",),
     "benchmarks.records": ("Report",),
     "benchmarks.stress.records": ("StressReport",),
+    "benchmarks.learning.compare": ("Comparison",),
     "benchmarks.validation.verdict": ("Verdict",),
     "firmware_bridge.tools.doctor": ("Diagnosis",),
     "firmware_bridge.tools.monitor": ("Health",),

@@ -53,6 +53,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Learn": {
         "train": ("edgetool.commands.train", "train a Cross-LSTM on recordings"),
+        "compare": ("edgetool.commands.compare", "is it better than other models, on people it never saw"),
         "data": ("edgetool.commands.data", "list, export or plot recordings"),
     },
 }

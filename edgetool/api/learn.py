@@ -1,4 +1,4 @@
-"""Recordings, and training on them: data, train."""
+"""Recordings, and learning from them: data, train, compare."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from toolkit.files import write_bytes, write_json
 from toolkit.progress import Progress
 
 if TYPE_CHECKING:
+    from benchmarks.learning.compare import Comparison
     from toolkit.data.splits import Split
     from toolkit.learning.recipe import Step
     from toolkit.learning.train import Trained
@@ -99,8 +100,85 @@ def train(
     trained = _trained(given)
     if json is not None:
         write_json(Path(json), trained.to_json())
-    _write_pages(trained, _command_line(given), html, card)
+    _write_pages(trained, _command_line(given, train), html, card)
     return trained
+
+
+def compare(
+    *,
+    data: str,
+    out: str | Path,
+    models: str | Sequence[str] | None = None,
+    seeds: int = 1,
+    seed: int = 0,
+    split: Literal["leave-one-person-out", "by-subject", "chronological"] | None = None,
+    epochs: int = 12,
+    stride: int | None = None,
+    hidden: int = 64,
+    window: int = 64,
+    rate_hz: float = 100.0,
+    joints: str | Sequence[str] | None = None,
+    core: str | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    json: str | Path | None = None,
+    parquet: str | Path | None = None,
+    html: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Train ``models`` (names of docs/LEARNING.md; None: all) alike on ``data``, and judge them on people they never saw.
+
+    ``out`` is a folder with each training's result; what is there is not done again. ``split`` None: leave one person out for
+    three people or more, else chronological. ``seeds`` trainings of each network, from ``seed`` on. ``epochs``, ``stride``
+    (None: so that about 3,000 windows train), ``hidden``, ``window``, ``rate_hz`` and ``joints`` are as for
+    :func:`edgetool.train`; the other networks get as many weights as that Cross-LSTM. With ``core`` it is also converted and
+    run there, emulated. ``workers`` local processes do the work, or the Dask cluster of ``scheduler``. ``json``,
+    ``parquet`` and ``html`` are files to write; ``progress`` is told of each training.
+
+    Raises UsageError, RecordingError or ContractError for what cannot be compared.
+    """
+    given = dict(locals())
+    import dataclasses
+
+    from benchmarks.learning import compare as work
+    from benchmarks.learning.jobs import Pool
+    from toolkit.learning.baselines.table import MODELS
+    from toolkit.progress import silent
+
+    sizes = {name: given[name] for name in ("seed", "epochs", "hidden", "window", "rate_hz")}
+    comparison = work.compare(
+        data,
+        Path(out),
+        models=_names(models) or list(MODELS),
+        seeds=seeds,
+        split=split,
+        settings=dataclasses.replace(work.DEFAULTS, **sizes, outputs=_names(joints)),
+        stride=stride,
+        core=core,
+        pool=Pool(workers, scheduler),
+        progress=progress or silent,
+    )
+    _write_comparison(comparison, _command_line(given, compare), json, parquet, html)
+    return comparison
+
+
+def _write_comparison(
+    comparison: Comparison,
+    command: str,
+    json: str | Path | None,
+    parquet: str | Path | None,
+    html: str | Path | None,
+) -> None:
+    from benchmarks.learning import compare_report as report
+
+    if json is not None:
+        write_json(Path(json), report.to_json(comparison))
+    if parquet is not None:
+        write_bytes(Path(parquet), report.to_parquet(comparison))
+    if html is not None:
+        from benchmarks.learning.compare_page import page
+
+        write_bytes(Path(html), page(comparison, command).encode())
 
 
 def _trained(given: dict[str, Any]) -> Trained:
@@ -161,10 +239,10 @@ def _epochs(progress: Progress) -> Callable[[Step], None]:
     return tell
 
 
-def _command_line(given: dict[str, Any]) -> str:
+def _command_line(given: dict[str, Any], function: Callable[..., object]) -> str:
     """The options that differ from their defaults, as they would be typed. Of an absolute path only the name."""
-    words = ["edgetool train"]
-    for name, parameter in inspect.signature(train).parameters.items():
+    words = [f"edgetool {function.__name__}"]
+    for name, parameter in inspect.signature(function).parameters.items():
         value = given[name]
         if name == "progress" or value is None or value == parameter.default:
             continue

@@ -43,11 +43,12 @@ def prepare(
     stride: int,
     calibration: Mapping[str, Any] | None = None,
     contract: SensorContract | None = None,
+    test_stride: int = 1,
 ) -> Prepared:
     """Fit the contract on the train part and cut all parts.
 
     ``outputs`` names the moments wanted, None for all that the recordings have; ``stride`` thins the train and
-    validation windows: the test part uses every one.
+    validation windows, ``test_stride`` those of the test part.
     ``calibration`` is what the recordings were calibrated on (a calibration reference as JSON). With ``contract`` nothing is
     fitted: windows are cut as it says. Raises RecordingError or ContractError for data that does
     not fit together, UsageError if a part has no window.
@@ -61,7 +62,9 @@ def prepare(
         horizon_ms=horizon_ms,
         calibration=calibration,
     )
-    windows = {part: cut(segments[part], contract, 1 if part == "test" else stride) for part in PARTS}
+    windows = {
+        part: cut(segments[part], contract, test_stride if part == "test" else stride) for part in PARTS
+    }
     for part, values in windows.items():
         if not len(values):
             raise UsageError(

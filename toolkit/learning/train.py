@@ -28,7 +28,7 @@ from toolkit.learning.saved_run import restore, run_file, save
 from toolkit.learning.scores import score, score_people
 from toolkit.learning.settings import Settings
 from toolkit.model.checkpoint import Checkpoint
-from toolkit.model.config import ModelConfig
+from toolkit.model.config import ModelConfig, config_for
 from toolkit.plausibility import fit_familiar, layout_of
 from toolkit.plausibility.familiar import LEAST_PEOPLE, Walked
 from toolkit.records import Recording
@@ -131,7 +131,7 @@ class _Run:
             contract=None if init is None else init.contract,
             **settings.grid,
         )
-        self.config = _config_for(self.prepared, settings.sizes)
+        self.config = config_for(settings.sizes, self.prepared.contract)
         if init is not None:
             _require_same_sizes(self.config, init.config)
         self.parts = {part: WindowBatches(windows) for part, windows in self.prepared.windows.items()}
@@ -321,18 +321,6 @@ def _familiar(
         for recording, one in zip(learners, rows)
     ]
     return fit_familiar(walks, layout).to_json()
-
-
-def _config_for(prepared: Prepared, sizes: ModelConfig) -> ModelConfig:
-    """The sizes with the channels and outputs that the data has."""
-    contract = prepared.contract
-    imu, emg = contract.inputs
-    return dataclasses.replace(
-        sizes,
-        imu_channels=len(imu.stream.channels),
-        emg_channels=len(emg.stream.channels),
-        outputs=tuple(channel.name for channel in contract.outputs),
-    )
 
 
 def _require_same_sizes(wanted: ModelConfig, source: ModelConfig) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from toolkit.contract import SensorContract
@@ -158,6 +158,17 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     shapes["head.output.weight"] = (len(config.outputs), config.head_hidden)
     shapes["head.output.bias"] = (len(config.outputs),)
     return shapes
+
+
+def config_for(sizes: ModelConfig, contract: SensorContract) -> ModelConfig:
+    """``sizes`` with the channels and outputs of a contract of streams imu and emg."""
+    imu, emg = contract.inputs
+    return replace(
+        sizes,
+        imu_channels=len(imu.stream.channels),
+        emg_channels=len(emg.stream.channels),
+        outputs=tuple(channel.name for channel in contract.outputs),
+    )
 
 
 def require_contract_fits(config: ModelConfig, contract: SensorContract) -> None:

@@ -1,0 +1,236 @@
+"""The page of a comparison: tables, paired differences by person, mean ranks, curves over the gait cycle."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.learning.compare import Comparison
+from benchmarks.learning.compare_report import (
+    ACCURACY_NOTE,
+    COST_NOTE,
+    accuracy_head,
+    accuracy_rows,
+    cost_head,
+    cost_rows,
+    p_text,
+    sentences,
+    title,
+)
+from benchmarks.learning.results import POINTS
+from benchmarks.report.html import Table
+from benchmarks.report.page import Page, Section, render, table
+from benchmarks.report.plots import series_class
+from benchmarks.report.svg import Panel
+from benchmarks.report.text import KIND_NAMES, short_joint
+
+Float = NDArray[np.float64]
+_ROW = 26
+
+
+def page(comparison: Comparison, command: str) -> str:
+    """The page's HTML."""
+    best = comparison.models[0]
+    kinds = ", ".join(KIND_NAMES[kind] for kind in comparison.kinds)
+    sections = [
+        Section(
+            "Accuracy", ACCURACY_NOTE, tables=[_table(accuracy_head(comparison), accuracy_rows(comparison))]
+        ),
+        Section(
+            "What each needs and stands",
+            COST_NOTE,
+            tables=[_table(cost_head(comparison), cost_rows(comparison))],
+        ),
+        Section(
+            "Each person, beside the first model",
+            f"RMSE less that of {title(comparison.reference)}, Nm/kg; a dot a person, the bar is the mean's 95 % interval over "
+            "people where there are five or more. Left of zero is better.",
+            panels=[_paired(comparison)],
+        ),
+        Section("Mean ranks", _rank_note(comparison), panels=[_ranks(comparison)]),
+        Section(
+            "Over the gait cycle",
+            "Mean over people of the reference (band: standard deviation between people) and of each model's estimates.",
+            panels=_curves(comparison),
+            legend=_legend(comparison),
+        ),
+        Section(
+            "Where over the gait cycle errors differ",
+            "Cluster permutation test of each person's RMS error at each percent of the cycle, sign flips of whole people; "
+            "clusters below 5 % after the test's own correction over the cycle. It is not corrected over models and joints.",
+            tables=[_clusters(comparison)],
+        ),
+        Section("By task", "RMSE in Nm/kg, mean over people and joints.", tables=[_tasks(comparison)]),
+        Section("All scores", "Mean over people of each joint's score.", tables=[_scores(comparison)]),
+    ]
+    tiles = [
+        (title(best.name), f"smallest mean RMSE, {best.rmse_all.mean():.4f} Nm/kg"),
+        (f"{len(comparison.people)}", "people, none of them in the training of their fold"
+         if comparison.split != "chronological" else "people, the last part of each recording"),
+    ]  # fmt: skip
+    return render(
+        Page(
+            "Comparison of models", kinds, sentences(comparison), tiles, sections, command, [comparison.split]
+        )
+    )
+
+
+def _table(head: list[str], rows: list[list[str]]) -> Table:
+    return table([name.removeprefix(">") for name in head], rows)
+
+
+def _legend(comparison: Comparison) -> list[tuple[str, str]]:
+    return [
+        ("ref", "reference"),
+        *((series_class(i), title(m.name)) for i, m in enumerate(comparison.models)),
+    ]
+
+
+def _paired(comparison: Comparison) -> Panel:
+    by_name = {model.name: model for model in comparison.models}
+    first = by_name[comparison.reference].rmse_all
+    others = [model for model in comparison.models if model.name != comparison.reference]
+    differences = [model.rmse_all - first for model in others]
+    reach = max([1e-3, *(float(np.abs(d).max()) for d in differences)]) * 1.1
+    rows = max(1, len(others))
+    panel = Panel(
+        680,
+        60 + _ROW * rows,
+        (-reach, reach),
+        (rows - 0.4, -0.6),
+        describe="differences of RMSE to the first model, a dot a person",
+        margins=(8, 10, 34, 120),
+    )
+    panel.axes("difference of RMSE, Nm/kg", y_ticks=False)
+    for row, (model, difference) in enumerate(zip(others, differences)):
+        style = series_class(comparison.models.index(model))
+        panel.text(panel.x.start - 8, panel.y(row) + 4, title(model.name), "tick end")
+        interval = comparison.against[model.name].interval
+        if interval is not None:
+            panel.whisker(*interval, row, style)
+        for person, value in zip(model.people, difference):
+            panel.dot(float(value), row, style, f"{person}: {value:+.4f}", 3)
+    return panel
+
+
+def _rank_note(comparison: Comparison) -> str:
+    note = "Mean rank of each model's RMSE over people; 1 is best."
+    if comparison.critical_difference is None:
+        return note + " With fewer than six people no critical difference is given."
+    return (
+        note
+        + f" Models that differ by less than the critical difference, {comparison.critical_difference:.2f} "
+        "(the length of the bar), cannot be told apart at 5 % (Nemenyi)."
+    )
+
+
+def _ranks(comparison: Comparison) -> Panel:
+    order = sorted(comparison.mean_ranks.items(), key=lambda one: one[1])
+    panel = Panel(
+        680,
+        60 + _ROW * len(order),
+        (0.5, len(order) + 0.5),
+        (len(order) - 0.4, -0.6),
+        describe="mean ranks of the models",
+        margins=(8, 10, 34, 120),
+    )
+    panel.axes("mean rank", y_ticks=False)
+    names = [model.name for model in comparison.models]
+    for row, (name, rank) in enumerate(order):
+        style = series_class(names.index(name))
+        panel.text(panel.x.start - 8, panel.y(row) + 4, title(name), "tick end")
+        if comparison.critical_difference is not None:
+            half = comparison.critical_difference / 2
+            panel.whisker(max(0.5, rank - half), min(len(order) + 0.5, rank + half), row, style)
+        panel.dot(rank, row, style, f"{title(name)}: {rank:.2f}", 4)
+    return panel
+
+
+def _curves(comparison: Comparison) -> list[Panel]:
+    reference = comparison.reference_curves
+    if not np.isfinite(reference).any():
+        return []
+    panels = []
+    percent = np.linspace(0.0, 100.0, POINTS)
+    for joint, name in enumerate(comparison.outputs):
+        middle, spread = _over_people(reference[:, :, joint])
+        lines = [_over_people(model.curves[:, :, joint])[0] for model in comparison.models]
+        whole = np.concatenate([middle - spread, middle + spread, *lines])
+        low, high = float(np.nanmin(whole)), float(np.nanmax(whole))
+        margin = 0.05 * (high - low) or 0.1
+        panel = Panel(
+            340,
+            210,
+            (0, 100),
+            (low - margin, high + margin),
+            describe=f"{short_joint(name)} over the gait cycle",
+        )
+        panel.axes("gait cycle, %", "Nm/kg")
+        known = np.isfinite(middle)
+        panel.band(percent[known], (middle - spread)[known], (middle + spread)[known], "ref")
+        panel.line(percent[known], middle[known], "ref")
+        for place, line in enumerate(lines):
+            there = np.isfinite(line)
+            if there.any():
+                panel.line(percent[there], line[there], series_class(place))
+        panel.text(panel.x.start + 4, panel.y.stop + 10, short_joint(name), "heading")
+        panels.append(panel)
+    return panels
+
+
+def _over_people(curves: Float) -> tuple[Float, Float]:
+    """Mean and deviation over people, curves (people, points); NaN where nobody is known."""
+    known = np.isfinite(curves)
+    count = np.maximum(known.sum(axis=0), 1)
+    filled = np.where(known, curves, 0.0)
+    mean = filled.sum(axis=0) / count
+    deviation = np.sqrt((np.where(known, curves - mean, 0.0) ** 2).sum(axis=0) / count)
+    none = ~known.any(axis=0)
+    return np.where(none, np.nan, mean), np.where(none, np.nan, deviation)
+
+
+def _clusters(comparison: Comparison) -> Table:
+    rows = []
+    for name, against in comparison.against.items():
+        for joint, found in against.clusters.items():
+            for one in found:
+                if one.p < 0.05:
+                    word = "larger" if one.mass > 0 else "smaller"
+                    rows.append(
+                        [
+                            title(name),
+                            short_joint(joint),
+                            f"{one.start} to {one.stop} %",
+                            f"{word} than {title(comparison.reference)}'s",
+                            p_text(one.p),
+                        ]
+                    )
+    head = ("model", "moment", "gait cycle", "error", "p")
+    return table(head, rows or [["none", "", "", "", ""]])
+
+
+def _tasks(comparison: Comparison) -> Table:
+    tasks = list(comparison.models[0].by_task)
+    return table(
+        ("model", *tasks),
+        [
+            [
+                title(model.name),
+                *(
+                    f"{np.sqrt(np.mean([(one['rmse'] or 0.0) ** 2 for one in model.by_task[task].values()])):.3f}"
+                    for task in tasks
+                ),
+            ]
+            for model in comparison.models
+        ],
+    )
+
+
+def _scores(comparison: Comparison) -> Table:
+    rows = []
+    for model in comparison.models:
+        for joint, one in model.by_joint.items():
+            shown = [("-" if value is None else f"{value:.{digits}f}") for value, digits in
+                     ((one["rmse"], 4), (one["nrmse_pct"], 1), (one["r2"], 3), (one["r"], 3))]  # fmt: skip
+            rows.append([title(model.name), short_joint(joint), *shown])
+    return table(("model", "moment", "RMSE", "nRMSE %", "R²", "r"), rows)

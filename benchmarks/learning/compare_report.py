@@ -1,0 +1,191 @@
+"""A comparison as rows of text, JSON, and one Parquet table."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from benchmarks.learning.compare import Comparison
+from benchmarks.learning.deployment import DeviceCost
+from benchmarks.learning.results import ModelResult
+from benchmarks.report.text import count, short_joint
+from toolkit.learning.baselines.table import CROSS_LSTM, MODELS
+
+ACCURACY_NOTE = (
+    "RMSE in Nm/kg: mean over people (standard deviation), each joint, the worst person. diff.: to the first model of the "
+    "comparison, mean over people. p: Wilcoxon's signed rank over people, Holm's correction."
+)
+COST_NOTE = (
+    "MACs: of one window. 10° 20° 30°: RMSE with every IMU turned by so much, each about an axis of its own."
+)
+
+
+def title(name: str) -> str:
+    """What tables call a model."""
+    return MODELS[name].title
+
+
+def accuracy_head(comparison: Comparison) -> list[str]:
+    """Names of the columns; those of numbers begin with ``>``."""
+    joints = [f">{short_joint(name).split()[0]}" for name in comparison.outputs]
+    return ["model", ">RMSE (SD)", *joints, ">worst", ">diff.", ">p"]
+
+
+def accuracy_rows(comparison: Comparison) -> list[list[str]]:
+    """One row a model, the most accurate first."""
+    rows = []
+    for model in comparison.models:
+        mean = float(model.rmse_all.mean())
+        spread = f" ({model.rmse_all.std(ddof=1):.3f})" if len(model.people) > 1 else ""
+        against = comparison.against.get(model.name)
+        rows.append(
+            [
+                title(model.name),
+                f"{mean:.3f}{spread}",
+                *(f"{value:.3f}" for value in model.rmse.mean(axis=0)),
+                f"{model.rmse_all.max():.3f}",
+                f"{against.difference:+.3f}" if against else "",
+                p_text(against.p_holm) if against else "",
+            ]
+        )
+    return rows
+
+
+def p_text(p: float | None) -> str:
+    """Three digits; "-" where no test was made."""
+    return "-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def cost_head(comparison: Comparison) -> list[str]:
+    """Names of the columns of what models need and stand."""
+    return ["model", ">weights", ">MACs", *(f">{angle}°" for angle in _angles(comparison)), "on a device"]
+
+
+def cost_rows(comparison: Comparison) -> list[list[str]]:
+    """One row a model."""
+    return [
+        [
+            title(model.name),
+            f"{model.weights:,}" if model.weights is not None else "-",
+            count(model.macs) if model.macs is not None else "-",
+            *(
+                f"{model.rotated[angle].mean():.3f}" if angle in model.rotated else "-"
+                for angle in _angles(comparison)
+            ),
+            deploys(comparison, model),
+        ]
+        for model in comparison.models
+    ]
+
+
+def deploys(comparison: Comparison, model: ModelResult) -> str:
+    """What deploying takes, as far as it was measured."""
+    if model.name != CROSS_LSTM:
+        return "not converted"
+    return "yes" if comparison.device is None else "yes, see below"
+
+
+def _angles(comparison: Comparison) -> list[int]:
+    return sorted({angle for model in comparison.models for angle in model.rotated})
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """Where the first model stands, in words that hold whichever way it fell."""
+    order = [model.name for model in comparison.models]
+    first, place = comparison.reference, order.index(comparison.reference) + 1
+    people = len(comparison.people)
+    means = {model.name: float(model.rmse_all.mean()) for model in comparison.models}
+    text = f"{title(first)}: place {place} of {len(order)} with {means[first]:.4f} Nm/kg, mean over {people} "
+    text += "person." if people == 1 else "people."
+    better = [name for name in order if _significant(comparison, name, -1)]
+    worse = [name for name in order if _significant(comparison, name, 1)]
+    lines = [text]
+    if people < 6:
+        lines.append("With fewer than six people no test is made.")
+    elif len(order) > 1:
+        lines.append(
+            f"At 5 % after Holm's correction, better than it: {_list(better)}; worse: {_list(worse)}; "
+            "the rest cannot be told apart."
+        )
+    if comparison.device is not None:
+        lines.append(_on_device(comparison.device))
+    return lines
+
+
+def _on_device(cost: DeviceCost) -> str:
+    return (
+        f"The Cross-LSTM of the first fold in int8 on an emulated {cost.core}: {cost.flash_bytes / 1000:.0f} kB of flash, "
+        f"{cost.ram_bytes / 1000:.1f} kB of RAM with stack, {count(cost.instructions)} instructions a sample; {cost.differing} "
+        f"of {cost.compared:,} outputs differ from the integer reference; RMSE {cost.rmse_increase_pct:+.2f} % against float."
+    )
+
+
+def _significant(comparison: Comparison, name: str, sign: int) -> bool:
+    against = comparison.against.get(name)
+    return bool(
+        against and against.p_holm is not None and against.p_holm < 0.05 and against.difference * sign > 0
+    )
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(title(name) for name in names) or "none"
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """Every figure, plain JSON."""
+    return {
+        "schema": 1,
+        "source": comparison.source,
+        "kinds": list(comparison.kinds),
+        "split": comparison.split,
+        "folds": {fold.name: fold.split.to_json() for fold in comparison.folds},
+        "settings": dict(comparison.settings.to_json()),
+        "people": list(comparison.people),
+        "outputs": list(comparison.outputs),
+        "reference": comparison.reference,
+        "models": {model.name: _model_json(model) for model in comparison.models},
+        "against": {name: asdict(one) for name, one in comparison.against.items()},
+        "mean_ranks": dict(comparison.mean_ranks),
+        "critical_difference": comparison.critical_difference,
+        "device": None if comparison.device is None else comparison.device.to_json(),
+    }
+
+
+def _model_json(model: ModelResult) -> dict[str, Any]:
+    interval = model.interval
+    return {
+        "weights": model.weights,
+        "macs": model.macs,
+        "seeds": list(model.seeds),
+        "rmse": float(model.rmse_all.mean()),
+        "rmse_interval": None if interval is None else list(interval),
+        "rmse_sd": float(model.rmse_all.std(ddof=1)) if len(model.people) > 1 else None,
+        "worst_person": model.people[int(np.argmax(model.rmse_all))],
+        "rmse_by_person": dict(zip(model.people, map(float, model.rmse_all))),
+        "by_joint": model.by_joint,
+        "by_task": model.by_task,
+        "rotated": {str(angle): float(values.mean()) for angle, values in model.rotated.items()},
+        "upright": None if model.upright is None else float(model.upright.mean()),
+    }
+
+
+def to_parquet(comparison: Comparison) -> bytes:
+    """A row for each model, person and joint (``all`` for all together): RMSE in Nm/kg."""
+    import pyarrow
+    from pyarrow import parquet
+
+    rows: list[Mapping[str, Any]] = []
+    for model in comparison.models:
+        for place, person in enumerate(model.people):
+            values = {"all": model.rmse_all[place], **dict(zip(comparison.outputs, model.rmse[place]))}
+            rows += [
+                {"model": model.name, "person": person, "joint": joint, "rmse": float(value)}
+                for joint, value in values.items()
+            ]
+    sink = io.BytesIO()
+    parquet.write_table(pyarrow.Table.from_pylist(rows), sink)
+    return sink.getvalue()

@@ -1,0 +1,92 @@
+"""``edgetool compare``: models judged on people whom they never saw; a thin face of :func:`edgetool.compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgetool.commands.shared import (
+    PATH,
+    SETTINGS,
+    SOURCE,
+    file_of,
+    json_option,
+    print_json,
+    progress,
+    show_table,
+    tables,
+    wrote,
+)
+
+
+@click.command(
+    name="compare",
+    epilog="Example: edgetool compare --data synthetic:people=12 --out compared",
+    context_settings=SETTINGS,
+)
+@click.option("--data", required=True, metavar="SOURCE", help=f"{SOURCE}.")
+@click.option(
+    "--out",
+    required=True,
+    type=PATH,
+    metavar="FOLDER",
+    help="Each training's result, a Parquet file; a run that was stopped goes on from them.",
+)
+@click.option(
+    "--models",
+    metavar="NAMES",
+    help="Separated by commas; the first is what the others are compared with. Default: all (docs/LEARNING.md).",
+)
+@click.option("--seeds", default=1, metavar="N", help="Train each network N times and average its scores.")
+@click.option("--seed", default=0, metavar="N", help="The first seed.")
+@click.option(
+    "--split",
+    type=click.Choice(["leave-one-person-out", "by-subject", "chronological"]),
+    help="Default: leave-one-person-out for three people or more, else chronological.",
+)
+@click.option("--epochs", default=12, metavar="N", help="Train for at most N epochs.")
+@click.option(
+    "--stride",
+    type=int,
+    metavar="N",
+    help="Use every N-th window to train and validate. Default: so that about 3,000 train.",
+)
+@click.option("--hidden", default=64, metavar="N", help="LSTM units per stream; sets every network's size.")
+@click.option("--window", default=64, metavar="N", help="Samples of the grid that a model sees at once.")
+@click.option("--rate-hz", default=100.0, metavar="HZ", help="Rate of the grid.")
+@click.option(
+    "--joints", metavar="NAMES", help="Joint moments, separated by commas. Default: all in the data."
+)
+@click.option(
+    "--core",
+    metavar="CORE",
+    help="Also convert the Cross-LSTM and run it on this emulated core, as cortex-m4.",
+)
+@click.option("--workers", type=int, metavar="N", help="Local processes. Default: one a core.")
+@click.option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster instead, as tcp://host:8786.")
+@json_option("Also write every figure; - is standard output.")
+@click.option("--parquet", type=PATH, metavar="FILE", help="Also write RMSE by model, person and joint.")
+@click.option("--html", type=PATH, metavar="FILE", help="Also write a page with plots.")
+def command(json: Path | None, html: Path | None, parquet: Path | None, **options: Any) -> None:
+    """Compare models on people whom they never saw.
+
+    The Cross-LSTM, LSTM, BiLSTM, GRU, CNN-LSTM, TCN, Transformer and MLP get the same windows, training and, within
+    10 %, number of weights. Two floors are below them: ridge regression with lags, and the average curve by gait
+    phase and task. The person is the unit of every interval and test.
+    """
+    from benchmarks.learning import compare_report as report
+    from edgetool.api.learn import compare
+    from toolkit.terminal import say
+
+    with progress() as shown:
+        comparison = compare(json=file_of(json), html=html, parquet=parquet, **options, progress=shown)
+    screen = tables(json)
+    show_table(screen, None, report.accuracy_head(comparison), report.accuracy_rows(comparison))
+    show_table(screen, None, report.cost_head(comparison), report.cost_rows(comparison))
+    screen.print(report.ACCURACY_NOTE, style="dim")
+    screen.print(report.COST_NOTE, style="dim")
+    print_json(json, lambda: report.to_json(comparison))
+    say(*report.sentences(comparison), err=json == Path("-"))
+    wrote(json, parquet, html)

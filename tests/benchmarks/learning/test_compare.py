@@ -1,0 +1,141 @@
+"""A comparison end to end on six small people: figures that add up, files that are read back, honest words, bad input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.learning import compare_report as report
+from benchmarks.learning import results
+from benchmarks.learning.compare import DEFAULTS, Comparison, compare, thinned
+from benchmarks.learning.compare_page import page
+from benchmarks.learning.jobs import Pool
+from toolkit.data import load
+from toolkit.data.imus import imus
+from toolkit.data.rotated import rotated_by
+from toolkit.errors import CheckpointError, RecordingError, UsageError
+from toolkit.learning.folds import folds
+
+SOURCE = "synthetic:people=6,seconds=3,tasks=level,speeds=1"
+SMALL = dataclasses.replace(DEFAULTS, epochs=1, hidden=8, head_hidden=8, window=16)
+HERE = Pool(workers=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compare")
+
+
+@pytest.fixture(scope="module")
+def comparison(folder: Path) -> Comparison:
+    names = ["cross-lstm", "mlp", "ridge", "average-curve"]
+    return compare(SOURCE, folder, models=names, settings=SMALL, stride=4, pool=HERE)
+
+
+def test_scores_are_those_of_the_rows(comparison: Comparison) -> None:
+    jobs = [results.read(path) for path in comparison.files]
+    assert len(jobs) == 6 * 4
+    ridge = next(model for model in comparison.models if model.name == "ridge")
+    for place, person in enumerate(ridge.people):
+        (job,) = [one for one in jobs if one.about["model"] == "ridge" and one.about["fold"] == person]
+        assert set(job.person) == {person}  # tested on nobody else
+        error = job.estimate - job.reference
+        assert ridge.rmse_all[place] == pytest.approx(np.sqrt((error**2).mean()))
+        assert ridge.rmse[place] == pytest.approx(np.sqrt((error**2).mean(axis=0)))
+    hip = comparison.outputs[0]
+    assert ridge.by_joint[hip]["rmse"] == pytest.approx(ridge.rmse[:, 0].mean())
+    assert ridge.by_task["level"][hip] == ridge.by_joint[hip]  # there is one task
+
+
+def test_a_model_is_not_told_how_sensors_are_turned(comparison: Comparison) -> None:
+    by_name = {model.name: model for model in comparison.models}
+    ridge, average = by_name["ridge"], by_name["average-curve"]
+    assert ridge.upright is not None and average.upright is not None
+    assert ridge.rotated[30].mean() > ridge.rotated[10].mean() > ridge.upright.mean()
+    assert average.rotated[30] == pytest.approx(average.upright)  # it reads no sensor
+
+
+def test_the_same_people_in_all_words(comparison: Comparison) -> None:
+    document = json.loads(json.dumps(report.to_json(comparison), allow_nan=False))
+    assert list(document["models"]) == [model.name for model in comparison.models]
+    means = [one["rmse"] for one in document["models"].values()]
+    assert means == sorted(means)
+    for fold, split in document["folds"].items():
+        assert split["people"]["test"] == [fold]
+    place = 1 + [model.name for model in comparison.models].index("cross-lstm")
+    assert report.sentences(comparison)[0].startswith(f"Cross-LSTM: place {place} of 4 with ")
+    text = page(comparison, "edgetool compare")
+    assert text.count("<svg") == 2 + 3 and "synthetic gait" in text
+    for row in report.accuracy_rows(comparison):
+        assert row[0] in text and row[1] in text
+
+
+def test_a_second_run_does_nothing_again(comparison: Comparison, folder: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    again = compare(SOURCE, folder, models=["ridge", "cross-lstm"], settings=SMALL, stride=4, pool=HERE)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert again.reference == "ridge" and set(again.against) == {"cross-lstm"}
+    assert again.against["cross-lstm"].difference == pytest.approx(-comparison.against["ridge"].difference)
+
+
+def test_a_folds_cross_lstm_is_a_checkpoint_with_its_split(comparison: Comparison) -> None:
+    jobs = {path: results.read(path) for path in comparison.files}
+    path = next(path for path, job in jobs.items() if job.about["model"] == "cross-lstm")
+    checkpoint = results.checkpoint_of(path)
+    assert checkpoint.split is not None and checkpoint.split["people"]["test"] == [jobs[path].about["fold"]]
+    other = next(path for path, job in jobs.items() if job.about["model"] == "mlp")
+    with pytest.raises(CheckpointError, match="holds no checkpoint"):
+        results.checkpoint_of(other)
+
+
+def test_a_result_that_was_damaged_is_named(comparison: Comparison, tmp_path: Path) -> None:
+    for content in (b"", b"PAR1", comparison.files[0].read_bytes()[:-20]):
+        (tmp_path / "job.parquet").write_bytes(content)
+        with pytest.raises(
+            RecordingError, match=r"job.parquet is not a result of edgetool compare .* delete it"
+        ):
+            results.read(tmp_path / "job.parquet")
+
+
+def test_what_cannot_be_compared(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="model 'svm' is not known"):
+        compare(SOURCE, tmp_path, models=["svm"], pool=HERE)
+    with pytest.raises(UsageError, match="seeds is 0"):
+        compare(SOURCE, tmp_path, seeds=0, pool=HERE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_person_gives_scores_and_no_test(tmp_path: Path) -> None:
+    one = "synthetic:people=1,seconds=8,tasks=level"
+    found = compare(one, tmp_path, models=["ridge", "average-curve"], settings=SMALL, stride=4, pool=HERE)
+    assert found.split == "chronological" and found.people == ("synthetic-01",)
+    against = found.against["average-curve"]
+    assert (against.p, against.p_holm, against.interval) == (None, None, None)
+    assert report.accuracy_rows(found)[0][1].count("(") == 0
+    assert "no test is made" in report.sentences(found)[1]
+
+
+def test_windows_are_thinned_to_about_3000() -> None:
+    recordings = load("synthetic:people=3,seconds=60,tasks=level,speeds=1")
+    (fold, *_) = folds(recordings)
+    # One person of 60 s trains: 6,000 windows at 100 Hz.
+    assert thinned(recordings, 100.0, fold) == 2
+    masked = [dataclasses.replace(r, valid_s=((1.0, 2.0),)) for r in recordings]
+    assert thinned(masked, 100.0, fold) == 1
+
+
+def test_a_turned_imu_reads_the_same_length_of_gravity_and_turns_by_the_angle() -> None:
+    (recording,) = load("synthetic:people=1,seconds=3,tasks=level,speeds=1")
+    turned = rotated_by(recording, 20.0)
+    assert turned is not None
+    (imu, *_) = imus(recording.signals["imu"].spec)
+    places = list(imu.places[:3])
+    before, after = (np.asarray(r.signals["imu"].samples)[:, places] for r in (recording, turned))
+    assert np.linalg.norm(after, axis=1) == pytest.approx(np.linalg.norm(before, axis=1))
+    cosine = (before * after).sum(axis=1) / (np.linalg.norm(before, axis=1) ** 2)
+    assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() <= 20.0 + 1e-6
+    assert np.array_equal(turned.signals["emg"].samples, recording.signals["emg"].samples)
