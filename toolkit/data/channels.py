@@ -32,6 +32,9 @@ IMU_RATE_HZ = 200.0
 EMG_RATE_HZ = 1000.0
 MOMENT_RATE_HZ = 100.0
 
+#: Entry of a recording's provenance: its raw EMG went through such a band-pass before it was published.
+BAND_PASSED = "emg_band_pass"
+
 #: Standard gravity in m/s^2 (ISO 80000-3).
 GRAVITY = 9.80665
 

@@ -26,7 +26,7 @@ def load(source: str) -> list[Recording]:
     path, root = _path_and_root(source)
     with reading(f"data source {source!r}", "a source that can be read", RecordingError):
         if path.is_dir():
-            return _folder(path)
+            return _tree(path) if _is_tree(path) else _folder(path)
         if not path.exists():
             raise RecordingError(f"data source {source!r} does not exist; {_ALLOWED}")
         return _file(path, root)
@@ -50,6 +50,18 @@ def _file(path: Path, root: Path | None) -> list[Recording]:
         f"data source {path} is of type {path.suffix or 'none'!r}; {_ALLOWED}. "
         "A dataset TOML says which of its columns is which channel (docs/DATA.md)"
     )
+
+
+def _is_tree(path: Path) -> bool:
+    from toolkit.data.camargo import is_camargo
+
+    return is_camargo(path)
+
+
+def _tree(path: Path) -> list[Recording]:
+    from toolkit.data.camargo import load_camargo
+
+    return load_camargo(path)
 
 
 def _folder(path: Path) -> list[Recording]:

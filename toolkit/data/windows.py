@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, require_same_stream
+from toolkit.data.channels import BAND_PASSED
 from toolkit.data.splits import Segment
 from toolkit.errors import ContractError, RecordingError
 from toolkit.filtering.chain import Chain
@@ -106,6 +107,18 @@ def fit_normaliser(segments: Sequence[Segment], item: ModelInput, grid_rate_hz: 
     else:
         mean, std = list(values.mean(axis=0)), list(values.std(axis=0))
     return Normaliser(tuple(float(v) for v in mean), tuple(float(v) if v > 1e-9 else 1.0 for v in std))
+
+
+def band_passed(segments: Sequence[Segment]) -> bool:
+    """Whether the EMG went through a band-pass when it was recorded. RecordingError if some did and some did not."""
+    passed = [segment.recording for segment in segments if BAND_PASSED in segment.recording.provenance]
+    raw = [segment.recording for segment in segments if BAND_PASSED not in segment.recording.provenance]
+    if passed and raw:
+        raise RecordingError(
+            f"the EMG of recording {passed[0].name!r} is band-passed already ({passed[0].provenance[BAND_PASSED]}) and that of "
+            f"{raw[0].name!r} is not; one model cannot have both: train on them separately"
+        )
+    return bool(passed)
 
 
 def moments_at(

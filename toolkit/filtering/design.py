@@ -56,9 +56,11 @@ def default_filters(
     grid_rate_hz: float,
     examples: Sequence[NDArray[np.floating]],
     missing: Sequence[Sequence[int]] | None = None,
+    band_passed: bool = False,
 ) -> tuple[FilterStage, ...]:
     """The chain for a stream by its units and rate; ``examples`` (rows, channels) set the EMG gains.
 
+    ``band_passed`` EMG went through a band-pass when it was recorded and gets no second one.
     ``missing`` gives, for each example, the places of the channels that it lacks: they do not count for the gain.
     EMG in volts is raw and gets the whole chain; EMG in unit "1" is an envelope already and is only resampled.
     Raises ContractError if the rate is too low for the filter.
@@ -71,8 +73,9 @@ def default_filters(
         return resample
     if units <= set(_RAW_EMG_UNITS):
         high = min(EMG_BAND_HZ[1], 0.45 * stream.rate_hz)
+        band = () if band_passed else (butterworth("bandpass", 2, (EMG_BAND_HZ[0], high), stream.rate_hz),)
         envelope = (
-            butterworth("bandpass", 2, (EMG_BAND_HZ[0], high), stream.rate_hz),
+            *band,
             FilterStage("rectify"),
             butterworth("lowpass", 2, EMG_ENVELOPE_HZ, stream.rate_hz),
             *resample,

@@ -17,7 +17,7 @@ from toolkit.data.splits import (
     Split,
     select,
 )
-from toolkit.data.windows import cut, fit_normaliser
+from toolkit.data.windows import band_passed, cut, fit_normaliser
 from toolkit.errors import RecordingError, UsageError
 from toolkit.filtering.design import default_filters
 from toolkit.model.config import STREAMS
@@ -78,7 +78,8 @@ def fit_input(name: str, segments: Sequence[Segment], rate_hz: float) -> ModelIn
     """The stream as the recordings have it, its usual filters, its normaliser; all from ``segments``."""
     spec = _stream(name, segments)
     missing = [segment.recording.missing_places(name) for segment in segments]
-    filters = default_filters(spec, rate_hz, [_rows(name, segment) for segment in segments], missing)
+    rows = [_rows(name, segment) for segment in segments]
+    filters = default_filters(spec, rate_hz, rows, missing, name == "emg" and band_passed(segments))
     blank = Normaliser((0.0,) * len(spec.channels), (1.0,) * len(spec.channels))
     unfitted = ModelInput(spec, filters, blank)
     return dataclasses.replace(unfitted, normaliser=fit_normaliser(segments, unfitted, rate_hz))
