@@ -81,7 +81,8 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("targets",),
         ("rows", "report"),
         ("bench",),
-        ("validation", "studies", "learning", "stress"),
+        ("stress",),
+        ("validation", "studies", "learning"),
     ),
     "firmware_bridge": (
         ("items", "protocol"),

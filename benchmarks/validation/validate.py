@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from benchmarks.bench import WINDOWS, bench
 from benchmarks.budgets import deployed
 from benchmarks.records import NotJudged, Report, Run
 from benchmarks.report.headline import differences
+from benchmarks.stress.bounds import broken
+from benchmarks.stress.bounds import read_bounds as read_stress_bounds
+from benchmarks.stress.stress import stress as stress_test
 from benchmarks.targets import require_known
 from benchmarks.validation import evidence
 from benchmarks.validation.bounds import (
@@ -39,6 +43,7 @@ def validate(
     data: str | None = None,
     out: str | Path | None = None,
     json: str | Path | None = None,
+    stress: str | Path | None = None,
     windows: int = WINDOWS,
     seed: int = 0,
     progress: Progress | None = None,
@@ -49,7 +54,8 @@ def validate(
     Whatever the file says, a device must give the integer reference's outputs bit for bit, pass its golden vectors, and the
     bundle's golden vectors must be the reference's; the C in the bundle must be what is generated for it here. ``out``
     is a folder for evidence: on an emulated target two runs write the same bytes. ``json`` is the verdict
-    alone. Other arguments as for :func:`benchmarks.bench.bench`.
+    alone. ``stress`` is a TOML of bounds on a stress test (:mod:`benchmarks.stress.bounds`), which is run then. Other
+    arguments as for :func:`benchmarks.bench.bench`.
 
     Raises BudgetError (exit code 1) that names what failed, after ``show`` was called and files were written;
     InputError for a budget file with an unknown key, OutputError at once if ``out`` cannot be written, and what bench raises.
@@ -60,6 +66,9 @@ def validate(
     with _evidence_folder(out) as folder:  # that it can be written is known before any work
         report = bench(loaded, data, on=on, windows=windows, seed=seed, progress=progress)
         verdict = _verdict(loaded, tuple(on), bounds, report)
+        if stress is not None:
+            check = stress_check(loaded, Path(stress), data, seed, progress)
+            verdict = replace(verdict, checks=(*verdict.checks, check))
         if folder is not None:
             evidence.fill(folder, verdict)
     if json is not None:
@@ -134,6 +143,17 @@ def _row(run: Run) -> str:
     return run.measured.graph if "bit_exact" in run.measured.figures else run.measured.name
 
 
+def stress_check(
+    bundle: Bundle, bounds: Path, data: str | None, seed: int, progress: Progress | None
+) -> Check:
+    """Bounds on sensors that are worn wrongly, mistaken or broken, of which none may be broken."""
+    asked = read_stress_bounds(bounds)
+    report = stress_test(bundle, data, seed=seed, progress=progress)
+    wrong = broken(asked, report.rows)
+    detail = "; ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+    return Check("bundle", "stress", "broken_bounds", float(len(wrong)), 0.0, "computed", detail)
+
+
 def golden_check(bundle: Bundle) -> Check | None:
     """Golden windows whose TFLM outputs are not the integer reference's; None if the bundle has no such vectors."""
     vectors = bundle.golden
@@ -164,7 +184,7 @@ def source_check(bundle: Bundle) -> Check | None:
         return None
     golden = {item.stream.name: bundle.golden[item.stream.name] for item in bundle.contract.inputs}
     options = (about["target"], about["prefer"], about.get("prefix", DEFAULT_PREFIX))
-    made, _ = source_files(bundle.graphs, bundle.contract, golden, *options)
+    made, _ = source_files(bundle.graphs, bundle.contract, golden, *options, bundle.error_bars)
     names = {name for name in bundle.manifest["files"] if name.startswith(f"{FOLDER}/")} | set(made)
     differing = sum(bundle.files.get(name) != made.get(name) for name in names)
     return Check("bundle", FOLDER, "differing_sources", float(differing), 0.0, "computed")

@@ -227,6 +227,7 @@ def validate(
     data: str | None = None,
     out: str | Path | None = None,
     json: str | Path | None = None,
+    stress: str | Path | None = None,
     windows: int = 2000,
     seed: int = 0,
     progress: Progress | None = None,
@@ -236,7 +237,8 @@ def validate(
 
     A device must give the integer reference's outputs bit for bit and pass its golden vectors, whatever the budgets say.
     ``budgets`` is a TOML of upper bounds (docs/TARGETS.md), ``out`` a folder for the evidence, ``json`` a file for the verdict
-    alone. ``data``, ``windows``, ``seed`` and ``progress`` are those of :func:`edgetool.bench`.
+    alone, ``stress`` a TOML of bounds on a stress test (docs/STRESS.md), which is run then. ``data``, ``windows``, ``seed`` and
+    ``progress`` are those of :func:`edgetool.bench`.
 
     Raises BudgetError that names what failed, after ``show`` was called and the files were written; InputError for a budget
     file with an unknown key.
@@ -250,6 +252,7 @@ def validate(
         data=data,
         out=out,
         json=json,
+        stress=stress,
         windows=windows,
         seed=seed,
         progress=progress,

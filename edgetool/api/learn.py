@@ -71,6 +71,8 @@ def train(
     joints: str | Sequence[str] | None = None,
     weights: Literal["float32", "float16"] = "float32",
     calibration: Literal["none", "walk"] = "none",
+    sequence: int = 1,
+    augment: str | None = None,
     init: str | Path | None = None,
     resume: bool = False,
     device: str = "cpu",
@@ -91,7 +93,10 @@ def train(
     every ``stride``-th; peak ``learning_rate``, decoupled ``weight_decay``. The same ``seed`` gives the same file on the same
     ``device`` (cpu, cuda) and ``threads``. ``init``: start from the weights, filters and normaliser of that checkpoint. After
     each better epoch ``out`` holds the best weights; a run that was stopped goes on with ``resume`` and gives the same bytes.
-    ``json`` writes scores and losses, ``html`` a page with learning curves, ``card`` a model card; ``progress`` is told.
+    ``sequence``: on sequences of so many windows with the state carried, as the model runs live; 1: on windows, each from
+    nothing. ``augment``: sensors worn a little differently in every batch, ``default`` or sizes as ``rotation_deg=6,gain=0.15``
+    (docs/MODEL.md). ``json`` writes scores and losses, ``html`` a page with learning curves, ``card`` a model card;
+    ``progress`` is told.
 
     ``trained.metrics["test"]`` has RMSE (Nm/kg) and R2 of each joint on the test split, which training never saw. Raises
     RecordingError, ContractError or UsageError, and MissingDependencyError without PyTorch.
@@ -185,6 +190,7 @@ def _trained(given: dict[str, Any]) -> Trained:
     """Train with the options of :func:`train`."""
     import dataclasses
 
+    from toolkit.learning.augment import WornOtherwise
     from toolkit.learning.settings import Settings
     from toolkit.learning.train import require_packages
     from toolkit.learning.train import train as work
@@ -201,6 +207,7 @@ def _trained(given: dict[str, Any]) -> Trained:
         settings,
         resume=given["resume"],
         init=None if given["init"] is None else load_checkpoint(given["init"]),
+        augmentation=None if given["augment"] is None else WornOtherwise.parse(given["augment"]),
         machine=Machine(given["device"], given["threads"]),
         progress=None if given["progress"] is None else _epochs(given["progress"]),
     )

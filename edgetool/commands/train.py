@@ -75,6 +75,18 @@ if TYPE_CHECKING:
     help="walk: calibrate every person on a walk; the model then asks each session for a calibration.",
 )
 @click.option(
+    "--sequence",
+    default=1,
+    metavar="N",
+    help="Train on sequences of N windows, the state carried as live; 1: on windows, each from nothing.",
+)
+@click.option(
+    "--augment",
+    metavar="SIZES",
+    help="Wear the sensors a little differently in every batch: default, or rotation_deg=6,gain=0.15,bias=0.05,"
+    "channel=0.01,sensor=0.01,stream=0.005,shift=1.",
+)
+@click.option(
     "--init",
     type=PATH,
     metavar="CHECKPOINT",

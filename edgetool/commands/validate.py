@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="TOML of upper bounds (docs/TARGETS.md). Default: bit-exactness and golden vectors only.",
 )
+@click.option(
+    "--stress",
+    type=PATH,
+    metavar="FILE",
+    help="TOML of bounds on a stress test (docs/STRESS.md), run it too.",
+)
 @click.option("--data", metavar="SOURCE", help=f"{SOURCE}. Default: the data that calibrated the bundle.")
 @click.option("--out", type=PATH, metavar="FOLDER", help="Write the evidence: hashes, build, report.")
 @json_option("Write the verdict alone; - is standard output.")

@@ -17,6 +17,13 @@ Precision = Literal["float32", "float16"]
 CalibrationKind = Literal["none", "walk"]
 
 
+#: One sequence stands for so many windows of a batch, and so many windows lie from the start of one to the next: an epoch has
+#: as many steps as one on windows, and a step costs less.
+WINDOWS_A_SEQUENCE = 8
+#: Windows: beyond it a sequence costs more memory and brings nothing.
+LONGEST_SEQUENCE = 32
+
+
 @dataclass(frozen=True)
 class Settings:
     """``split``: None (by subject for three people or more, else chronological), a text of ``parse_split``, or a Split.
@@ -24,7 +31,9 @@ class Settings:
     Of the train and validation parts every ``stride``-th window is used. ``outputs``: which moments, None for all of the
     data. ``weights``: float16 rounds them after training; the scores are those of the rounded weights. ``calibration``:
     ``walk`` calibrates every person on a walk of theirs first (docs/CALIBRATION.md), and the contract then asks for a
-    calibration of every session. The others are the sizes of ``ModelConfig`` and the settings of ``Recipe``. Raises UsageError.
+    calibration of every session. ``sequence``: a loss at every row of sequences of so many windows, the state carried on, as
+    the model runs live; 1: on windows, each from nothing. The others are the sizes of ``ModelConfig`` and the settings of
+    ``Recipe``. Raises UsageError.
     """
 
     seed: int = 0
@@ -46,6 +55,7 @@ class Settings:
     outputs: Sequence[str] | None = None
     weights: Precision = "float32"
     calibration: CalibrationKind = "none"
+    sequence: int = 1
 
     def __post_init__(self) -> None:
         for name, allowed in (("calibration", CalibrationKind), ("weights", Precision)):
@@ -58,12 +68,19 @@ class Settings:
             raise UsageError(
                 f"stride is {self.stride} and seed {self.seed}; stride must be at least 1 and seed at least 0"
             )
+        if not 1 <= self.sequence <= LONGEST_SEQUENCE:
+            raise UsageError(
+                f"sequence is {self.sequence} windows; it must be between 1 and {LONGEST_SEQUENCE}"
+            )
         assert self.sizes and self.recipe
 
     @property
     def recipe(self) -> Recipe:
         """How to train."""
-        return Recipe(self.epochs, self.batch, self.learning_rate, self.weight_decay, patience=self.patience)
+        batch = (
+            max(1, self.batch // WINDOWS_A_SEQUENCE) if self.sequence > 1 and self.batch > 0 else self.batch
+        )
+        return Recipe(self.epochs, batch, self.learning_rate, self.weight_decay, patience=self.patience)
 
     @property
     def sizes(self) -> ModelConfig:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import toolkit.data
 from toolkit import __version__
 from toolkit.calibration import calibrate_recordings, fit_reference
 from toolkit.contract import SensorContract
 from toolkit.data.provenance import data_provenance, source_name
+from toolkit.data.sequences import LabelledSequence, sequences
 from toolkit.data.split_text import parse_split
 from toolkit.data.splits import PARTS, Part, Split, select
 from toolkit.data.windows import features
@@ -32,6 +34,8 @@ from toolkit.model.config import ModelConfig, config_for
 from toolkit.plausibility import fit_familiar, layout_of
 from toolkit.plausibility.familiar import LEAST_PEOPLE, Walked
 from toolkit.records import Recording
+from toolkit.uncertainty import Judged, fit_error_bars
+from toolkit.uncertainty.conformal import LEAST_PEOPLE as LEAST_JUDGED
 
 if TYPE_CHECKING:
     from toolkit.calibration.reference import CalibrationReference
@@ -40,6 +44,9 @@ if TYPE_CHECKING:
     from toolkit.learning.loop import Loop
     from toolkit.learning.objective import Objective, TargetScale
     from toolkit.model.network import CrossLSTM
+
+
+Values = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +202,8 @@ class _Run:
         augment: Augment | None = None
         if self.augmentation is not None:
             augment = self.augmentation.on(self.prepared.contract)
+        if self.settings.sequence > 1:
+            return self._carried_objective(augment)
         return WindowObjective(
             self.parts["train"],
             self.parts["validation"],
@@ -204,6 +213,26 @@ class _Run:
             augment=augment,
             device=self.machine.device,
         )
+
+    def _carried_objective(self, augment: Augment | None) -> Objective:
+        from toolkit.learning.carried import CarriedObjective
+
+        return CarriedObjective(
+            self._sequences("train"),
+            self._sequences("validation"),
+            self.scale,
+            self.settings.recipe.cell_limit,
+            self.settings.seed,
+            window=self.config.window,
+            windows=self.settings.sequence,
+            stride=self.settings.stride,
+            augment=augment,
+            device=self.machine.device,
+        )
+
+    def _sequences(self, part: Part) -> list[LabelledSequence]:
+        """The rows of a part's segments, as the model meets them live."""
+        return sequences(select(self.recordings, self.split, part), self.prepared.contract)
 
     def _key(self) -> dict[str, Any]:
         """All that the run depends on."""
@@ -242,11 +271,16 @@ class _Run:
             metrics: dict[str, Any] = {
                 part: score(outputs, self.parts[part].targets, values) for part, values in estimates.items()
             }
+            live = self._live(fitted.network, "test")
+            metrics["test_live"] = score(
+                outputs, *(np.concatenate(v) for v in zip(*(one[1:] for one in live)))
+            )
+            error_bars = self._error_bars(fitted.network)
         cell = round(largest_cell(fitted.network, self.parts["train"]), 4)
         told = {"largest_cell": cell, "metrics": metrics}
         history = tuple(dataclasses.asdict(epoch) for epoch in fitted.history)
         return Trained(
-            self._checkpoint(fitted.network, fitted.history, fitted.best_epoch, told),
+            self._checkpoint(fitted.network, fitted.history, fitted.best_epoch, told, error_bars),
             metrics,
             score_people(outputs, self.prepared.windows["test"], estimates["test"]),
             history,
@@ -254,8 +288,38 @@ class _Run:
             rises_from_the_first(fitted.history),
         )
 
+    def _live(self, network: CrossLSTM, part: Part) -> list[tuple[Recording, Values, Values]]:
+        """Of each recording of a part: targets and moments of the float stream that a whole window lies behind."""
+        from toolkit.learning.carried import stream_moments
+
+        found = []
+        for run in self._sequences(part):
+            counted = run.counted.copy()
+            counted[: self.config.window - 1] = False
+            if counted.any():
+                moments = stream_moments(network, run)[counted]
+                found.append((run.segment.recording, run.targets[counted], moments))
+        return found
+
+    def _error_bars(self, network: CrossLSTM) -> dict[str, Any] | None:
+        """What validation people's errors say of everybody's; None if they are too few."""
+        judged = [
+            Judged(recording.person, recording.task, moments.astype(np.float64), targets.astype(np.float64))
+            for recording, targets, moments in self._live(network, "validation")
+        ]
+        people = len({one.person for one in judged})
+        if people < LEAST_JUDGED:
+            return None
+        basis = f"float32 stream on {people} people of the validation part of the split"
+        return fit_error_bars(judged, self.config.outputs, basis).to_json()
+
     def _checkpoint(
-        self, network: CrossLSTM, history: tuple[Epoch, ...], best_epoch: int, told: Mapping[str, Any]
+        self,
+        network: CrossLSTM,
+        history: tuple[Epoch, ...],
+        best_epoch: int,
+        told: Mapping[str, Any],
+        error_bars: Mapping[str, Any] | None = None,
     ) -> Checkpoint:
         settings = self.settings
         provenance = {
@@ -265,6 +329,7 @@ class _Run:
                 "seed": settings.seed,
                 **dataclasses.asdict(settings.recipe),
                 "stride": settings.stride,
+                "sequence": settings.sequence,
                 "epochs_run": len(history),
                 "best_epoch": best_epoch,
                 **({} if self.init is None else {"initial_weights": self.init.hash}),
@@ -284,6 +349,7 @@ class _Run:
             self.split.to_json(),
             provenance,
             familiar,
+            error_bars,
         )
 
 

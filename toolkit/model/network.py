@@ -5,6 +5,9 @@ It computes what ``toolkit.model.float_reference`` specifies. In this package on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -34,6 +37,31 @@ class CrossAttention(nn.Module):
         weights = torch.softmax(q @ k.transpose(2, 3) * size**-0.5, dim=-1)
         context: Tensor = (weights @ v).reshape(rows, hidden)
         return context
+
+    def stream(self, queries: Tensor, memory: Tensor, window: int) -> Tensor:
+        """Context (n, steps, H) of the newest ``steps`` states of a stream over ``memory`` (n, earlier + steps, H) of the
+        other: each asks the last ``window`` of those that were there at its time."""
+        rows, steps, hidden = queries.shape
+        size, earlier = hidden // self.heads, memory.shape[1] - steps
+        q = self.query(queries).view(rows, steps, self.heads, size).transpose(1, 2)
+        k = self.key(memory).view(rows, -1, self.heads, size).transpose(1, 2)
+        v = self.value(memory).view(rows, -1, self.heads, size).transpose(1, 2)
+        age = torch.arange(steps, device=q.device)[:, None] + earlier
+        age = age - torch.arange(earlier + steps, device=q.device)
+        absent = (age < 0) | (age >= window)
+        scores = (q @ k.transpose(2, 3) * size**-0.5).masked_fill(absent, -torch.inf)
+        context: Tensor = (torch.softmax(scores, dim=-1) @ v).transpose(1, 2).reshape(rows, steps, hidden)
+        return context
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """What one stream carries on: LSTM states (layers, n, H), and the hidden states (n, rows, H) that attention may
+    still ask."""
+
+    hidden: Tensor
+    cell: Tensor
+    memory: Tensor
 
 
 class CrossLSTM(nn.Module):
@@ -69,6 +97,33 @@ class CrossLSTM(nn.Module):
         s = self.norm["emg"](newest_emg + self.attention["emg"](newest_emg, imu_states))
         moments: Tensor = self.head_output(torch.relu(self.head_hidden(torch.cat([r, s], dim=-1))))
         return moments, torch.cat([imu_cells, emg_cells])
+
+    def stream(
+        self, imu: Tensor, emg: Tensor, state: Mapping[str, Carried] | None = None
+    ) -> tuple[Tensor, dict[str, Carried]]:
+        """Moments (n, steps, outputs) after every row of imu (n, steps, Ci) and emg (n, steps, Ce), and what is carried on.
+
+        ``state`` is what the rows before left; without it the rows begin from nothing. The moment of row t equals that of
+        ``float_reference.stream``.
+        """
+        states: dict[str, Tensor] = {}
+        carried: dict[str, Carried] = {}
+        memory: dict[str, Tensor] = {}
+        for name, rows in zip(STREAMS, (imu, emg)):
+            before = None if state is None else state[name]
+            given = None if before is None else (before.hidden, before.cell)
+            states[name], (hidden, cell) = self.lstm[name](rows, given)
+            known = states[name] if before is None else torch.cat([before.memory, states[name]], dim=1)
+            memory[name] = known
+            carried[name] = Carried(hidden, cell, known[:, max(known.shape[1] - self.config.window + 1, 0) :])
+        fused = []
+        for name, other in zip(STREAMS, reversed(STREAMS)):
+            attention = self.attention[name]
+            assert isinstance(attention, CrossAttention)
+            context = attention.stream(states[name], memory[other], self.config.window)
+            fused.append(self.norm[name](states[name] + context))
+        moments: Tensor = self.head_output(torch.relu(self.head_hidden(torch.cat(fused, dim=-1))))
+        return moments, carried
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> CrossLSTM:
