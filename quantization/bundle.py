@@ -21,6 +21,7 @@ from quantization.bundle_folder import (
 )
 from quantization.graph.graph_file import SCHEMES, GraphFile, GraphKind
 from quantization.graph.state import StreamState
+from quantization.importers.network import load_model
 from quantization.signing import Signer, TrustedKey, require_signed
 from quantization.tflite.contract import contract_of
 from quantization.tflite.model import model_of
@@ -34,7 +35,7 @@ from toolkit.errors import (
     ModelFileError,
 )
 from toolkit.files import new_folder, write_bytes, write_json
-from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.float_model import FloatModel
 from toolkit.sbom import bundle_sbom
 from toolkit.uncertainty import ErrorBars
 from toolkit.uncertainty.error_bars import require_error_bars_fit
@@ -55,7 +56,7 @@ class Bundle:
 
     path: Path
     manifest: Mapping[str, Any]
-    checkpoint: Checkpoint
+    checkpoint: FloatModel
     graphs: tuple[GraphFile, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)
     manifest_content: bytes = b""
@@ -118,7 +119,7 @@ class Bundle:
                 f"bundle {path}: {MANIFEST} does not list {CHECKPOINT} and {GOLDEN} under files; convert again"
             )
         try:
-            checkpoint = Checkpoint.from_bytes(contents[CHECKPOINT], str(path / CHECKPOINT))
+            checkpoint = load_model(contents[CHECKPOINT], str(path / CHECKPOINT))
             graphs = tuple(_graph(entry, contents) for entry in manifest["graphs"])
             contract = SensorContract.from_json(manifest["contract"])
             stated = manifest["contract_hash"]
@@ -138,7 +139,7 @@ class Bundle:
 
 def write_bundle(
     folder: Path,
-    checkpoint: Checkpoint,
+    checkpoint: FloatModel,
     graphs: Sequence[GraphFile],
     vectors: golden.Golden,
     *,
@@ -231,7 +232,7 @@ def _require_error_bars(path: Path, stated: Any, contract: SensorContract) -> No
 
 
 def _require_one_contract(
-    path: Path, stated: Any, contract: SensorContract, checkpoint: Checkpoint, graphs: Sequence[GraphFile]
+    path: Path, stated: Any, contract: SensorContract, checkpoint: FloatModel, graphs: Sequence[GraphFile]
 ) -> None:
     """Manifest, checkpoint and each graph must say the same contract."""
     hashes = {"its hash in manifest.json": stated, CHECKPOINT: checkpoint.contract.hash}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from toolkit.data.splits import Segment, Split, select
 from toolkit.data.windows import cut
 from toolkit.errors import RecordingError
-from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.float_model import FloatModel
 from toolkit.records import Recording, Windows
 
 GOLDEN_WINDOWS = 32
@@ -33,7 +33,7 @@ class Drawn:
     notes: tuple[str, ...] = ()
 
 
-def draw(checkpoint: Checkpoint, recordings: Sequence[Recording], count: int, seed: int) -> Drawn:
+def draw(checkpoint: FloatModel, recordings: Sequence[Recording], count: int, seed: int) -> Drawn:
     """Draw ``count`` calibration windows, and golden ones, from the train part of the checkpoint's split.
 
     Without a split, or if the split has none of these people in its train part, the first 60 % of each
@@ -69,7 +69,7 @@ def stratified(windows: Windows, count: int, generator: np.random.Generator) -> 
 
 
 def calibration_split(
-    checkpoint: Checkpoint, recordings: Sequence[Recording]
+    checkpoint: FloatModel, recordings: Sequence[Recording]
 ) -> tuple[Split, tuple[str, ...]]:
     """The checkpoint's split if these recordings have a train part in it."""
     chronological = Split("chronological")

@@ -25,7 +25,9 @@ from quantization.convert_options import ConvertOptions
 from quantization.error_bars import error_bars_of
 from quantization.golden import Golden, golden_vectors
 from quantization.graph.graph_file import GraphFile, Scheme
-from quantization.network_check import NOT_COMPARED, Check, compare, is_imported, read_check
+from quantization.importers.argument import NetworkFile, open_model
+from quantization.importers.network import input_names
+from quantization.network_check import proved, read_check
 from quantization.quantizer import search
 from quantization.quantizer.recipe import Recipe
 from quantization.tflite.contract import contract_entry
@@ -33,9 +35,7 @@ from quantization.tflite.run import has_tflm
 from toolkit.calibration import for_model
 from toolkit.data.provenance import data_provenance
 from toolkit.data.windows import cut
-from toolkit.model import load_checkpoint
-from toolkit.model.checkpoint import Checkpoint
-from toolkit.model.config import STREAMS
+from toolkit.model.float_model import FloatModel
 from toolkit.progress import Progress
 from toolkit.records import Recording
 from toolkit.uncertainty import ErrorBars
@@ -49,7 +49,7 @@ _CONVERTER_TOOLS = {"tensorflow": ("tensorflow", "tf_keras")}
 
 
 def convert(
-    checkpoint: str | Path | Checkpoint,
+    checkpoint: str | Path | FloatModel,
     data: str | Sequence[Recording] = DEFAULT_DATA,
     out: str | Path = "bundle",
     *,
@@ -72,7 +72,8 @@ def convert(
     ``calibration_windows`` windows of the train part of the checkpoint's split, drawn from ``seed`` over people and
     tasks alike. ``options`` are the converter's own. The same input gives the same bytes. ``max_rmse_increase`` (percent)
     lets the builtin converter search the cheapest recipe that holds it on the validation part, and the manifest says what was
-    tried. ``key_map`` is a TOML that says which tensor of a foreign PyTorch file is which (docs/MODEL.md). ``core``
+    tried. ``key_map`` is a TOML that says which tensor of a foreign PyTorch file is which (docs/MODEL.md), or
+    which input of an exported network is which stream (docs/IMPORT.md). ``core``
     (``c99``, ``cortex-m4``, ...) adds C source in ``c/``, made for ``prefer`` (``speed`` or ``size``; docs/KERNELS.md) with
     names that begin with ``prefix``, and ``tflm/`` for projects that ship TensorFlow Lite Micro (docs/TARGETS.md). ``check``
     is an NPZ with inputs and the network's own outputs, which the float graph must reproduce (docs/IMPORT.md).
@@ -84,18 +85,21 @@ def convert(
         scheme, converter, calibration_windows, seed, max_rmse_increase, core, prefer, prefix, options
     )
     tell = progress or _silent
-    model = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint, key_map)
-    proof = None if check is None else read_check(check, model.contract)
+    given = open_model(checkpoint, key_map, data)
     with new_bundle(out) as folder:
         tell("reading and filtering data", 0, 3)
-        recordings = for_model(toolkit.data.load(data) if isinstance(data, str) else data, model.contract)
+        read = toolkit.data.load(data) if isinstance(data, str) else data
+        model = given.with_contract(read) if isinstance(given, NetworkFile) else given
+        proof = None if check is None else read_check(check, model.contract, input_names(model))
+        recordings = for_model(read, model.contract)
         drawn = draw(model, recordings, calibration_windows, seed)
         asked, searched = _searched(model, recordings, drawn, asked, tell)
         tell(f"converting with the {converter} converter", 1, 3)
         build = converters.converter_named(converter)
         entries = contract_entry(model.contract)
         graphs = build(model, drawn.calibration, scheme=scheme, metadata=entries, **asked.of_converter)
-        compared = _compared(proof, graphs, model, tell)
+        tell("comparing with the float model", 2, 3)
+        compared = proved(model, graphs, drawn.golden, proof)
         tell("computing golden vectors", 2, 3)
         vectors, graphs = golden_vectors(model, graphs, drawn.golden)
         about = _about(asked, data, recordings, drawn) | searched | compared
@@ -109,7 +113,7 @@ def convert(
 
 
 def _searched(
-    checkpoint: Checkpoint,
+    checkpoint: FloatModel,
     recordings: Sequence[Recording],
     drawn: Drawn,
     asked: ConvertOptions,
@@ -129,7 +133,7 @@ def _searched(
 
 
 def _search(
-    checkpoint: Checkpoint, recordings: Sequence[Recording], drawn: Drawn, asked: ConvertOptions
+    checkpoint: FloatModel, recordings: Sequence[Recording], drawn: Drawn, asked: ConvertOptions
 ) -> tuple[search.Found, str]:
     """The cheapest recipe that holds the bound on validation windows, and what those are, in words."""
     assert asked.max_rmse_increase is not None
@@ -140,18 +144,8 @@ def _search(
     return search.search(checkpoint, drawn.calibration, chosen, asked.max_rmse_increase, start), part
 
 
-def _compared(
-    proof: Check | None, graphs: Sequence[GraphFile], model: Checkpoint, tell: Progress
-) -> dict[str, Any]:
-    """The manifest's ``check`` of a network of somebody else's; nothing for one of ours."""
-    if proof is not None:
-        tell("comparing with the network's own outputs", 2, 3)
-        return {"check": compare(proof, graphs, model.provenance)}
-    return {"check": {"compared": False, "note": NOT_COMPARED}} if is_imported(model.provenance) else {}
-
-
 def _error_bars(
-    model: Checkpoint, graphs: Sequence[GraphFile], recordings: Sequence[Recording]
+    model: FloatModel, graphs: Sequence[GraphFile], recordings: Sequence[Recording]
 ) -> tuple[ErrorBars | None, dict[str, Any]]:
     """Error bars, what the manifest says of them, and ``notes`` on where they come from if not from these data."""
     found, why = error_bars_of(model, graphs, recordings)
@@ -162,7 +156,7 @@ def _error_bars(
 
 
 def _source(
-    checkpoint: Checkpoint,
+    checkpoint: FloatModel,
     graphs: Sequence[GraphFile],
     vectors: Golden,
     error_bars: ErrorBars | None,
@@ -173,7 +167,9 @@ def _source(
     if asked.core is None:
         return {}, {}
     tell(f"writing C source for {asked.core}", 2, 3)
-    windows = {stream: vectors[stream] for stream in STREAMS}
+    windows = {
+        stream: vectors[stream] for stream in (item.stream.name for item in checkpoint.contract.inputs)
+    }
     files, about = bundle_files.source_files(
         graphs, checkpoint.contract, windows, asked.core, asked.prefer, asked.prefix, error_bars
     )

@@ -15,7 +15,7 @@ from toolkit.contract import SensorContract
 from toolkit.data.sequences import LabelledSequence, sequences
 from toolkit.data.splits import Segment, Split, select
 from toolkit.errors import RecordingError
-from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.float_model import FloatModel
 from toolkit.records import Recording
 from toolkit.uncertainty import LEVEL, ErrorBars, Judged, fit_error_bars
 from toolkit.uncertainty.conformal import LEAST_PEOPLE
@@ -29,7 +29,7 @@ _PARTS = 4
 
 
 def error_bars_of(
-    checkpoint: Checkpoint,
+    checkpoint: FloatModel,
     graphs: Sequence[GraphFile],
     recordings: Sequence[Recording],
     level: float = LEVEL,
@@ -59,7 +59,7 @@ def error_bars_of(
     return replace(found, people=len(people)), ""
 
 
-def _from_checkpoint(checkpoint: Checkpoint, has_stream: bool) -> tuple[ErrorBars | None, str]:
+def _from_checkpoint(checkpoint: FloatModel, has_stream: bool) -> tuple[ErrorBars | None, str]:
     why = (
         "none of the people of the validation part are in the data"
         if has_stream
@@ -78,7 +78,7 @@ def _stream_graph(graphs: Sequence[GraphFile]) -> GraphFile | None:
     return next((graph for graph in streams if graph.scheme == "int8"), streams[0] if streams else None)
 
 
-def _validation(checkpoint: Checkpoint, recordings: Sequence[Recording]) -> list[Segment]:
+def _validation(checkpoint: FloatModel, recordings: Sequence[Recording]) -> list[Segment]:
     """Segments that have labels; none if the split is not known or names nobody of these recordings."""
     labelled = [recording for recording in recordings if recording.moments is not None]
     if checkpoint.split is None or not labelled:
@@ -96,7 +96,7 @@ def _shortened(segments: Sequence[Segment], contract: SensorContract) -> list[Se
     return [replace(one, stop_s=min(one.stop_s, one.start_s + each_s)) for one in segments]
 
 
-def _judged(run: LabelledSequence, graph: GraphFile, checkpoint: Checkpoint) -> list[Judged]:
+def _judged(run: LabelledSequence, graph: GraphFile, checkpoint: FloatModel) -> list[Judged]:
     """The rows that have a label, once the model has seen a whole window; none of a recording that is too short."""
     counted = run.counted.copy()
     counted[: checkpoint.contract.window - 1] = False

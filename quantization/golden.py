@@ -1,6 +1,6 @@
 """Golden vectors: windows and what each graph must give for them, to check a target without the data.
 
-An NPZ without pickles. ``imu`` and ``emg`` are float32 (n, T, channels), filtered and normalised;
+An NPZ without pickles. Each stream (``imu``, ``emg``) is float32 (n, T, channels), filtered and normalised;
 ``moments.reference`` float32 (n, outputs) in Nm/kg is the float reference computed in float64.
 For every window graph in int8, ``{stream}.{graph}.int8`` are its quantized inputs, and
 ``moments.{graph}.{scheme}.{runtime}`` its raw outputs in the file's own type, ``runtime`` being ``litert`` or ``tflm``:
@@ -19,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.graph.graph_file import GraphFile
+from quantization.importers.network import float_moments
 from quantization.tflite.run import has_tflm, run_litert, run_tflm
 from quantization.tflite.stderr import quiet
 from toolkit.errors import BundleError
-from toolkit.model import float_reference
-from toolkit.model.checkpoint import Checkpoint
-from toolkit.model.config import STREAMS
+from toolkit.model.float_model import FloatModel
 from toolkit.records import Windows
 
 Golden: TypeAlias = Mapping[str, NDArray[Any]]
@@ -49,12 +48,13 @@ def read(content: bytes, where: str) -> dict[str, NDArray[Any]]:
 
 
 def golden_vectors(
-    checkpoint: Checkpoint, graphs: Sequence[GraphFile], windows: Windows
+    checkpoint: FloatModel, graphs: Sequence[GraphFile], windows: Windows
 ) -> tuple[dict[str, NDArray[Any]], list[GraphFile]]:
     """Arrays as this module lists them, and the graphs with a note where TFLM cannot run one."""
-    inputs = {stream: np.ascontiguousarray(windows.inputs[stream]) for stream in STREAMS}
+    streams = [item.stream.name for item in checkpoint.contract.inputs]
+    inputs = {stream: np.ascontiguousarray(windows.inputs[stream]) for stream in streams}
     vectors: dict[str, NDArray[Any]] = dict(inputs)
-    vectors["moments.reference"] = float_reference.window(checkpoint, inputs).astype(np.float32)
+    vectors["moments.reference"] = float_moments(checkpoint, inputs).astype(np.float32)
     noted = []
     for graph in graphs:
         if (graph.graph, graph.scheme) == ("window", "int8"):
@@ -62,7 +62,7 @@ def golden_vectors(
             with quiet():
                 moments, given = run_litert(graph.content, inputs)
                 vectors[f"moments.{name}.litert"] = moments
-                vectors.update({f"{stream}.{name}": given[stream] for stream in STREAMS})
+                vectors.update({f"{stream}.{name}": given[stream] for stream in streams})
                 if has_tflm():
                     try:
                         vectors[f"moments.{name}.tflm"] = run_tflm(graph.content, inputs)

@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 
 from quantization.graph.graph_file import GraphFile
 from quantization.graph.ir import Graph
+from quantization.importers.network import ImportedNetwork
 from quantization.quantizer.search import reference_moments
 from quantization.reference import float_graph
 from quantization.tflite.file import read
 from toolkit.contract import SensorContract
 from toolkit.data.readers.npz import read_arrays
 from toolkit.errors import ConversionError, InputError
+from toolkit.model.float_model import FloatModel
 from toolkit.printable import terminal_text
+from toolkit.records import Windows
 
 #: The largest difference that a float graph may have, as a share of the largest magnitude of the network's outputs. Single
 #: precision in another order of sums is 1e-7 a step and stays below 2e-6 over 64 steps of an LSTM; a wrong weight does not.
@@ -142,6 +145,28 @@ def _error_pct(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float 
     return 100.0 * float(np.sqrt(np.mean((ours - theirs) ** 2))) / deviation if deviation else None
 
 
-def is_imported(provenance: Mapping[str, Any]) -> bool:
-    """Whether a model came from somebody else's network, so that converting it without a check must be said."""
-    return "imported" in provenance
+def proved(
+    model: FloatModel, graphs: Sequence[GraphFile], windows: Windows, check: Check | None
+) -> dict[str, Any]:
+    """What the manifest says of how a model was compared: its ``check``, or nothing for a model of our own without one.
+
+    An imported network's float graph must also give what its program gives node by node; ConversionError if not.
+    """
+    if isinstance(model, ImportedNetwork):
+        _require_lowering(model, graphs, windows)
+    if check is not None:
+        return {"check": compare(check, graphs, model.provenance)}
+    if "imported" in model.provenance:
+        return {"check": {"compared": False, "note": NOT_COMPARED}}
+    return {}
+
+
+def _require_lowering(model: ImportedNetwork, graphs: Sequence[GraphFile], windows: Windows) -> None:
+    wanted = model.window(windows.inputs)
+    ours = _float_moments(read(_window(graphs, "float32").content), windows.inputs)
+    apart, largest = float(np.abs(ours - wanted).max()), float(np.abs(wanted).max())
+    if not apart <= BOUND * largest:
+        raise ConversionError(
+            f"the float graph of the imported network is {apart:.3g} from the network itself, whose outputs reach "
+            f"{largest:.3g}: an error of edgetool's, please report it with the file"
+        )

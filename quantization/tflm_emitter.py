@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantization.c_fragments.text import ctype, wrapped
+from quantization.c_fragments.text import ctype, identifier, wrapped
 from quantization.graph.graph_file import GraphFile
-from quantization.tflite.file import SUPPORTED_OPS
+from quantization.tflite.file import SUPPORTED_OPS, read
 from quantization.tflite.model import model_of
 from quantization.tflite.operators import operator_counts
 from quantization.tflite.run import has_tflm
@@ -68,7 +68,7 @@ def tflm_files(
         "edgetool_tflm_model.cc": model_array(window.content),
         "edgetool_tflm_ops.h": ops_header(operators),
         "edgetool_tflm_golden.h": _golden_header(window, vectors),
-        "main.cc": _MAIN,
+        "main.cc": _main(window),
     }
     about = {
         "graph": window.file,
@@ -140,11 +140,30 @@ def ops_header(operators: list[str]) -> str:
     return _OPS_HEADER.substitute(count=len(operators), lines="\n".join(lines))
 
 
+def _streams(window: GraphFile) -> list[str]:
+    """The window graph's inputs in order."""
+    graph = read(window.content)
+    return [graph.tensors[index].name for index in graph.inputs]
+
+
+def _main(window: GraphFile) -> str:
+    """The example program with every input of the graph."""
+    names = [identifier(stream, "an input") for stream in _streams(window)]
+    copies = [
+        f"  std::memcpy(interpreter.input({place})->data.raw, edgetool_tflm_golden_{name}, "
+        f"sizeof edgetool_tflm_golden_{name});"
+        for place, name in enumerate(names)
+    ]
+    return _MAIN.replace("@INPUTS@", "\n".join(copies))
+
+
 def _golden_header(window: GraphFile, vectors: Mapping[str, NDArray[Any]]) -> str:
     """The first golden window and what TFLM's kernels give for it."""
-    arrays = {
-        "golden_imu": vectors["imu.window.int8"][0],
-        "golden_emg": vectors["emg.window.int8"][0],
+    inputs = {
+        f"golden_{identifier(stream, 'an input')}": vectors[f"{stream}.window.int8"][0]
+        for stream in _streams(window)
+    }
+    arrays = inputs | {
         "golden_moments": vectors["moments.window.int8.tflm"][0],
     }
     parts = []
@@ -258,8 +277,7 @@ int main() {
   if (interpreter.Reset() != kTfLiteOk) {
     return 1;
   }
-  std::memcpy(interpreter.input(0)->data.raw, edgetool_tflm_golden_imu, sizeof edgetool_tflm_golden_imu);
-  std::memcpy(interpreter.input(1)->data.raw, edgetool_tflm_golden_emg, sizeof edgetool_tflm_golden_emg);
+@INPUTS@
   if (interpreter.Invoke() != kTfLiteOk) {
     return 1;
   }

@@ -13,7 +13,7 @@ from benchmarks.evaluation.windows import Evaluation
 from quantization.arithmetic.storage import TensorFormat, encode
 from quantization.graph.graph_file import GraphFile
 from toolkit.errors import ModelFileError
-from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.float_model import FloatModel
 
 
 def require_window_graph(graph: GraphFile | None) -> GraphFile:
@@ -36,7 +36,7 @@ class WindowFormat:
     @classmethod
     def of(
         cls,
-        checkpoint: Checkpoint,
+        checkpoint: FloatModel,
         file: str,
         inputs: Sequence[TensorFormat],
         outputs: Sequence[TensorFormat],

@@ -15,7 +15,7 @@ from toolkit.contract import SensorContract
 from toolkit.data.splits import Segment, Split, select
 from toolkit.data.windows import cut, features
 from toolkit.errors import UsageError
-from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.float_model import FloatModel
 from toolkit.records import DataKind, Recording, Windows
 
 #: When windows are too many, cycles keep every sample at this rate in Hz: moments have next to nothing above 10 Hz.
@@ -99,7 +99,7 @@ def _start_s(recording: Recording) -> float:
 
 
 def evaluate_on(
-    checkpoint: Checkpoint, recordings: Sequence[Recording], source: str, limit: int
+    checkpoint: FloatModel, recordings: Sequence[Recording], source: str, limit: int
 ) -> Evaluation:
     """Cut the test part of ``recordings`` and keep at most about ``limit`` windows, in whole gait cycles.
 

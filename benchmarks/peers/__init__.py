@@ -21,10 +21,11 @@ from quantization.bundle import Bundle
 from quantization.calibration_windows import draw
 from quantization.converters import converter_named
 from quantization.graph.graph_file import GraphFile
+from quantization.importers.network import cross_lstm
 from quantization.tflite.stderr import quiet
 from toolkit.errors import EdgetoolError
-from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS
+from toolkit.model.float_model import FloatModel
 from toolkit.records import Recording, Windows
 
 PYTHON_VARIABLE = "EDGETOOL_PEERS_PYTHON"
@@ -46,7 +47,7 @@ def build_peers(bundle: Bundle, recordings: list[Recording]) -> list[Peer]:
     """Every peer's graphs from the bundle's checkpoint, with the calibration windows that the bundle was made with."""
     about = bundle.manifest["data"]
     drawn = draw(bundle.checkpoint, recordings, int(about["calibration_windows"]), int(about["seed"]))
-    makers: dict[str, Callable[[Checkpoint, Windows], tuple[GraphFile, ...]]] = {
+    makers: dict[str, Callable[[FloatModel, Windows], tuple[GraphFile, ...]]] = {
         "TFLiteConverter": _tflite_converter,
         "litert-torch": _litert_torch,
     }
@@ -63,13 +64,14 @@ class _PeerError(Exception):
     """A peer could not convert; the text is the reason."""
 
 
-def _tflite_converter(checkpoint: Checkpoint, calibration: Windows) -> tuple[GraphFile, ...]:
+def _tflite_converter(checkpoint: FloatModel, calibration: Windows) -> tuple[GraphFile, ...]:
     with quiet():
         built = converter_named("tensorflow")(checkpoint, calibration, scheme="int8")
     return tuple(graph for graph in built if graph.scheme == "int8")
 
 
-def _litert_torch(checkpoint: Checkpoint, calibration: Windows) -> tuple[GraphFile, ...]:
+def _litert_torch(checkpoint: FloatModel, calibration: Windows) -> tuple[GraphFile, ...]:
+    checkpoint = cross_lstm(checkpoint, "the comparison with litert-torch")
     python = os.environ.get(PYTHON_VARIABLE)
     if not python:
         raise _PeerError(

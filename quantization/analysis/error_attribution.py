@@ -38,7 +38,7 @@ from toolkit.calibration import for_model
 from toolkit.data.splits import Part
 from toolkit.data.windows import cut
 from toolkit.errors import BundleError, RecordingError, UsageError
-from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.float_model import FloatModel
 from toolkit.progress import Progress
 from toolkit.records import Recording, Windows
 
@@ -104,7 +104,7 @@ def _float_graph(bundle: Bundle) -> Graph | None:
 
 
 def _draw(
-    checkpoint: Checkpoint, source: str | Sequence[Recording], count: int, seed: int
+    checkpoint: FloatModel, source: str | Sequence[Recording], count: int, seed: int
 ) -> tuple[Windows, Part, tuple[str, ...]]:
     """Windows that recipes may be judged by, the part they are of, and what to know about it."""
     recordings = for_model(
@@ -148,9 +148,9 @@ class _Attributor:
         return values[self.output].reshape(len(self.target), -1)
 
     def _require_replica(self, real: Graph | None) -> None:
-        from toolkit.model import float_reference
+        from quantization.importers.network import float_moments
 
-        expected = float_reference.window(self.bundle.checkpoint, self.inputs)
+        expected = float_moments(self.bundle.checkpoint, self.inputs)
         apart = _rms(self._moments(self.float) - expected) / self.deviation
         if real is not None and self.replica.exact_weights and apart > REPLICA_TOLERANCE:
             raise BundleError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from quantization.bundle import Bundle
+from quantization.importers.network import load_model as load_float
 from quantization.reference.integer_graph import Interpreter
 from quantization.tflite.contract import contract_of
 from quantization.tflite.file import read
@@ -18,7 +19,7 @@ from quantization.tflite.schema import Table, names_of
 from toolkit.contract import SensorContract
 from toolkit.errors import InputError, ModelFileError
 from toolkit.model import PRETRAINED, resolve_checkpoint
-from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.float_model import FloatModel
 from toolkit.reading import exists, is_folder
 
 SCHEMA = 1
@@ -44,7 +45,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     if content[4:8] == FILE_IDENTIFIER or path.suffix == ".tflite":
         return describe_tflite(content, path.name)
     if content[8:9] == b"{" or path.suffix == ".safetensors":
-        return describe_checkpoint(Checkpoint.from_bytes(content, str(path)), path.name, len(content))
+        return describe_checkpoint(load_float(content, str(path)), path.name, len(content))
     raise InputError(
         f"{path} is none of these: a .tflite, a checkpoint (.safetensors), a bundle (the folder of edgetool convert)"
     )
@@ -69,7 +70,7 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def describe_checkpoint(checkpoint: Checkpoint, name: str, size: int) -> dict[str, Any]:
+def describe_checkpoint(checkpoint: FloatModel, name: str, size: int) -> dict[str, Any]:
     """Config, weights with their ranges, contract, split and provenance of a checkpoint file of ``size`` bytes."""
     return {
         "schema": SCHEMA,

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from quantization.graph.graph_file import GraphFile, Scheme
 from toolkit.errors import UsageError
-from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.float_model import FloatModel
 from toolkit.records import Windows
 
 
@@ -21,7 +21,7 @@ class Build(Protocol):
 
     def __call__(
         self,
-        checkpoint: Checkpoint,
+        checkpoint: FloatModel,
         calibration: Windows,
         *,
         scheme: Scheme,

@@ -14,19 +14,20 @@ from quantization import passes
 from quantization.graph.graph_file import GraphFile, Scheme
 from quantization.graph.ir import Graph
 from quantization.graph.ring_form import widen
-from quantization.lowering import lower_stream, lower_window
+from quantization.importers.network import window_graph
+from quantization.lowering import lower_stream
 from quantization.quantizer.calibration import Calibration, calibrate
 from quantization.quantizer.quantize import quantize
 from quantization.quantizer.recipe import Recipe
 from quantization.tflite.file import write
 from toolkit.errors import UsageError
 from toolkit.model.checkpoint import Checkpoint
-from toolkit.model.config import STREAMS
+from toolkit.model.float_model import FloatModel
 from toolkit.records import Windows
 
 
 def build(
-    checkpoint: Checkpoint,
+    checkpoint: FloatModel,
     calibration: Windows,
     *,
     scheme: Scheme,
@@ -44,14 +45,15 @@ def build(
             f"option {', '.join(sorted(options))} is not known to the builtin converter; allowed: recipe"
         )
     chosen = recipe if isinstance(recipe, Recipe) else Recipe.from_json(recipe or {})
-    floats = {"window": passes.apply(lower_window(checkpoint), chosen.passes)}
-    if checkpoint.config.window > 1:  # a window of one row has no ring to carry
+    floats = {"window": passes.apply(window_graph(checkpoint), chosen.passes)}
+    # A window of one row has no ring to carry; an imported network has no stream graph yet.
+    if isinstance(checkpoint, Checkpoint) and checkpoint.config.window > 1:
         floats["stream"] = passes.apply(lower_stream(checkpoint), chosen.passes)
     floats = {kind: graph.with_metadata(**(metadata or {})) for kind, graph in floats.items()}
     files = [_file(kind, "float32", graph, None, ()) for kind, graph in floats.items()]
     if scheme == "float32":
         return files
-    windows = {s: calibration.inputs[s] for s in STREAMS}
+    windows = {item.stream.name: calibration.inputs[item.stream.name] for item in checkpoint.contract.inputs}
     observed = calibrate(floats["window"], windows, method=chosen.calibration)
     integers = quantized(floats, observed, chosen)
     # Rings in the form that LiteRT runs fastest; a window graph has none.

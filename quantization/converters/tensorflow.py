@@ -18,6 +18,7 @@ from quantization.converters import tensorflow_model
 from quantization.converters.compaction import compact
 from quantization.converters.tensorflow_output import refine_output
 from quantization.graph.graph_file import GraphFile, Scheme
+from quantization.importers.network import cross_lstm
 from quantization.quantizer import outliers
 from quantization.tflite.model import (
     dump_model,
@@ -32,6 +33,7 @@ from toolkit.errors import ConversionError, MissingDependencyError, UsageError
 from toolkit.model import float_reference
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import STREAMS
+from toolkit.model.float_model import FloatModel
 from toolkit.records import Windows
 
 #: Largest difference in Nm/kg (of outputs up to 1 in size, relative above) between float32 and the reference.
@@ -45,7 +47,7 @@ KERAS_CELL_CLIP = 10.0
 
 
 def build(
-    checkpoint: Checkpoint,
+    checkpoint: FloatModel,
     calibration: Windows,
     *,
     scheme: Scheme,
@@ -59,6 +61,7 @@ def build(
     """
     if options:
         raise UsageError(f"the tensorflow converter has no option {', '.join(options)}; it takes none")
+    checkpoint = cross_lstm(checkpoint, "the tensorflow converter")
     random = _random_windows(checkpoint)
     with quiet():
         replica = _replica(checkpoint)

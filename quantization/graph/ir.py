@@ -50,8 +50,12 @@ class Role(Enum):
     #: Which rows of the rings have been written; it caps the scores.
     MASK = auto()
     ATTENTION_WEIGHTS = auto()
+    #: Results of a sigmoid or tanh, whose scale the engines fix.
+    SQUASHED = auto()
     #: All else inside the attention: query, keys, values, context.
     ATTENTION = auto()
+    #: Results of an op that engines have in int8 only.
+    NARROW = auto()
     #: Residual and layer norm.
     NORM = auto()
     #: Between the norms and the output.

@@ -20,7 +20,9 @@ from quantization.arithmetic.fixed_point import (
     quantize_multiplier,
     rounding_divide_by_power_of_two,
 )
-from quantization.ops.call import Call, Values
+from quantization.c_fragments.op_source import Lowering
+from quantization.c_fragments.view import size
+from quantization.ops.call import Call, FloatCall, Values
 from quantization.ops.signature import Shape, Signature
 
 #: Integer bits of the fixed-point input of the int8 kernels.
@@ -121,3 +123,35 @@ def run_tanh(call: Call) -> list[Values]:
 def run_relu(call: Call) -> list[Values]:
     """RELU."""
     return [relu(call.integers(0), call.operand(0).affine, call.output.affine)]
+
+
+def real_logistic(call: FloatCall) -> list[Values]:
+    """LOGISTIC, by the tangent so that no exponential overflows."""
+    return [0.5 * (1.0 + np.tanh(0.5 * call.read(0)))]
+
+
+def real_tanh(call: FloatCall) -> list[Values]:
+    """TANH."""
+    return [np.tanh(call.read(0))]
+
+
+def lower_squash(low: Lowering) -> list[str]:
+    """LOGISTIC and TANH: the table of the LSTM on int16, one of all 256 results on int8."""
+    op = low.op
+    bits, values = low.same_bits(op.inputs[0], op.outputs[0]), low.affine(op.inputs[0])
+    count = size(low.graph, op.inputs[0])
+    source, target = low.pointer(op.inputs[0]), low.pointer(op.outputs[0])
+    if bits == 8:
+        function = logistic if op.kind == "LOGISTIC" else tanh
+        table = function(np.arange(-128, 128, dtype=np.int64), values).astype(np.int8)
+        low.context.use("et_table.c", header="et_squash.h")
+        return [f"et_table_s8({count}, {low.context.pool.array('table', table)}, {source}, {target});"]
+    multiplier, shift = _table_axis(values.single)
+    if multiplier == 0:
+        multiplier, shift = 3 << shift, 0
+    half = 1 << (shift - 1) if shift else 0
+    low.context.use("et_squash.c", "et_activation.c", header="et_squash.h")
+    numbers = low.context.pool.struct(
+        "squash", "et_squash", [str(count), str(multiplier), str(half), str(shift)]
+    )
+    return [f"et_{op.kind.lower()}_s16(&{numbers}, {source}, {target});"]

@@ -240,6 +240,11 @@ def real_minimum(call: FloatCall) -> list[Values]:
     return [call.activated(np.minimum(call.read(0), call.read(1)))]
 
 
+def real_maximum(call: FloatCall) -> list[Values]:
+    """MAXIMUM."""
+    return [call.activated(np.maximum(call.read(0), call.read(1)))]
+
+
 def _broadcast_axes(low: Lowering, first: int, second: int, result: tuple[int, ...]) -> str:
     """``et_axes`` of two operands broadcast to ``result``: neighbouring axes merged down to three."""
     rank = len(result)
@@ -322,15 +327,18 @@ def lower_multiply(low: Lowering) -> list[str]:
 
 
 def lower_minimum(low: Lowering) -> list[str]:
+    """MINIMUM and MAXIMUM."""
     op = low.op
     bits = low.same_bits(*op.inputs[:2], op.outputs[0])
     affines = [low.affine(index) for index in (*op.inputs[:2], op.outputs[0])]
     if len({(float(item.single), item.zero_point) for item in affines}) != 1:
         raise low.refuse("its tensors must share one quantization")
     axes = _broadcast_axes(low, op.inputs[0], op.inputs[1], low.shape(op.outputs[0]))
-    low.context.use(f"et_minimum_s{bits}.c", header="et_elementwise.h")
+    kernel = f"et_{op.kind.lower()}_s{bits}"
+    source = f"{kernel}.c" if op.kind == "MINIMUM" else "et_maximum.c"
+    low.context.use(source, header="et_elementwise.h")
     name = low.context.pool.struct("axes", "et_axes", [axes[1:-1]])
-    return [f"et_minimum_s{bits}(&{name}, {', '.join(map(low.pointer, (*op.inputs[:2], op.outputs[0])))});"]
+    return [f"{kernel}(&{name}, {', '.join(map(low.pointer, (*op.inputs[:2], op.outputs[0])))});"]
 
 
 def _plain(low: Lowering) -> bool:

@@ -260,6 +260,11 @@ def real_reshape(call: FloatCall) -> list[Values]:
     return [x.reshape(len(x), *call.shape[1:])]
 
 
+def real_transpose(call: FloatCall) -> list[Values]:
+    """TRANSPOSE of all axes but the first, which is that of windows."""
+    return [call.read(0).transpose([int(axis) for axis in call.read(1)])]
+
+
 def real_strided_slice(call: FloatCall) -> list[Values]:
     """STRIDED_SLICE along any axis but the first, which is that of windows."""
     x = call.read(0)

@@ -17,6 +17,7 @@ from quantization.ops import (
     batch_matmul,
     elementwise,
     fully_connected,
+    gelu,
     lstm,
     lstm_source,
     mean,
@@ -176,6 +177,18 @@ class OpKind(StrEnum):
             plain=(1,),
         ),
     )
+    GELU = (
+        "GELU",
+        Row(
+            gelu.check_gelu,
+            "GeluOptions",
+            {"INT8": 2},
+            gelu.run_gelu,
+            gelu.real_gelu,
+            gelu.lower_gelu,
+            traits=_ELEMENTWISE,
+        ),
+    )
     LOGISTIC = (
         "LOGISTIC",
         Row(
@@ -183,6 +196,8 @@ class OpKind(StrEnum):
             None,
             {"INT8": 2, "INT16": 3},
             activation.run_logistic,
+            activation.real_logistic,
+            activation.lower_squash,
             traits=_ELEMENTWISE,
         ),
     )
@@ -193,6 +208,8 @@ class OpKind(StrEnum):
             "MaximumMinimumOptions",
             {"INT8": 2, "INT16": 3},
             elementwise.run_maximum,
+            elementwise.real_maximum,
+            elementwise.lower_minimum,
             traits=_CHOICE,
         ),
     )
@@ -342,7 +359,15 @@ class OpKind(StrEnum):
     SUM = "SUM", Row(mean.check_mean, "ReducerOptions", {"INT8": 2}, plain=(1,))
     TANH = (
         "TANH",
-        Row(activation.check_squash, None, {"INT8": 2, "INT16": 3}, activation.run_tanh, traits=_ELEMENTWISE),
+        Row(
+            activation.check_squash,
+            None,
+            {"INT8": 2, "INT16": 3},
+            activation.run_tanh,
+            activation.real_tanh,
+            activation.lower_squash,
+            traits=_ELEMENTWISE,
+        ),
     )
     TRANSPOSE = (
         "TRANSPOSE",
@@ -351,6 +376,7 @@ class OpKind(StrEnum):
             "TransposeOptions",
             {"INT8": 2, "INT16": 4},
             movement.run_transpose,
+            movement.real_transpose,
             traits=_VIEWS,
             plain=(1,),
         ),

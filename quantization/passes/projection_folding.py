@@ -30,11 +30,26 @@ def fold_projections(graph: Graph) -> Graph:
         projected = work.producer(op.inputs[1])
         if projected is None or projected.kind != "FULLY_CONNECTED" or not work.only_reader(op.inputs[1], op):
             continue
+        if not _of_one_query(work, op):
+            continue
         if op.options["adj_y"]:
             _fold_keys(work, op, projected)
         else:
             _fold_values(work, op, projected)
     return work.build()
+
+
+def _of_one_query(work: Rewriter, op: Op) -> bool:
+    """True if the product is a score of one row that a softmax reads, or a mixture by the shares of one: what the algebra needs."""
+    if work.tensors[op.outputs[0]].shape[-2] != 1:
+        return False
+    if not op.options["adj_y"]:
+        shares = work.producer(op.inputs[0])
+        return shares is not None and shares.kind == "SOFTMAX"
+    readers = work.consumers(op.outputs[0])
+    capped = readers and readers[0].kind == "MINIMUM"  # of a stream: rows that have not been written
+    readers = work.consumers(readers[0].outputs[0]) if capped else readers
+    return len(readers) == 1 and readers[0].kind == "SOFTMAX"
 
 
 def _fold_keys(work: Rewriter, scores: Op, keys: Op) -> None:

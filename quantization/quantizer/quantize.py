@@ -46,6 +46,10 @@ _MOST_CELL_BITS = 6
 _ABSENT_BELOW = 10.5
 
 
+#: Roles whose type does not give way to that of what they are joined with: a QUANTIZE goes between.
+_OWN_SCALE = frozenset({Role.INPUT, Role.HIDDEN, Role.NARROW, Role.ATTENTION_WEIGHTS, Role.SQUASHED})
+
+
 @dataclass(frozen=True)
 class _Type:
     dtype: np.dtype[Any]
@@ -116,7 +120,7 @@ class _Quantizer:
         roles = {tensor.role for tensor in members}
         if roles & {Role.SCORES, Role.MASK}:
             return _Type(INT16, Quantization.per_tensor(float(np.float32(self.scores / 32767))))
-        if Role.ATTENTION_WEIGHTS in roles:
+        if roles & {Role.ATTENTION_WEIGHTS, Role.SQUASHED}:
             return _Type(INT16, Quantization.per_tensor(1 / 32768))
         observed = self._observed(members)
         if any(self._is_wide(role) for role in roles):
@@ -182,6 +186,22 @@ class _Quantizer:
             self.casts[key] = cast
         return self.casts[key]
 
+    def _matched(self, index: int, wanted: _Type) -> int:
+        """The tensor in ``wanted`` type and scale, through a QUANTIZE op where it has others."""
+        here, kind = self.place[index], self.type_of(index)
+        if kind is wanted:
+            return here
+        name = self.graph.tensors[index].name
+        count = sum(key[0] == index for key in self.casts)
+        out = self._append(
+            Tensor(
+                f"{name}/matched/{count}", self.graph.tensors[index].shape, wanted.dtype, wanted.quantization
+            )
+        )
+        self.casts[index, f"matched/{count}"] = out
+        self.ops.append(Op(OpKind.QUANTIZE, (here,), (out,)))
+        return out
+
     def _cast_scale(self, index: int, wanted: np.dtype[Any]) -> Quantization:
         kind = self.type_of(index)
         scale, zero_point = float(kind.quantization.scale[0]), int(kind.quantization.zero_point[0])
@@ -207,6 +227,8 @@ class _Quantizer:
                 inputs.append(self._plain(index))
             elif self.graph.tensors[index].data is not None:
                 inputs.append(self._value(index, op, dtype))
+            elif op.kind == OpKind.CONCATENATION:
+                inputs.append(self._matched(index, self.type_of(op.outputs[0])))
             else:
                 inputs.append(self._as(index, dtype))
         self.ops.append(Op(op.kind, tuple(inputs), (self._emit(op.outputs[0]),), op.options))
@@ -343,7 +365,11 @@ def _pairs(graph: Graph) -> Iterator[tuple[int, int]]:
         if has(op, Trait.MOVES):
             plain = row_of(op.kind).plain
             for place, index in enumerate(op.inputs):
-                if place not in plain and graph.tensors[index].data is None:
+                if place in plain or graph.tensors[index].data is not None:
+                    continue
+                role = graph.tensors[index].role
+                joins_others = op.kind == OpKind.CONCATENATION and role != graph.tensors[op.outputs[0]].role
+                if not (joins_others and role in _OWN_SCALE):
                     yield index, op.outputs[0]
     for one in () if graph.state is None else graph.state.carried:
         yield graph.outputs[one.output_place], graph.inputs[one.input_place]

@@ -16,16 +16,14 @@ from numpy.typing import NDArray
 
 from quantization import passes
 from quantization.graph.ir import Graph
-from quantization.lowering import lower_window
+from quantization.importers.network import float_moments, window_graph
 from quantization.quantizer.calibration import Calibration, calibrate
 from quantization.quantizer.quantize import quantize
 from quantization.quantizer.recipe import Method, Recipe, Spot
 from quantization.reference.integer_graph import Interpreter
 from quantization.tflite.run import quantize as stored_input
 from toolkit.errors import BudgetError, RecordingError, UsageError
-from toolkit.model import float_reference
-from toolkit.model.checkpoint import Checkpoint
-from toolkit.model.config import STREAMS
+from toolkit.model.float_model import FloatModel
 from toolkit.records import Windows
 
 #: Cheapest first, by instructions of a step on a Cortex-M4. 8 bits cost more than 16 here: what surrounds these spots is int16,
@@ -61,7 +59,7 @@ def candidates(start: Recipe) -> list[Recipe]:
 
 
 def search(
-    checkpoint: Checkpoint,
+    checkpoint: FloatModel,
     calibration: Windows,
     validation: Windows,
     max_rmse_increase: float,
@@ -119,14 +117,15 @@ class _Judge:
     """What candidates share: the float graph, its moments of the validation windows, and calibrations."""
 
     def __init__(
-        self, checkpoint: Checkpoint, calibration: Windows, validation: Windows, passes_used: Sequence[str]
+        self, checkpoint: FloatModel, calibration: Windows, validation: Windows, passes_used: Sequence[str]
     ) -> None:
         self._validation = validation
-        self._calibration = {stream: calibration.inputs[stream] for stream in STREAMS}
-        self._graph = passes.apply(lower_window(checkpoint), passes_used)
+        self._streams = [item.stream.name for item in checkpoint.contract.inputs]
+        self._calibration = {stream: calibration.inputs[stream] for stream in self._streams}
+        self._graph = passes.apply(window_graph(checkpoint), passes_used)
         #: By whether windows with an outlier are part of it.
         self._prepared: dict[bool, Calibration] = {}
-        moments = float_reference.window(checkpoint, {s: validation.inputs[s] for s in STREAMS})
+        moments = float_moments(checkpoint, {s: validation.inputs[s] for s in self._streams})
         self._float_rmse = self._rmse(moments)
 
     def rmse_increase(self, recipe: Recipe) -> float:
@@ -137,7 +136,7 @@ class _Judge:
                 self._graph, self._calibration, method=recipe.calibration
             )
         integer = quantize(self._graph, self._prepared[every_window], recipe)
-        moments = reference_moments(integer, {s: self._validation.inputs[s] for s in STREAMS})
+        moments = reference_moments(integer, {s: self._validation.inputs[s] for s in self._streams})
         return 100.0 * (self._rmse(moments) / self._float_rmse - 1.0)
 
     def _rmse(self, moments: Any) -> float:

@@ -66,6 +66,10 @@ void et_multiply_flat_s16(const et_multiply_flat *op, const int16_t *a, const in
 void et_minimum_s8(const et_axes *axes, const int8_t *a, const int8_t *b, int8_t *y);
 void et_minimum_s16(const et_axes *axes, const int16_t *a, const int16_t *b, int16_t *y);
 
+/* y = the larger of a and b, which have one quantization. */
+void et_maximum_s8(const et_axes *axes, const int8_t *a, const int8_t *b, int8_t *y);
+void et_maximum_s16(const et_axes *axes, const int16_t *a, const int16_t *b, int16_t *y);
+
 /* int8 to int16 without a change of scale. */
 void et_widen(int32_t count, const int8_t *x, int16_t *y);
 

@@ -1,13 +1,20 @@
-"""LOGISTIC, TANH and RELU: the integer reference equals the engines bit for bit."""
+"""LOGISTIC, TANH and RELU: the integer reference equals the engines bit for bit, and the C the reference."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 
+from quantization.graph.ir import Graph, GraphBuilder, Quantization
 from tests.quantization.ops.drawn import (
     DTYPES,
     SEEDS,
+    Cases,
+    Compiled,
+    Draw,
+    compile_cases,
     scale,
 )
 from tests.quantization.reference.harness import (
@@ -56,3 +63,35 @@ def test_relu(seed: int) -> None:
     )
     graph, inputs = OneOp().feed(a, quantized).op("RELU", a.shape, INT8, output)
     compare(graph, inputs)
+
+
+def squash(kind: str, draw: Draw, n: int, dtype: Any, sx: float | None = None) -> Graph:
+    build = GraphBuilder(kind)
+    narrow = dtype == np.int8
+    zero = int(draw.integers(-128, 128)) if narrow else 0
+    own = float(np.float32(draw.uniform(0.003, 0.3) if narrow else 10 ** draw.uniform(-4.5, -3)))
+    x = build.add("x", (1, n), dtype, Quantization.per_tensor(sx or own, zero))
+    out = {"LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)}[kind] if narrow else (2.0**-15, 0)
+    y = build.add("y", (1, n), dtype, Quantization.per_tensor(*out))
+    build.op(kind, (x,), (y,))
+    return build.build((x,), (y,))
+
+
+CASES: Cases = {
+    f"{kind} {np.dtype(t).name}": (lambda d, n, k=kind, t=t: squash(k, d, n, t))
+    for kind in ("LOGISTIC", "TANH")
+    for t in (np.int8, np.int16)
+} | {
+    f"{kind} of a power of two": (lambda d, n, k=kind: squash(k, d, n, np.int16, 2.0**-12))
+    for kind in ("LOGISTIC", "TANH")
+}
+
+
+@pytest.fixture(scope="module", params=["gcc", "clang"])
+def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    return compile_cases(CASES, request.param, tmp_path_factory.mktemp("ops"))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_c_equals_the_reference(host: Compiled, case: str) -> None:
+    host.check(case)

@@ -88,7 +88,7 @@ def test_every_int16_value(kind: str, seed: int) -> None:
 def binary(kind: str, draw: Draw, n: int, dtype: Any) -> Graph:
     build = GraphBuilder(kind)
     shared = affine(draw, dtype)
-    same = kind == "MINIMUM"
+    same = kind in ("MINIMUM", "MAXIMUM")
     a = build.add("a", (1, n), dtype, shared if same else affine(draw, dtype))
     b = build.add(
         "b",
@@ -104,7 +104,7 @@ def binary(kind: str, draw: Draw, n: int, dtype: Any) -> Graph:
 
 CASES: Cases = {
     f"{kind} {np.dtype(t).name}": (lambda d, n, k=kind, t=t: binary(k, d, n, t))
-    for kind in ("ADD", "SUB", "MUL", "SQUARED_DIFFERENCE", "MINIMUM")
+    for kind in ("ADD", "SUB", "MUL", "SQUARED_DIFFERENCE", "MINIMUM", "MAXIMUM")
     for t in (np.int8, np.int16)
 }
 

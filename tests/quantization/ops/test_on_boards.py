@@ -12,9 +12,11 @@ from quantization.c_fragments.text import Pool
 from quantization.reference import Interpreter
 from tests.quantization.c_emitter.harness import BOARDS, emulate, link_image, write
 from tests.quantization.ops import (
+    test_activation,
     test_batch_matmul,
     test_elementwise,
     test_fully_connected,
+    test_gelu,
     test_mean,
     test_quantize,
     test_rsqrt,
@@ -31,6 +33,8 @@ CASES: Cases = {
     **test_mean.CASES,
     **test_rsqrt.CASES,
     **test_quantize.CASES,
+    **test_activation.CASES,
+    **test_gelu.CASES,
 }
 
 DRAWS = 4
