@@ -93,8 +93,8 @@ def build(c_folder: Path, board: Board, out: Path, *, probe: bool = False) -> Im
 
 def _require_messages(facts: Mapping[str, str]) -> None:
     """InputError if a window of the model's integers is larger than a message may be."""
-    values = int(facts["WINDOW"]) * (int(facts["IMU_CHANNELS"]) + int(facts["EMG_CHANNELS"]))
-    size = REQUEST_HEADER_BYTES + values * int(facts["IMU_BITS"]) // 8
+    values = int(facts["WINDOW"]) * int(facts["PER_ROW"])
+    size = REQUEST_HEADER_BYTES + values * int(facts["VALUE_SIZE"])
     if size > MAX_MESSAGE_BYTES:
         raise InputError(
             f"a window of this model is a message of {size:,} bytes and the firmware's link takes {MAX_MESSAGE_BYTES:,}: "
@@ -158,9 +158,8 @@ _FACTS = (
     "CONTRACT_HASH",
     "STATE_BYTES",
     "WINDOW",
-    "IMU_CHANNELS",
-    "EMG_CHANNELS",
-    "IMU_BITS",
+    "PER_ROW",
+    "VALUE_SIZE",
 )
 #: Those of them that are numbers.
 _NUMBERS = _FACTS[3:]

@@ -40,7 +40,7 @@ def fold_projections(graph: Graph) -> Graph:
 
 
 def _of_one_query(work: Rewriter, op: Op) -> bool:
-    """True if the product is a score of one row that a softmax reads, or a mixture by the shares of one: what the algebra needs."""
+    """True if the product is a score of one row that a softmax reads, or a mixture by such shares: the algebra needs both."""
     if work.tensors[op.outputs[0]].shape[-2] != 1:
         return False
     if not op.options["adj_y"]:

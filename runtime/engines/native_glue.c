@@ -7,8 +7,7 @@
 /* An instance, the rows of a window or of a step, and where the moments go. */
 typedef struct {
     edgetool_state *state;
-    const float *imu;
-    const float *emg;
+    const float *inputs[EDGETOOL_INPUTS];
     float *moments;
 } edgetool_call;
 
@@ -37,22 +36,32 @@ static int finite(const float *values, int32_t count) {
     return most < 0x7F800000u;
 }
 
+/* The same of `rows` rows of every input. */
+static int every_finite(const edgetool_call *call, int32_t rows) {
+    static const int32_t widths[EDGETOOL_INPUTS] = EDGETOOL_WIDTHS;
+    for (int32_t k = 0; k < EDGETOOL_INPUTS; ++k) {
+        if (!finite(call->inputs[k], rows * widths[k])) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* 1, or 0 and nothing is changed if a value is not finite. */
 int32_t edgetool_runtime_window(const edgetool_call *call) {
-    if (!finite(call->imu, EDGETOOL_WINDOW * EDGETOOL_IMU_CHANNELS) ||
-        !finite(call->emg, EDGETOOL_WINDOW * EDGETOOL_EMG_CHANNELS)) {
+    if (!every_finite(call, EDGETOOL_WINDOW)) {
         return 0;
     }
-    edgetool_window(call->state, call->imu, call->emg, call->moments);
+    edgetool_window(call->state, EDGETOOL_EACH(call->inputs), call->moments);
     return 1;
 }
 
 #if EDGETOOL_HAS_STREAM
 int32_t edgetool_runtime_step(const edgetool_call *call) {
-    if (!finite(call->imu, EDGETOOL_IMU_CHANNELS) || !finite(call->emg, EDGETOOL_EMG_CHANNELS)) {
+    if (!every_finite(call, 1)) {
         return 0;
     }
-    edgetool_step(call->state, call->imu, call->emg, call->moments);
+    edgetool_step(call->state, EDGETOOL_EACH(call->inputs), call->moments);
     return 1;
 }
 #endif

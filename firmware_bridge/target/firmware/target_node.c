@@ -16,9 +16,9 @@
 #define FIRMWARE_BUILD "build not named"
 #endif
 
-#define ROW_VALUES (EDGETOOL_IMU_CHANNELS + EDGETOOL_EMG_CHANNELS)
+#define ROW_VALUES EDGETOOL_PER_ROW
 #define WINDOW_VALUES (EDGETOOL_WINDOW * ROW_VALUES)
-#define INPUT_BYTES (EDGETOOL_IMU_BITS / 8u)
+#define INPUT_BYTES ((uint32_t)EDGETOOL_VALUE_SIZE)
 /* The largest message is a window: in float32 if the protocol has room for that, else in the model's own integers (a float32
  * window is then refused as too large; a step in float32 is always taken). */
 #define WINDOW_MESSAGE(bytes) (ETF_REQUEST_HEADER_BYTES + (bytes) * (uint32_t)(WINDOW_VALUES))
@@ -30,12 +30,13 @@
 #define REPLY_BYTES 512u
 #define NODE 0u /* the only one on its link */
 
-typedef char inputs_share_one_type[(EDGETOOL_IMU_BITS == EDGETOOL_EMG_BITS) ? 1 : -1];
+typedef char inputs_share_one_type[(EDGETOOL_VALUE_SIZE != 0) ? 1 : -1];
+typedef char inputs_fit_an_identity[(EDGETOOL_INPUTS <= ETF_MAX_STREAMS) ? 1 : -1];
 typedef char message_fits_the_protocol[(MESSAGE_BYTES <= ETF_MAX_MESSAGE_BYTES) ? 1 : -1];
 typedef char hash_is_a_sha256[(sizeof EDGETOOL_MODEL_HASH == 2u * ETF_HASH_BYTES + 1u) ? 1 : -1];
 typedef char outputs_fit_a_reply[(ETF_REPLY_HEADER_BYTES + 4u * EDGETOOL_OUTPUTS <= REPLY_BYTES) ? 1 : -1];
 
-#if EDGETOOL_IMU_BITS == 8
+#if EDGETOOL_VALUE_SIZE == 1
 typedef int8_t input_value;
 #define INPUT_FORMAT ETF_VALUE_INT8
 #define INPUT_FORMAT_BIT ETF_FORMAT_BIT_INT8
@@ -181,9 +182,11 @@ static void put_identity(etf_writer *writer) {
     identity.window = EDGETOOL_WINDOW;
     identity.max_frame = ETF_MAX_FRAME_BYTES;
     identity.max_message = MESSAGE_BYTES;
-    identity.streams = 2;
-    identity.channels[0] = EDGETOOL_IMU_CHANNELS;
-    identity.channels[1] = EDGETOOL_EMG_CHANNELS;
+    static const uint8_t widths[EDGETOOL_INPUTS] = EDGETOOL_WIDTHS;
+    identity.streams = EDGETOOL_INPUTS;
+    for (size_t place = 0; place < EDGETOOL_INPUTS; ++place) {
+        identity.channels[place] = widths[place];
+    }
     identity.outputs = EDGETOOL_OUTPUTS;
     identity.output_format = OUTPUT_FORMAT;
     memcpy(identity.contract_hash, contract_hash, ETF_HASH_BYTES);
@@ -236,26 +239,24 @@ static uint32_t end_count(uint32_t begun) {
 
 /* Runs the model on the values behind the request's header; the outputs go to *out. Ticks of the model alone. */
 static uint32_t run_float(bool window, const float *values, float *out) {
-    const float *emg = values + (window ? EDGETOOL_WINDOW : 1) * EDGETOOL_IMU_CHANNELS;
     const uint32_t begun = begin_count();
     if (window) {
-        edgetool_window(&model, values, emg, out);
+        edgetool_window(&model, EDGETOOL_SPLIT(values, EDGETOOL_WINDOW), out);
     } else {
 #if EDGETOOL_HAS_STREAM
-        edgetool_step(&model, values, emg, out);
+        edgetool_step(&model, EDGETOOL_SPLIT(values, 1), out);
 #endif
     }
     return end_count(begun);
 }
 
 static uint32_t run_quantized(bool window, const input_value *values, output_value *out) {
-    const input_value *emg = values + (window ? EDGETOOL_WINDOW : 1) * EDGETOOL_IMU_CHANNELS;
     const uint32_t begun = begin_count();
     if (window) {
-        edgetool_window_quantized(&model, values, emg, out);
+        edgetool_window_quantized(&model, EDGETOOL_SPLIT(values, EDGETOOL_WINDOW), out);
     } else {
 #if EDGETOOL_HAS_STREAM
-        edgetool_step_quantized(&model, values, emg, out);
+        edgetool_step_quantized(&model, EDGETOOL_SPLIT(values, 1), out);
 #endif
     }
     return end_count(begun);

@@ -87,7 +87,7 @@ def test_c_equals_the_reference_bit_for_bit(name: str, tmp_path: Path) -> None:
     sources = [tmp_path / "net.c", *sorted((tmp_path / "kernels").glob("*.c"))]
     library = tmp_path / "net.so"
     run(["gcc", *STRICT, "-O2", "-fPIC", "-shared", f"-I{tmp_path}", *sources, "-o", library])
-    function = getattr(ctypes.CDLL(str(library)), "run_0")
+    function = ctypes.CDLL(str(library)).run_0
     for window in range(6):
         state = (ctypes.c_uint8 * (1 << 20))(*([0x55] * 64))
         rows = [np.ascontiguousarray(fresh[port.name][window]) for port in made_c.inputs]
