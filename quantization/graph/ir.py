@@ -67,7 +67,8 @@ class Role(Enum):
 class Tensor:
     """``data`` is None for what is computed or fed; ``is_variable`` marks state that an engine keeps between runs.
 
-    ``role`` is None for constants, and in a graph that was read from a file.
+    ``role`` is None for constants, and in a graph that was read from a file. Tensors of one ``family`` get one quantization:
+    the steps of a layer that is written out step by step.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Tensor:
     data: NDArray[Any] | None = None
     is_variable: bool = False
     role: Role | None = None
+    family: str | None = None
 
     def __post_init__(self) -> None:
         if self.data is not None and (self.data.shape != self.shape or self.data.dtype != self.dtype):

@@ -168,6 +168,34 @@ class _Lowering:
         self.builder.op(kind, inputs, (out,), **options)
         return out
 
+    def of_family(self, ids: Ids, family: str) -> Ids:
+        """The elements of one tensor, which gets the quantization of its ``family``."""
+        base = self.elements.base_of(ids)
+        assert base is not None and base.tensor is not None
+        self.builder.tensors[base.tensor] = replace(self.builder.tensors[base.tensor], family=family)
+        return ids
+
+    def layer_constants(self, layer: Dense) -> tuple[int, int]:
+        """Weight and bias of a layer that runs several times."""
+        return (
+            self.builder.constant(f"{layer.name}/weight", layer.weight.astype(np.float32)),
+            self.builder.constant(f"{layer.name}/bias", layer.bias.astype(np.float32)),
+        )
+
+    def shared_layer(self, layer: Dense, constants: tuple[int, int], row: Ids) -> Ids:
+        """The layer on one row (1, inputs)."""
+        x = self.elements.tensor(row, row_form=True)
+        out = self.op(
+            "FULLY_CONNECTED",
+            layer.name,
+            (x, *constants),
+            (1, len(layer.bias)),
+            layer.role,
+            fused_activation_function=layer.activation,
+            keep_num_dims=False,
+        )
+        return self.elements.of_tensor(out)
+
     def alike(self, value: Ids, name: str, make: Callable[[int, str], int]) -> Ids:
         """An op on every element of ``value`` where it lies: on each tensor that it fills, else on a tensor of its own."""
         found = self.elements.covered(value)
@@ -287,7 +315,18 @@ def _fused_relu(low: _Lowering, index: int, name: str) -> int:
 
 
 def _lstm(low: _Lowering, a: Arguments, name: str) -> tuple[Any, ...]:
-    if not all(is_constant(state) and not np.any(state) for state in a["hx"]):
+    return _recurrent(low, a, name, a["hx"], _lstm_layer)
+
+
+def _gru(low: _Lowering, a: Arguments, name: str) -> tuple[Any, ...]:
+    return _recurrent(low, a, name, [a["hx"]], _gru_layer)[:2]
+
+
+def _recurrent(
+    low: _Lowering, a: Arguments, name: str, first: list[Value], layer_of: Callable[..., Ids]
+) -> tuple[Any, ...]:
+    """Outputs, last hidden states, and a last cell state that nothing gives, of all layers and directions."""
+    if not all(is_constant(state) and not np.any(state) for state in first):
         raise _Unsupported("its first state is not zero")
     x = a["input"] if a["batch_first"] else np.swapaxes(a["input"], 0, 1)
     last = []
@@ -296,7 +335,7 @@ def _lstm(low: _Lowering, a: Arguments, name: str) -> tuple[Any, ...]:
         for backward, weights in enumerate(directions):
             rows = low.rows(x)[::-1] if backward else low.rows(x)
             called = low.elements.name(f"{name}/{number}" + ("/backward" if backward else ""))
-            states = _lstm_layer(low, called, np.ascontiguousarray(rows), weights)
+            states = layer_of(low, called, np.ascontiguousarray(rows), weights)
             last.append(states[-1:])
             outputs.append(states[::-1] if backward else states)
         x = np.concatenate(outputs, axis=1)[None]
@@ -334,6 +373,52 @@ def _lstm_layer(low: _Lowering, name: str, rows: Ids, weights: tuple[Any, ...]) 
         time_major=False,
     )
     return low.elements.of_tensor(out)
+
+
+def _gru_layer(low: _Lowering, name: str, rows: Ids, weights: tuple[Any, ...]) -> Ids:
+    """Hidden states (T, H) of a GRU layer in torch's form (Cho et al. 2014, reset behind the product), step by step.
+
+    No engine has a GRU in int8, so that each step is its own ops: the weights are stored once, and steps share their
+    scales. ``h' = n + z (h - n)`` with ``n = tanh(Wn x + bn + r (Un h + cn))``.
+    """
+    driven_weight, recurrent, driven_bias, own_bias = weights
+    hidden = recurrent.shape[1]
+    zero = np.zeros(3 * hidden)
+    own = zero if own_bias is None else own_bias.astype(np.float64)
+    bias = zero if driven_bias is None else driven_bias.astype(np.float64)
+    # What the hidden state adds to reset and update is added once; that of the candidate stands within the reset.
+    bias = bias + np.concatenate([own[: 2 * hidden], np.zeros(hidden)])
+    inside = np.concatenate([np.zeros(2 * hidden), own[2 * hidden :]])
+    driven = low.elements.of_dense(Dense(f"{name}/driven", rows, driven_weight, bias, Role.HEAD))
+    driven = low.elements.of_tensor(low.elements.tensor(driven))
+
+    def step(kind: str, part: str, left: Value, right: Value) -> Ids:
+        return low.of_family(
+            _elementwise(low, kind, left, right, f"{name}/{part}", Role.HEAD), f"{name}/{part}"
+        )
+
+    def squashed(kind: str, part: str, value: Ids) -> Ids:
+        return _unary(kind)(low, {"self": value}, f"{name}/{part}")
+
+    layer = Dense(f"{name}/recurrent", driven[:1], recurrent, inside, Role.HEAD)
+    shared = low.layer_constants(layer)
+    states: list[Ids] = []
+    for row in driven:
+        gates, candidate = row[None, : 2 * hidden], row[None, 2 * hidden :]
+        if states:
+            given = low.of_family(low.shared_layer(layer, shared, states[-1]), layer.name)
+            both = squashed("LOGISTIC", "gates", step("ADD", "sums", gates, given[:, : 2 * hidden]))
+            kept = step("MUL", "kept", both[:, :hidden], given[:, 2 * hidden :])
+        else:  # from a state of zero
+            both = squashed("LOGISTIC", "gates", gates)
+            kept = step("MUL", "kept", both[:, :hidden], inside[None, 2 * hidden :])
+        new = squashed("TANH", "new", step("ADD", "candidate", candidate, kept))
+        update = both[:, hidden:]
+        before = (
+            step("SUB", "change", states[-1], new) if states else _scaled(low, new, -1.0, f"{name}/change")
+        )
+        states.append(step("ADD", "hidden", new, step("MUL", "moved", update, before)))
+    return np.concatenate(states)
 
 
 # -- attention --------------------------------------------------------------------------------------------------------
@@ -617,6 +702,7 @@ def _pad(low: _Lowering, a: Arguments, name: str) -> Ids:
 
 LOWERINGS: dict[str, Callable[[_Lowering, Arguments, str], Any]] = {
     "lstm.input": _lstm,
+    "gru.input": _gru,
     "linear.default": _linear,
     "conv1d.default": _conv1d,
     "batch_norm.default": _batch_norm,

@@ -74,6 +74,7 @@ class _Quantizer:
         self.ops: list[Op] = []
         self.place: dict[int, int] = {}
         self.casts: dict[tuple[int, str], int] = {}
+        self.layers: dict[tuple[int, int, float, str], tuple[int, int]] = {}
         self.scores = _scores_limit(graph, calibration.ranges, recipe.headroom)
 
     def run(self) -> Graph:
@@ -252,6 +253,16 @@ class _Quantizer:
 
     def _dense(self, op: Op, dtype: np.dtype[Any]) -> None:
         x = self._as(op.inputs[0], dtype)
+        source = self.tensors[x].quantization
+        assert source is not None
+        # A layer that runs at every step is stored once.
+        key = (op.inputs[1], op.inputs[2], float(source.scale[0]), dtype.name)
+        if key not in self.layers:
+            self.layers[key] = self._weights(op, float(source.scale[0]), dtype)
+        self.ops.append(Op(op.kind, (x, *self.layers[key]), (self._emit(op.outputs[0]),), op.options))
+
+    def _weights(self, op: Op, input_scale: float, dtype: np.dtype[Any]) -> tuple[int, int]:
+        """Weight and bias of a FULLY_CONNECTED as integers."""
         weight, bias = (self.graph.tensors[i] for i in op.inputs[1:3])
         assert weight.data is not None and bias.data is not None
         scale = symmetric_scale(weight.data)
@@ -262,16 +273,12 @@ class _Quantizer:
             self.calibration.moments.get(weight.name),
             self.recipe.weight_rounding,
         )
-        source = self.tensors[x].quantization
-        assert source is not None
-        bias_scale = float(source.scale[0]) * scale
+        bias_scale = input_scale * scale
         bias_type = INT32 if dtype == INT8 else INT64
-        inputs = (
-            x,
+        return (
             self._constant(weight.name, stored, scale),
             self._constant(bias.name, _bias(bias.name, corrected, bias_scale, bias_type), bias_scale),
         )
-        self.ops.append(Op(op.kind, inputs, (self._emit(op.outputs[0]),), op.options))
 
     def _lstm(self, op: Op) -> None:
         x = self._as(op.inputs[0], INT8)
@@ -373,6 +380,10 @@ def _pairs(graph: Graph) -> Iterator[tuple[int, int]]:
                     yield index, op.outputs[0]
     for one in () if graph.state is None else graph.state.carried:
         yield graph.outputs[one.output_place], graph.inputs[one.input_place]
+    families: dict[str, int] = {}
+    for index, tensor in enumerate(graph.tensors):
+        if tensor.family is not None:
+            yield index, families.setdefault(tensor.family, index)
 
 
 def _joined(ranges: list[ObservedRange]) -> ObservedRange:
