@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.calibration import Calibration
-from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.float_model import FloatModel
 from toolkit.plausibility import Doubt, FamiliarStrides, SensorLayout, fingerprint, judge, layout_of
 from toolkit.plausibility.familiar import SPAN_S
 
@@ -67,7 +67,7 @@ class PlausibilityWatch:
         self.doubts = tuple(believed.values())
 
 
-def watch_of(checkpoint: Checkpoint, calibration: Calibration | None) -> PlausibilityWatch | None:
+def watch_of(checkpoint: FloatModel, calibration: Calibration | None) -> PlausibilityWatch | None:
     """What judges the sensors of a model that knows its training people's strides, in a session that is calibrated."""
     layout = layout_of(checkpoint.contract)
     if checkpoint.familiar is None or layout is None or calibration is None:
