@@ -124,19 +124,12 @@ class _Quantizer:
         if roles & {Role.ATTENTION_WEIGHTS, Role.SQUASHED}:
             return _Type(INT16, Quantization.per_tensor(1 / 32768))
         observed = self._observed(members)
-        if any(self._is_wide(role) for role in roles):
+        if any(_is_wide(role, self.recipe) for role in roles):
             limit = observed.largest * self.recipe.headroom or 1.0
             return _Type(INT16, Quantization.per_tensor(float(np.float32(limit / 32767))))
         symmetric = Role.HIDDEN in roles
         low, high = int8_range(observed, self.recipe.calibration, self.recipe.percentile, symmetric=symmetric)
         return _Type(INT8, Quantization.per_tensor(*int8_affine(low, high, symmetric=symmetric)))
-
-    def _is_wide(self, role: Role | None) -> bool:
-        if role == Role.NORM:
-            return "norm" in self.recipe.wide
-        if role == Role.HEAD:
-            return "head" in self.recipe.wide
-        return role in (Role.ATTENTION, Role.OUTPUT)
 
     def _observed(self, members: list[Tensor]) -> ObservedRange:
         ranges = self.calibration.ranges
@@ -336,6 +329,14 @@ class _Quantizer:
                 f"{2**_MOST_CELL_BITS} on LiteRT and TensorFlow Lite Micro: train with weight decay, or check the normaliser"
             )
         return bits
+
+
+def _is_wide(role: Role | None, recipe: Recipe) -> bool:
+    if role == Role.NORM:
+        return "norm" in recipe.wide
+    if role == Role.HEAD:
+        return "head" in recipe.wide
+    return role in (Role.ATTENTION, Role.OUTPUT)
 
 
 def _bias(name: str, values: NDArray[np.floating[Any]], scale: float, dtype: np.dtype[Any]) -> NDArray[Any]:
