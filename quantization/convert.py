@@ -72,11 +72,10 @@ def convert(
     ``calibration_windows`` windows of the train part of the checkpoint's split, drawn from ``seed`` over people and
     tasks alike. ``options`` are the converter's own. The same input gives the same bytes. ``max_rmse_increase`` (percent)
     lets the builtin converter search the cheapest recipe that holds it on the validation part, and the manifest says what was
-    tried. ``key_map`` is a TOML that says which tensor of a foreign PyTorch file is which (docs/MODEL.md), or
-    which input of an exported network is which stream (docs/IMPORT.md). ``core``
-    (``c99``, ``cortex-m4``, ...) adds C source in ``c/``, made for ``prefer`` (``speed`` or ``size``; docs/KERNELS.md) with
-    names that begin with ``prefix``, and ``tflm/`` for projects that ship TensorFlow Lite Micro (docs/TARGETS.md). ``check``
-    is an NPZ with inputs and the network's own outputs, which the float graph must reproduce (docs/IMPORT.md).
+    tried. ``key_map`` is a TOML that says which tensor of a foreign PyTorch file is which (docs/MODEL.md), or which input of
+    an exported network which stream (docs/IMPORT.md). ``core`` (``c99``, ``cortex-m4``, ...) adds C in ``c/``, made for
+    ``prefer`` (``speed`` or ``size``; docs/KERNELS.md) with names that begin with ``prefix``, and ``tflm/`` (docs/TARGETS.md).
+    ``check`` is an NPZ with inputs and the network's own outputs, which the float graph must reproduce (docs/IMPORT.md).
 
     Raises CheckpointError, RecordingError or ContractError for input that does not fit, UsageError for an unknown
     converter, scheme or option, OutputError if ``out`` cannot be written, ConversionError if the converter fails.
@@ -95,8 +94,7 @@ def convert(
         drawn = draw(model, recordings, calibration_windows, seed)
         asked, searched = _searched(model, recordings, drawn, asked, tell)
         tell(f"converting with the {converter} converter", 1, 3)
-        build = converters.converter_named(converter)
-        entries = contract_entry(model.contract)
+        build, entries = converters.converter_named(converter), contract_entry(model.contract)
         graphs = build(model, drawn.calibration, scheme=scheme, metadata=entries, **asked.of_converter)
         tell("comparing with the float model", 2, 3)
         compared = proved(model, graphs, drawn.golden, proof)
