@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from typing import Any
 
 from firmware_bridge.streams.receiver import NodeKey
 from runtime.daemon.clock import SourceClock
@@ -25,13 +27,18 @@ from runtime.pipeline.publisher import Publisher
 from runtime.settings import Settings
 from runtime.status.status import (
     DaemonStatus,
+    Finding,
     LinkStatus,
     ModelStatus,
     NodeStatus,
+    SensorStatus,
     SinkStatus,
     StreamStatus,
 )
 from toolkit import __version__
+from toolkit.contract import StreamSpec
+from toolkit.data.imus import imus
+from toolkit.errors import ContractError
 
 #: Samples and estimates must both be newer than this for the daemon to be at work.
 ADVANCING_S = 1.0
@@ -113,10 +120,51 @@ def snapshot(parts: Parts) -> DaemonStatus:
         model=_model(parts),
         recording=parts.recorder.status() if parts.recorder is not None else None,
         doubts=parts.worker.estimator.doubts,
+        **_plausibility(parts),
         labels=dict(parts.settings.labels),
         rejected=_rejected(intake),
         parts=parts.supervisor.status(),
     )
+
+
+def _plausibility(parts: Parts) -> dict[str, Any]:
+    """All sensors of the model, and what is doubted of them."""
+    watch = parts.worker.estimator.watch
+    doubts = () if watch is None else watch.doubts
+    streams = [item.stream for item in parts.reloader.model.bundle.contract.inputs]
+    inertial = {stream.name: _segments(stream) for stream in streams}
+    findings = [
+        Finding(
+            doubt.kind,
+            # Of a kind of sensor that is late as a whole the name is the kind's.
+            tuple(inertial.get(doubt.sensor) or filter(None, doubt.sensor.split(", "))),
+            doubt.text,
+        )
+        for doubt in doubts
+    ]
+    sensors = [SensorStatus(name, "imu") for segments in inertial.values() for name in segments]
+    sensors += [
+        SensorStatus(name, "emg")
+        for stream in streams
+        if not inertial[stream.name]
+        for name in stream.channel_names
+    ]
+    return {
+        "findings": tuple(findings),
+        "sensors": tuple(
+            replace(one, doubts=tuple(f.kind for f in findings if one.name in f.sensors)) for one in sensors
+        ),
+        "judged": watch is not None and watch.judged,
+    }
+
+
+@lru_cache(maxsize=16)
+def _segments(stream: StreamSpec) -> tuple[str, ...]:
+    """The IMUs of a stream; none where there are only halves of some."""
+    try:
+        return tuple(imu.segment for imu in imus(stream))
+    except ContractError:
+        return ()
 
 
 def _first_moment_s(parts: Parts) -> float | None:

@@ -26,6 +26,8 @@ class PlausibilityWatch:
         self._span = round(SPAN_S * layout.grid_rate_hz)
         self._every = round(EVERY_S * layout.grid_rate_hz)
         self.doubts: tuple[Doubt, ...] = ()
+        #: Whether there were strides to judge yet.
+        self.judged = False
         self._ring = np.empty((0, len(layout.mean)), np.float32)
         self._waiting = 0
         self._seen: dict[tuple[str, str], int] = {}
@@ -55,6 +57,7 @@ class PlausibilityWatch:
         found = fingerprint(self._ring.astype(np.float64), self._layout)
         if found is None:  # nobody walks: sensors are judged by strides, and there are none
             return
+        self.judged = True
         doubts = _by_place(judge(found, self._familiar, self._layout))
         believed = _by_place(self.doubts)
         for key in sorted({*doubts, *self._seen}):

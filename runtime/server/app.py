@@ -37,6 +37,7 @@ PAGE = {
     "index.html": "text/html",
     "style.css": "text/css",
     "dashboard.js": "text/javascript",
+    "figure.js": "text/javascript",
     "plots.js": "text/javascript",
     "words.js": "text/javascript",
     "icon.svg": "image/svg+xml",

@@ -65,6 +65,7 @@ class Metrics(Collector):
         yield from _queues(status)
         yield from _links(status)
         yield from _streams(status)
+        yield from _sensors(status)
         yield from _sinks(status)
         yield from _parts(status)
         yield from _machine(self._health())
@@ -302,6 +303,23 @@ def _streams(status: DaemonStatus) -> Iterable[Metric]:
     )
     for name, help_text, totals in counters:
         yield from _labelled(CounterMetricFamily(f"edgetool_{name}", help_text, labels=labels), totals)
+
+
+def _sensors(status: DaemonStatus) -> Iterable[Metric]:
+    judged = "1 if the sensors are held against a walk of training people"
+    if status.sensors:
+        yield from _gauge("sensors_judged", judged, float(status.judged))
+    doubted = GaugeMetricFamily(
+        "edgetool_sensor_doubted", "1 for each kind of doubt about a sensor now", labels=["kind", "sensor"]
+    )
+    rows = [((kind, each.name), 1.0) for each in status.sensors for kind in each.doubts]
+    # What is doubted of no sensor of its own is of the movement.
+    rows += [((each.kind, ""), 1.0) for each in status.findings if not each.sensors]
+    yield from _labelled(doubted, rows)
+    gauge = GaugeMetricFamily("edgetool_sensors_doubted", "Sensors that something is doubted of now")
+    if status.judged:
+        gauge.add_metric([], float(sum(bool(each.doubts) for each in status.sensors)))
+        yield gauge
 
 
 def _sinks(status: DaemonStatus) -> Iterable[Metric]:

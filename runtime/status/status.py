@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from runtime.pipeline.estimate import Estimate, State
 from runtime.pipeline.histogram import Histogram
@@ -128,6 +128,26 @@ class RecordingStatus:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What is doubted now: its ``kind`` (a reason of docs/DAEMON.md), the ``sensors`` it is about (none: the movement), and a
+    line that says what to do."""
+
+    kind: str
+    sensors: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class SensorStatus:
+    """One IMU (by its segment) or one electrode (by its channel) of the model."""
+
+    name: str
+    kind: Literal["imu", "emg"]
+    #: Kinds of what is doubted about it; empty: nothing.
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class DaemonStatus:
     """All of it. Times in s or ms as named; counts since the start."""
 
@@ -171,6 +191,11 @@ class DaemonStatus:
     recording: RecordingStatus | None = None
     #: What seems wrong with sensors or movement, a line each that says what to do (docs/PLAUSIBILITY.md).
     doubts: tuple[str, ...] = ()
+    #: The same with the sensors that they are about, and all sensors of the model. ``judged``: whether their wearer has walked,
+    #: so that no doubt means that none is due.
+    findings: tuple[Finding, ...] = ()
+    sensors: tuple[SensorStatus, ...] = ()
+    judged: bool = False
     #: Words that a page may show: what the config calls this place.
     labels: Mapping[str, str] = field(default_factory=dict)
     #: Why frames and packets of all links were not handed on: reason -> count.

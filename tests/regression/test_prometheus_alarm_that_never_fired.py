@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runtime.status.metrics import Metrics
 from runtime.status.pi_health import PiHealth
-from runtime.status.status import PartStatus, SinkStatus
+from runtime.status.status import PartStatus, SensorStatus, SinkStatus
 from tests.runtime.server.served import status_like
 from tests.tools import require
 
@@ -27,8 +27,12 @@ def _scrape() -> dict[str, dict[str, str]]:
     """Name of a series of a real scrape -> its labels, with those that Prometheus adds."""
     from dataclasses import replace
 
+    shank = SensorStatus("shank", "imu", ("orientation",))
     status = replace(
-        status_like(), parts=(PartStatus("model", 1, "x"),), sinks=(SinkStatus("udp://a:1", 1, 0, "down"),)
+        status_like(),
+        sensors=(shank,),
+        parts=(PartStatus("model", 1, "x"),),
+        sinks=(SinkStatus("udp://a:1", 1, 0, "down"),),
     )
     text = Metrics(lambda: status, lambda: PiHealth({}, 0x50005)).text().decode()
     found: dict[str, dict[str, str]] = {}
@@ -79,6 +83,11 @@ CASES = {
         [("edgetool_part_failures_total", "7x60")],
     ),
     "EdgetoolSinkDown": ([("edgetool_sink_up", "0x60")], [("edgetool_sink_up", "1x60")]),
+    # A doubt that ended has no series any more.
+    "EdgetoolSensorDoubted": (
+        [("edgetool_sensor_doubted", "1x60")],
+        [("edgetool_sensor_doubted", "1x2 _x58")],
+    ),
     "EdgetoolPiHeldBack": ([("edgetool_pi_throttled", "1x60")], [("edgetool_pi_throttled", "0x60")]),
 }
 

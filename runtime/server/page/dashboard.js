@@ -1,5 +1,6 @@
 // The dashboard: takes the daemon's events, keeps the last seconds of them, shows them; says so when they stop.
 
+import { sensorWords, showLeg } from "/figure.js";
 import { drawHistogram, drawJoint, drawSpark, drawTimeline, easeRange, forgetColours } from "/plots.js";
 import { STATES, bytes, count, fixed, most, ms, nameWords, reasonWords, span, unitWords } from "/words.js";
 
@@ -254,6 +255,9 @@ const showStatus = () => {
     STATES.map((state) => [state, `${span(status.state_seconds[state])}, ${count(status.state_moments[state])} moments`, state]),
   );
   showAges(status);
+  page("leg-card").hidden = status.sensors.length === 0;
+  page("leg-note").textContent = sensorWords(status);
+  showLeg(status, page("leg"), page("findings"), make);
   status.streams.forEach(showStream);
   lines(page("links"), status.links.map((link) => ({ up: link.up, name: link.name, note: link.up ? "" : link.reason })));
   showLedger(status.nodes);
@@ -289,7 +293,6 @@ const showFigures = (status) => {
     ["Running", span(status.uptime_s)],
     ["First moment", status.first_moment_s === null ? "–" : `after ${fixed(status.first_moment_s, 2)} s`],
     status.contract_trouble === null ? null : ["Contract", status.contract_trouble, "trouble wide"],
-    ...status.doubts.map((text) => ["Sensors", text, "trouble wide"]),
   ]);
 };
 

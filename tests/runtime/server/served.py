@@ -21,16 +21,20 @@ from runtime.settings import ServerSettings
 from runtime.status.status import (
     DaemonStatus,
     DiskStatus,
+    Finding,
     LinkStatus,
     ModelStatus,
     NodeStatus,
     PartStatus,
     RecordingStatus,
+    SensorStatus,
     SinkStatus,
     StreamStatus,
 )
+from toolkit.data.channels import MUSCLES
 
 OUTPUTS = ("hip_flexion", "knee_extension", "ankle_plantarflexion")
+SLIPPED = "shank IMU turned by about 25 degrees since calibration: strap slipped? Calibrate again"
 TOKEN = "correct-horse-battery"
 _T = TypeVar("_T")
 
@@ -98,6 +102,14 @@ def status_like() -> DaemonStatus:
         recent_age=tally(1.4, 2.2).snapshot(),
         recent_deadlines_missed=1,
         labels={"place": "left leg", "data": "synthetic gait"},
+        doubts=(SLIPPED,),
+        findings=(Finding("orientation", ("shank",), SLIPPED),),
+        sensors=(
+            SensorStatus("foot", "imu"), SensorStatus("shank", "imu", ("orientation",)),
+            SensorStatus("thigh", "imu"), SensorStatus("trunk", "imu"),
+            *(SensorStatus(name, "emg") for name in MUSCLES),
+        ),
+        judged=True,
     )  # fmt: skip
 
 

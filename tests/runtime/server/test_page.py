@@ -14,7 +14,7 @@ import pytest
 from runtime.pipeline.estimate import State
 from runtime.settings import ServerSettings
 from tests.browser import Page, browser
-from tests.runtime.server.served import TOKEN, Served, served
+from tests.runtime.server.served import SLIPPED, TOKEN, Served, served
 
 Story = Callable[[Page, Served], Coroutine[Any, Any, None]]
 LIVE = "document.body.dataset.link === 'live'"
@@ -305,3 +305,37 @@ def test_signing_in_with_the_token(tmp_path: Path) -> None:
         page.errors[:] = [error for error in page.errors if "401 (Unauthorized)" not in error]
 
     see(tmp_path, story, ServerSettings(port=0, token_file=tmp_path / "token"))
+
+
+def test_the_leg_shows_which_sensor_is_doubted_and_says_what_to_do(tmp_path: Path) -> None:
+    async def story(page: Page, one: Served) -> None:
+        one.walk()
+        await page.go(one.url)
+        await page.until("document.querySelectorAll('#leg .mark').length", lambda count: count == 13)
+        marks = "Object.fromEntries([...document.querySelectorAll('#leg .mark')].map((e) => [e.textContent, e.classList[1]]))"
+        shown = await page.ask(marks)
+        assert shown.pop("Shank IMU: doubted") == "bad"
+        assert (
+            shown == {text: "good" for text in shown if text.endswith(": as calibrated")}
+            and "Soleus: as calibrated" in shown
+        )
+        assert await page.ask("document.getElementById('leg').getAttribute('aria-label')") == (
+            "The leg and its sensors. Doubted: Shank IMU."
+        )
+        findings = await page.text("#findings")
+        assert findings.startswith(f"orientation\n{SLIPPED}") and "Foot, Thigh, Trunk" in findings
+        # Put right, and walked again: nothing is doubted. Then begun anew: nothing is known.
+        for judged, label in ((True, "All 13 are as calibrated."), (False, "None is judged yet.")):
+            sensors = tuple(replace(sensor, doubts=()) for sensor in one.daemon.shown.sensors)
+            one.do(
+                lambda daemon, judged=judged, sensors=sensors: setattr(  # type: ignore[misc]
+                    daemon, "shown", replace(daemon.shown, findings=(), sensors=sensors, judged=judged)
+                )
+            )
+            await page.until(
+                "document.getElementById('leg').getAttribute('aria-label')",
+                lambda text, label=label: text.endswith(label),  # type: ignore[misc]
+            )
+        assert SLIPPED not in await page.text("#findings")
+
+    see(tmp_path, story)

@@ -74,6 +74,8 @@ def test_every_figure_of_the_status_is_in_its_place() -> None:
     assert get(found, "sink_dropped_total", sink="mqtt://broker.lan/leg") == 460
     assert get(found, "sink_up", sink="mqtt://broker.lan/leg") == 0
     assert get(found, "sink_up", sink="udp://192.168.1.20:9000") == 1
+    assert get(found, "sensor_doubted", sensor="shank", kind="orientation") == 1
+    assert (get(found, "sensors_doubted"), get(found, "sensors_judged")) == (1, 1)
     assert get(found, "link_up", link="1", name="ble://shank") == 0
 
 
