@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from firmware_bridge.recording.export import ExportSummary
     from firmware_bridge.recording.recover import RecoverReport
     from firmware_bridge.simulator.virtual_link import VirtualLink
+    from firmware_bridge.simulator.wearing import Wearing
     from firmware_bridge.tools.doctor import Diagnosis
     from firmware_bridge.tools.monitor import Health
     from firmware_bridge.tools.record import Marks, RecordSummary
@@ -98,6 +99,9 @@ def simulate(
     fault: Sequence[str] = (),
     speed: float = 1.0,
     seed: int = 0,
+    mounting: str | int = "",
+    emg_gains: str | int = "",
+    stand: float = 0.0,
     seconds: float | None = None,
     show: Callable[[str], None] | None = None,
 ) -> None:
@@ -105,7 +109,9 @@ def simulate(
 
     They are a serial port at the path ``serial``, or with ``ble`` BLE nodes on a private D-Bus; ``show`` is told each line
     with the URL that opens them. ``emg_bits`` (16 or 24) is the size of EMG samples in volts, ``fault`` a list of NAME=VALUE
-    (docs/BRIDGE.md) drawn with ``seed``, ``speed`` how much faster than measured they play.
+    (docs/BRIDGE.md) drawn with ``seed``, ``speed`` how much faster than measured they play. ``mounting`` turns the IMUs: a
+    seed, or degrees about x, y and z of each one's segment (``shank:0/0/90,foot:10/0/0``). ``emg_gains`` are a seed or
+    factors (``soleus:0.5``). The person stands still for ``stand`` s first.
 
     Raises UsageError for options that do not go together, OutputError if the port cannot be made.
     """
@@ -113,18 +119,32 @@ def simulate(
     from firmware_bridge.simulator.source import programmes
     from firmware_bridge.simulator.virtual_link import VirtualLink
     from firmware_bridge.simulator.virtual_node import VirtualNode
+    from firmware_bridge.simulator.wearing import Wearing
 
     if (serial is None) == (not ble):
         raise UsageError("give either --serial PATH or --ble")
     parsed = Faults.parse(dict(_fault(text) for text in fault))
+    wearing = Wearing.parse(str(mounting), str(emg_gains), stand)
     size = _frame_size(ble)
+    show = show or (lambda _line: None)
     links = [
         VirtualLink(
             VirtualNode(programme.faster(speed), index, parsed, seed, max_frame=size, streaming=False), index
         )
-        for index, programme in enumerate(programmes(data, nodes, emg_bits))
+        for index, programme in enumerate(programmes(data, nodes, emg_bits, wearing, parsed, seed))
     ]
-    _play(links, None if serial is None else Path(serial), seconds, show or (lambda _line: None))
+    if wearing.given:
+        for line in _worn(data, wearing):
+            show(line)
+    _play(links, None if serial is None else Path(serial), seconds, show)
+
+
+def _worn(data: str, wearing: Wearing) -> list[str]:
+    """What is played and how it is worn, of the first recording."""
+    from firmware_bridge.simulator.wearing import words
+    from toolkit.data import load
+
+    return words(load("synthetic:people=1" if data == "synthetic" else data)[0], wearing)
 
 
 def _frame_size(ble: bool) -> int:

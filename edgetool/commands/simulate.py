@@ -43,6 +43,27 @@ from edgetool.commands.shared import PATH, SETTINGS, SOURCE, seconds_option
     help="Play N times as fast, like sensors of N times the rate.",
 )
 @click.option("--seed", default=0, type=click.IntRange(min=0), metavar="N", help="Seed of the faults.")
+@click.option(
+    "--mounting",
+    default="",
+    show_default=False,
+    metavar="SEED|SEGMENT:X/Y/Z,...",
+    help="Mount the IMUs turned: at random, or by degrees about their segment's x, y, z.",
+)
+@click.option(
+    "--emg-gains",
+    default="",
+    show_default=False,
+    metavar="SEED|CHANNEL:FACTOR,...",
+    help="Electrodes that give more or less than in the data.",
+)
+@click.option(
+    "--stand",
+    default=0.0,
+    type=click.FloatRange(0, 600),
+    metavar="N",
+    help="The person stands still for N seconds first.",
+)
 @seconds_option
 def command(emg_bits: str, **options: Any) -> None:
     """Play recordings as virtual sensor nodes that any program can open as a serial port, or find over BLE.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,10 @@ class Faults:
 
     ``burst_frames`` is the mean length of a run of lost frames that starts with probability ``burst``.
     A drift is the node's crystal against the host's, in parts per million.
+
+    What happens to the sensors: at ``slip_s`` the strap of the IMU ``slip_imu`` slips, and turns it by ``slip_deg`` about its
+    segment's long axis; at ``electrode_off_s`` the EMG channel ``electrode`` loses contact; from ``hum_s`` on (0: from the
+    start) EMG has ``hum_mv`` of mains hum of ``hum_hz``.
     """
 
     flip: float = 0.0
@@ -38,6 +43,14 @@ class Faults:
     link_loss_s: float = 0.0
     link_loss_for_s: float = 1.0
     jitter_ms: float = 0.0
+    slip_s: float = 0.0
+    slip_deg: float = 20.0
+    slip_imu: str = "shank"
+    electrode_off_s: float = 0.0
+    electrode: str = "soleus"
+    hum_s: float = 0.0
+    hum_mv: float = 0.0
+    hum_hz: float = 50.0
 
     def __post_init__(self) -> None:
         for name in ("flip", "drop", "burst", "duplicate", "reorder", "zero_stamp"):
@@ -47,21 +60,31 @@ class Faults:
                 )
         for field in fields(self):
             value = getattr(self, field.name)
-            if not math.isfinite(value) or (value < 0 and field.name != "drift_ppm"):
+            if isinstance(value, str):
+                continue
+            if not math.isfinite(value) or (value < 0 and field.name not in ("drift_ppm", "slip_deg")):
                 raise UsageError(f"fault {field.name}={value} must be a finite number of at least 0")
         if not self.burst_frames >= 1:
             raise UsageError(f"fault burst_frames={self.burst_frames} must be at least 1")
         if abs(self.drift_ppm) > 1000:
             raise UsageError(f"fault drift_ppm={self.drift_ppm} must be within +-1000")
 
+    @property
+    def of_sensors(self) -> bool:
+        """Whether something happens to the sensors, and not only to what they send."""
+        return bool(self.slip_s or self.electrode_off_s or self.hum_mv)
+
     @classmethod
     def parse(cls, options: Mapping[str, str]) -> Faults:
         """From text options, as in a ``sim://`` URL or ``--fault name=value``; UsageError names what is allowed."""
         known = {field.name for field in fields(cls)}
-        values = {}
+        values: dict[str, Any] = {}
         for name, text in options.items():
             if name not in known:
                 raise UsageError(f"unknown fault {name!r}; allowed: {', '.join(sorted(known))}")
+            if isinstance(getattr(cls, name), str):
+                values[name] = text
+                continue
             try:
                 values[name] = float(text)
             except ValueError:

@@ -11,31 +11,60 @@ from pathlib import Path
 from firmware_bridge.items import Item
 from firmware_bridge.simulator.faults import Faults
 from firmware_bridge.simulator.virtual_link import VirtualLink
-from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
+from firmware_bridge.simulator.virtual_node import Programme, VirtualNode, raw_tables
+from firmware_bridge.simulator.wearing import Wearing, wear
 from firmware_bridge.sources.base import Source, SourceUrl
 from firmware_bridge.sources.replay import parse_speed
-from toolkit.errors import LinkError
+from toolkit.errors import LinkError, UsageError
+from toolkit.records import Recording
 
 #: How often a simulated node is asked what it has sent.
 TICK_S = 0.005
 _FAULTS = tuple(field.name for field in fields(Faults))
 
 
-def programmes(data: str, count: int, emg_bits: int = 16) -> list[Programme]:
+def programmes(
+    data: str,
+    count: int,
+    emg_bits: int = 16,
+    wearing: Wearing | None = None,
+    faults: Faults | None = None,
+    seed: int = 0,
+) -> list[Programme]:
     """``count`` nodes that play ``data`` in turn: the recordings of a data source (``synthetic``, a dataset TOML, an NPZ), or
     the nodes of a file that ``edgetool record`` wrote, under their own names.
+
+    ``wearing`` says how the person wears the sensors, ``faults`` what becomes of that. UsageError for what ``data`` cannot do.
     """
     from firmware_bridge.simulator.recorded import is_recording, programmes_of
     from toolkit.data import load
 
+    wearing, faults = wearing or Wearing(), faults or Faults()
     if is_recording(Path(data)):
+        if wearing.given or faults.of_sensors:
+            raise UsageError(
+                f"{data} was recorded from sensors as they were worn; mounting, gains, a stand, slips and hum are for "
+                "a data source, such as synthetic"
+            )
         nodes = programmes_of(Path(data))
         return [_again(nodes[index % len(nodes)], index // len(nodes)) for index in range(count)]
     recordings = load("synthetic:people=1" if data == "synthetic" else data)
     return [
-        Programme.of(recordings[index % len(recordings)], f"virtual {index}", emg_bits)
+        _worn(recordings[index % len(recordings)], f"virtual {index}", emg_bits, wearing, faults, seed)
         for index in range(count)
     ]
+
+
+def _worn(
+    recording: Recording, name: str, emg_bits: int, wearing: Wearing, faults: Faults, seed: int
+) -> Programme:
+    first, *later = wear(recording, wearing, faults, seed)
+    programme = Programme.of(first.recording, name, emg_bits)
+    return replace(
+        programme,
+        once_s=wearing.stand_s,
+        later=tuple((one.start_s, raw_tables(programme.descriptor, one.recording)) for one in later),
+    )
 
 
 def _again(programme: Programme, times: int) -> Programme:
@@ -51,12 +80,15 @@ class SimulatedSource(Source):
 
     def __init__(self, url: SourceUrl) -> None:
         super().__init__(url)
-        url.allow("nodes", "speed", "seed", "seconds", "emg_bits", *_FAULTS)
+        url.allow("nodes", "speed", "seed", "seconds", "emg_bits", "mounting", "gains", "stand", *_FAULTS)
         self._count = int(url.number("nodes", 1, 1, 64))
         self._seed = int(url.number("seed", 0, 0, 2**31))
         self._bits = int(url.number("emg_bits", 16, 16, 24))
         self._seconds = url.number("seconds", float("inf"), 0.001, 1e9)
         self._speed = parse_speed(url.options.get("speed", "1"))
+        self._wearing = Wearing.parse(
+            url.options.get("mounting", ""), url.options.get("gains", ""), url.number("stand", 0, 0, 600)
+        )
         self._faults = Faults.parse({k: v for k, v in url.options.items() if k in _FAULTS})
         self._virtual: list[VirtualLink] = []
         self._started_ns = 0
@@ -79,7 +111,9 @@ class SimulatedSource(Source):
 
     async def open(self) -> None:
         """Load what the nodes play; InputError if that is no recording."""
-        played = await asyncio.to_thread(programmes, self.url.address, self._count, self._bits)
+        played = await asyncio.to_thread(
+            programmes, self.url.address, self._count, self._bits, self._wearing, self._faults, self._seed
+        )
         self._started_ns = time.monotonic_ns()
         origin_ns = self._started_ns if self.writable else 0
         self._virtual = [

@@ -45,6 +45,8 @@ _FULL_SCALE = {
     "uV": 6000.0,
     "1": 2.0,
 }
+#: The largest raw values.
+_LIMITS = {Format.INT16: (1 << 15) - 1, Format.INT24: (1 << 23) - 1}
 STATUS_S = 1.0
 DESCRIPTOR_S = 5.0
 #: A node collects samples for at most this long, so that a packet is never older.
@@ -52,33 +54,54 @@ PACKET_S = 0.02
 _TURN = 1 << 32
 
 
+#: Raw values of a stream, (rows, channels).
+Table = NDArray[np.int32] | NDArray[np.float32]
+
+
 @dataclass(frozen=True, eq=False)
 class Programme:
-    """What a node measures: its descriptor and, per stream number, raw values (rows, channels), played in a circle."""
+    """What a node measures: its descriptor and, per stream number, raw values (rows, channels), played in a circle.
+
+    The first ``once_s`` of them are played once, at the beginning. ``later``: other values from a time (s) on, of the same
+    person at the same moments.
+    """
 
     descriptor: Descriptor
-    tables: Mapping[int, NDArray[np.int32] | NDArray[np.float32]]
+    tables: Mapping[int, Table]
+    once_s: float = 0.0
+    later: tuple[tuple[float, Mapping[int, Table]], ...] = ()
 
     @classmethod
     def of(cls, recording: Recording, name: str, emg_bits: int = 16) -> Programme:
         """``recording``'s signals quantised as a sensor would: int16, or int24 for electric units if ``emg_bits`` is 24."""
-        streams, tables = [], {}
+        streams = []
         for number, (label, signal) in enumerate(recording.signals.items()):
             electric = all(channel.unit in ("V", "mV", "uV") for channel in signal.spec.channels)
             form = Format.INT24 if electric and emg_bits == 24 else Format.INT16
-            limit = (1 << (23 if form is Format.INT24 else 15)) - 1
+            limit = _LIMITS[form]
             channels = []
             for index, channel in enumerate(signal.spec.channels):
                 peak = float(np.abs(signal.samples[:, index]).max())
                 full_scale = _FULL_SCALE.get(channel.unit, max(peak, 1.0))
                 while full_scale < peak:  # the sensor's next range
                     full_scale *= 2
-                scale = full_scale / limit
-                channels.append(ChannelDescriptor(channel.name, channel.unit, scale, full_scale))
-            scales = np.array([channel.scale for channel in channels])
-            tables[number] = np.clip(np.rint(signal.samples / scales), -limit, limit).astype(np.int32)
+                channels.append(ChannelDescriptor(channel.name, channel.unit, full_scale / limit, full_scale))
             streams.append(StreamDescriptor(number, label, form, signal.spec.rate_hz, tuple(channels)))
-        return cls(Descriptor(name, tuple(streams), hardware="edgetool virtual node"), tables)
+        descriptor = Descriptor(name, tuple(streams), hardware="edgetool virtual node")
+        return cls(descriptor, raw_tables(descriptor, recording))
+
+    def rows(self, stream: StreamDescriptor, first: int, count: int, time_s: float) -> Table:
+        """Raw values of the samples from number ``first`` on, as they are at ``time_s``."""
+        tables = self.tables
+        for start_s, other in self.later:
+            tables = other if start_s <= time_s else tables
+        table = tables[stream.stream]
+        once = min(round(self.once_s * stream.rate_hz), len(table) - 1)
+        numbers = np.arange(first, first + count)
+        looped: Table = table[
+            np.where(numbers < once, numbers, once + (numbers - once) % (len(table) - once))
+        ]
+        return looped
 
     def faster(self, speed: float) -> Programme:
         """The same samples from a sensor of ``speed`` times the rate: all of it in 1 / speed of the time, and nothing is false.
@@ -86,7 +109,18 @@ class Programme:
         Stamps, sequence numbers and the stated rates are those of such a sensor; only the motion is played in haste.
         """
         streams = tuple(replace(stream, rate_hz=stream.rate_hz * speed) for stream in self.descriptor.streams)
-        return replace(self, descriptor=replace(self.descriptor, streams=streams))
+        descriptor = replace(self.descriptor, streams=streams)
+        return replace(self, descriptor=descriptor, once_s=self.once_s / speed)
+
+
+def raw_tables(descriptor: Descriptor, recording: Recording) -> dict[int, Table]:
+    """``recording`` as sensors of ``descriptor`` read it: at the end of their range where it goes beyond."""
+    tables: dict[int, Table] = {}
+    for stream in descriptor.streams:
+        scales, limit = np.array([c.scale for c in stream.channels]), _LIMITS[stream.format]
+        raw = np.rint(recording.signals[stream.name].samples / scales)
+        tables[stream.stream] = np.clip(raw, -limit, limit).astype(np.int32)
+    return tables
 
 
 @dataclass(frozen=True)
@@ -209,8 +243,7 @@ class VirtualNode:
         if self._stalled(due_s):
             self._boot_session.dropped += count
             return []
-        table = self.programme.tables[number]
-        values = table[np.arange(first, first + count) % len(table)]
+        values = self.programme.rows(stream, first, count, due_s)
         return [self._send(Data.of(number, stream.format, first, values), due_s)]
 
     def _housekeeping(self, due_s: float) -> list[Sent]:
