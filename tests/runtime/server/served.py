@@ -31,10 +31,14 @@ from runtime.status.status import (
     SinkStatus,
     StreamStatus,
 )
-from toolkit.data.channels import MUSCLES
+from toolkit.data.channels import MUSCLES, SEGMENTS
 
 OUTPUTS = ("hip_flexion", "knee_extension", "ankle_plantarflexion")
 SLIPPED = "shank IMU turned by about 25 degrees since calibration: strap slipped? Calibrate again"
+SENSORS = (
+    *(SensorStatus(name, "imu", ("orientation",) if name == "shank" else ()) for name in SEGMENTS),
+    *(SensorStatus(name, "emg") for name in MUSCLES),
+)
 TOKEN = "correct-horse-battery"
 _T = TypeVar("_T")
 
@@ -104,11 +108,7 @@ def status_like() -> DaemonStatus:
         labels={"place": "left leg", "data": "synthetic gait"},
         doubts=(SLIPPED,),
         findings=(Finding("orientation", ("shank",), SLIPPED),),
-        sensors=(
-            SensorStatus("foot", "imu"), SensorStatus("shank", "imu", ("orientation",)),
-            SensorStatus("thigh", "imu"), SensorStatus("trunk", "imu"),
-            *(SensorStatus(name, "emg") for name in MUSCLES),
-        ),
+        sensors=SENSORS,
         judged=True,
     )  # fmt: skip
 
