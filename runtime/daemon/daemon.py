@@ -102,10 +102,10 @@ class Daemon:
             settings.sources, self.journal, self._links_changed, opener, self.supervisor
         )
         self.clock = SourceClock(self.keeper.hurried)
-        self.outlet = Outlet(self.supervisor)
-        self.server: DashboardServer | None = None
         #: In every estimate of this run, in the status and in the log.
         self.run_id = uuid.uuid4().hex[:12]
+        self.outlet = Outlet(self.supervisor, self.run_id)
+        self.server: DashboardServer | None = None
         self._load = load
         self._extra_sinks = tuple(extra_sinks)
         self._counters = Counters(started_ns=time.monotonic_ns())
@@ -202,8 +202,7 @@ class Daemon:
         settings = self.settings
         model = await asyncio.to_thread(self._load, settings.model)
         contract = model.bundle.contract
-        if self.recorder is not None:
-            self.recorder.about["model"] = model.hash[:12]
+        _identify(self.outlet, self.recorder, model)
         self.publisher = Publisher(
             settings.rules, 1e3 / contract.grid_rate_hz, time.monotonic_ns(), self.outlet.give, self.run_id
         )
@@ -229,6 +228,7 @@ class Daemon:
             self._estimator,
             self.worker,
             lambda: self.reader.intake.realign(),
+            lambda model: _identify(self.outlet, self.recorder, model),
             self.journal,
             self.notifier,
             self._reload_asked,
@@ -368,6 +368,13 @@ class Daemon:
         if self.recorder is not None:
             with self.supervisor.cover("recording"):
                 self.recorder.close(self.reader.intake.session.receiver.ledger())
+
+
+def _identify(outlet: Outlet, recorder: Recorder | None, model: LoadedModel) -> None:
+    """Tell who says it other than in each estimate which model runs now; a recording's next file says it."""
+    outlet.identify(model.hash[:12])
+    if recorder is not None:
+        recorder.about["model"] = model.hash[:12]
 
 
 def _folders(settings: Settings, outputs: Sequence[Channel]) -> list[Path]:

@@ -13,10 +13,13 @@ from toolkit.errors import EdgetoolError
 
 
 class Outlet:
-    """``open`` once, then ``give`` estimates, then ``close``. What a sink raises is the ``supervisor``'s to count."""
+    """``open`` once, then ``give`` estimates, then ``close``. What a sink raises is the ``supervisor``'s to count.
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
+    ``run`` is which start of the daemon this is; :meth:`identify` says which model.
+    """
+
+    def __init__(self, supervisor: Supervisor, run: str = "") -> None:
+        self._supervisor, self._run, self._model = supervisor, run, ""
         self.sinks: list[Sink] = []
         self._opening: list[asyncio.Task[None]] = []
         self._subscribers: set[asyncio.Queue[Estimate]] = set()
@@ -28,6 +31,7 @@ class Outlet:
             name = self.name(sink)
             sink.report = lambda error, name=name: self._supervisor.failed(name, error)  # type: ignore[misc]
             try:
+                sink.identify(self._run, self._model)
                 await sink.open()
             except EdgetoolError:
                 raise
@@ -35,6 +39,15 @@ class Outlet:
                 self._supervisor.failed(name, error, self._supervisor.pauses.first_s)
                 await asyncio.sleep(0)
                 self._opening.append(self._supervisor.start(name, sink.open))
+
+    def identify(self, model: str) -> None:
+        """Tell all sinks, also those that are opened later, of which model the estimates are from now on."""
+        self._model = model
+        for sink in self.sinks:
+            try:
+                sink.identify(self._run, model)
+            except Exception as error:
+                self._supervisor.failed(self.name(sink), error)
 
     def name(self, sink: Sink) -> str:
         """What the log and the supervisor call it: two sinks may have one name."""

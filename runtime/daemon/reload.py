@@ -17,8 +17,9 @@ from runtime.pipeline.estimator import Estimator
 class Reloader:
     """Holds the running ``model``. One reload at a time; whatever goes wrong, the old model goes on.
 
-    ``load`` reads and opens the bundle (in a thread), ``estimator`` puts it to work, ``realign`` begins the rows anew. Whoever
-    sets ``asked`` gets a reload, one however often it is set before that begins.
+    ``load`` reads and opens the bundle (in a thread), ``estimator`` puts it to work, ``realign`` begins the rows anew,
+    ``changed`` is told of the model that runs now. Whoever sets ``asked`` gets a reload, one however often it is set before
+    that begins.
     """
 
     def __init__(
@@ -28,12 +29,14 @@ class Reloader:
         estimator: Callable[[LoadedModel], Estimator],
         worker: ModelWorker,
         realign: Callable[[], None],
+        changed: Callable[[LoadedModel], None],
         journal: Journal,
         notifier: Notifier,
         asked: asyncio.Event,
     ) -> None:
         self.model = model
         self._load, self._estimator, self._worker, self._realign = load, estimator, worker, realign
+        self._changed = changed
         self._journal, self._notifier = journal, notifier
         self._one = asyncio.Lock()
         self._asked = asked
@@ -57,6 +60,7 @@ class Reloader:
             finally:
                 self._notifier.ready()
             self.model = fresh
+            self._changed(fresh)
             if not continued:
                 self._realign()
             self.reloads += 1

@@ -10,20 +10,25 @@ from dataclasses import dataclass
 from typing import Self
 
 from runtime.pipeline.estimate import Estimate, State
+from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 from toolkit.errors import UsageError
 
 MAGIC = b"EM"
-#: Of a frame without half widths, and of one with them after the values: a reader of the first refuses the second.
-VERSION, WITH_HALF_WIDTHS = 1, 2
+#: Of a plain frame. What is added to it where half widths follow the values, and where run and model stand before them: a
+#: reader of the first refuses the others.
+VERSION, WITH_HALF_WIDTHS, WITH_IDENTITY = 1, 1, 2
+_VERSIONS = range(VERSION, VERSION + WITH_HALF_WIDTHS + WITH_IDENTITY + 1)
 #: magic, version, state, count, a zero, valid ms, sequence, layout, source ns, source error us, latency us, age us
 _HEAD = struct.Struct("<2sBBBxHIIQIII")
 _CRC = struct.Struct("<I")
 assert _HEAD.size == 36
+#: run, model: ASCII, zeros behind
+_IDENTITY = struct.Struct("<12s12s")
 #: A frame fits any path's datagram (IPv6 guarantees 1,280 bytes with its headers).
 MAX_VALUES = 255
 #: With half widths that many would not fit any path's datagram; a model with more outputs sends none.
-MAX_HALF_WIDTHS = 148
+MAX_HALF_WIDTHS = 145
 #: Times in microseconds that are longer, or not known.
 UNKNOWN_US = 0xFFFF_FFFF
 _STATES = tuple(State)
@@ -58,10 +63,12 @@ class EstimateFrame:
     valid_ms: int = 0
     #: One for each value, or none.
     half_widths: tuple[float, ...] = ()
+    #: Which start of the daemon, and which model; None: it does not say so.
+    identity: tuple[str, str] | None = None
 
     @classmethod
-    def of(cls, estimate: Estimate, layout: int) -> Self:
-        """The frame of ``estimate``."""
+    def of(cls, estimate: Estimate, layout: int, *, identity: bool = False) -> Self:
+        """The frame of ``estimate``, with its run and model if ``identity``."""
         return cls(
             estimate.sequence & 0xFFFF_FFFF,
             estimate.state,
@@ -73,12 +80,19 @@ class EstimateFrame:
             estimate.values,
             min(max((estimate.valid_until_ns - estimate.published_ns) // 1_000_000, 0), 0xFFFF),
             estimate.half_widths if len(estimate.half_widths) <= MAX_HALF_WIDTHS else (),
+            (estimate.run, estimate.model) if identity else None,
         )
+
+    @property
+    def version(self) -> int:
+        """What stands in it beside the values, as a reader learns it."""
+        with_identity = WITH_IDENTITY if self.identity is not None else 0
+        return VERSION + (WITH_HALF_WIDTHS if self.half_widths else 0) + with_identity
 
     def __bytes__(self) -> bytes:
         head = _HEAD.pack(
             MAGIC,
-            WITH_HALF_WIDTHS if self.half_widths else VERSION,
+            self.version,
             self.state.rank,
             len(self.values),
             self.valid_ms,
@@ -89,6 +103,8 @@ class EstimateFrame:
             self.latency_us,
             self.age_us,
         )
+        if self.identity is not None:
+            head += _IDENTITY.pack(*(text.encode("ascii", "replace") for text in self.identity))
         numbers = (*self.values, *self.half_widths)
         body = head + struct.pack(f"<{len(numbers)}f", *map(_float32, numbers))
         return body + _CRC.pack(zlib.crc32(body))
@@ -101,24 +117,36 @@ class EstimateFrame:
         _, version, state, count, valid_ms, sequence, layout, source_ns, error, latency, age = (
             _HEAD.unpack_from(data)
         )
-        known = version in (VERSION, WITH_HALF_WIDTHS)
-        numbers = count * (2 if version == WITH_HALF_WIDTHS else 1)
-        if not known or state >= len(_STATES) or len(data) != frame_size(numbers):
+        more = version - VERSION if version in _VERSIONS else 0
+        numbers, named = count * (2 if more & WITH_HALF_WIDTHS else 1), bool(more & WITH_IDENTITY)
+        size = frame_size(numbers, identity=named)
+        if version not in _VERSIONS or state >= len(_STATES) or len(data) != size:
             raise ValueError(
-                f"not an estimate frame of version {VERSION} or {WITH_HALF_WIDTHS}: version {version}, {len(data)} bytes"
+                f"not an estimate frame of version {_VERSIONS[0]} to {_VERSIONS[-1]}: version {version}, {len(data)} bytes"
             )
         if zlib.crc32(data[: -_CRC.size]) != _CRC.unpack_from(data, len(data) - _CRC.size)[0]:
             raise ValueError("an estimate frame with a wrong checksum")
-        found = struct.unpack_from(f"<{numbers}f", data, _HEAD.size)
-        values, half_widths = found[:count], found[count:]
-        return cls(
-            sequence, _STATES[state], layout, source_ns, error, latency, age, values, valid_ms, half_widths
-        )
+        found = struct.unpack_from(f"<{numbers}f", data, size - _CRC.size - 4 * numbers)
+        times = source_ns, error, latency, age
+        identity = _identity(data) if named else None
+        return cls(sequence, _STATES[state], layout, *times, found[:count], valid_ms, found[count:], identity)
 
 
-def frame_size(count: int) -> int:
-    """Bytes of a frame with ``count`` numbers, values and half widths: 40 and 4 a number."""
-    return _HEAD.size + 4 * count + _CRC.size
+def _identity(data: bytes) -> tuple[str, str]:
+    run, model = (
+        text.rstrip(b"\0").decode("ascii", "replace") for text in _IDENTITY.unpack_from(data, _HEAD.size)
+    )
+    return run, model
+
+
+def says_identity(settings: SinkSettings) -> bool:
+    """Option ``identity`` (0, 1) of a sink that sends frames: whether they say run and model."""
+    return settings.choice("identity", ("0", "1")) == "1"
+
+
+def frame_size(count: int, *, identity: bool = False) -> int:
+    """Bytes of a frame with ``count`` numbers, values and half widths: 40 and 4 a number; 24 more with run and model."""
+    return _HEAD.size + (_IDENTITY.size if identity else 0) + 4 * count + _CRC.size
 
 
 def _microseconds(value: float) -> int:

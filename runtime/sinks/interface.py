@@ -34,6 +34,13 @@ class Sink(ABC):
         """Whether nobody else holds what :meth:`open` takes for itself alone (a file, a socket); raises as it does."""
         return
 
+    def identify(self, run: str, model: str) -> None:
+        """Of which run of the daemon and which model estimates are from now on: before :meth:`open`, and after a reload.
+
+        Only who says so other than in each estimate has to listen.
+        """
+        return
+
     @abstractmethod
     async def open(self) -> None:
         """Start. UsageError or LinkError if it can never work (a bad path, a port in use); a peer that is down is no error."""

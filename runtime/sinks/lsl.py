@@ -1,7 +1,7 @@
 """``lsl://NAME``: an outlet of the Lab Streaming Layer, for LabRecorder, OpenViBE and whatever else reads it.
 
 One float32 channel an output, then ``age_ms`` and ``state`` (0 ok to 3 invalid), then a half width an output; what cannot be
-shown is NaN. Time stamps are the source times, on LSL's clock.
+shown is NaN. Time stamps are the source times, on LSL's clock. The description says of which run and model they are.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import math
 import re
 import socket
+import threading
 import time
 from typing import Any
 
@@ -37,6 +38,7 @@ class LslSink(DirectSink):
         self._stream, self._outputs = settings.rest, outputs
         self._outlet: Any = None
         self._clock: Any = None
+        self._identity = ("", "")
         #: LSL's clock less that of the estimates, in s: one number for the whole run, so that stamps keep the distances, and
         #: the order, of the source times. None before the first estimate.
         self._ahead_s: float | None = None
@@ -44,6 +46,17 @@ class LslSink(DirectSink):
     def check(self) -> None:
         """See Sink. MissingDependencyError without pylsl or its library."""
         load_pylsl()
+
+    def identify(self, run: str, model: str) -> None:
+        """See Sink. A description is fixed, so another model is another outlet; its readers find it by themselves."""
+        if (run, model) == self._identity:
+            return
+        self._identity = run, model
+        if self._outlet is not None:
+            old = [self._outlet]
+            self._outlet = self._make()
+            # Letting go waits for liblsl's threads, 25 ms.
+            threading.Thread(target=old.clear, name="lsl outlet", daemon=True).start()
 
     async def open(self) -> None:
         """See Sink. MissingDependencyError without pylsl or its library."""
@@ -97,6 +110,8 @@ class LslSink(DirectSink):
         info = pylsl.StreamInfo(
             self._stream, "JointMoments", len(channels), pylsl.IRREGULAR_RATE, "float32", identity
         )
+        for key, value in zip(("run", "model"), self._identity):
+            info.desc().append_child_value(key, value)
         described = info.desc().append_child("channels")
         for label, unit, kind in channels:
             channel = described.append_child("channel")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import time
 from collections import deque
@@ -27,12 +28,16 @@ from toolkit.errors import UsageError
 #: One write at most, so that a full disk is noticed at a line near the edge.
 _BATCH = 64
 RETRY_S = 1.0
+#: What of a file is looked at for the time of its first line.
+_FIRST_BYTES = 1 << 16
+_UNIX_S = re.compile(rb'"unix_s":(\d{1,12}(?:\.\d+)?)')
 #: Ends the line that a killed process left torn.
 _END = b"\n"
 
 
 class NdjsonSink(QueuedSink):
-    """Options: ``flush_s`` (0 to 10; 0.05), and for a file ``fsync_s`` (0, never, to 60; 0) and ``max_gb`` (0: no bound).
+    """Options: ``flush_s`` (0 to 10; 0.05), and for a file ``fsync_s`` (0, never, to 60; 0), ``max_gb`` and ``keep_days``
+    (0: no bound).
 
     ``retry_s``: see :class:`LineWriter`.
     """
@@ -40,15 +45,23 @@ class NdjsonSink(QueuedSink):
     def __init__(
         self, settings: SinkSettings, outputs: tuple[Channel, ...], retry_s: float = RETRY_S
     ) -> None:
-        settings.allow("flush_s", "fsync_s", "max_gb")
+        settings.allow("flush_s", "fsync_s", "max_gb", "keep_days")
         super().__init__(settings.text)
         path = None if settings.rest == "-" else Path(settings.rest)
         flush_s = settings.number("flush_s", 0.05, 0.0, 10.0)
         fsync_s = settings.number("fsync_s", 0.0, 0.0, 60.0)
         max_bytes = round(settings.number("max_gb", 0.0, 0.0, 1e6) * 1e9)
+        keep_s = settings.number("keep_days", 0.0, 0.0, 36_500.0) * 86_400.0
         self.folder = None if path is None else path.parent
         self._writer = LineWriter(
-            self, path, flush_s, fsync_s, lambda m: estimate_line(m, outputs, time.time()), retry_s, max_bytes
+            self,
+            path,
+            flush_s,
+            fsync_s,
+            lambda m: estimate_line(m, outputs, time.time()),
+            retry_s,
+            max_bytes,
+            keep_s,
         )
 
     def check_free(self) -> None:
@@ -68,7 +81,8 @@ class LineWriter:
     """Appends a queued sink's estimates to a file (``path``) or to standard output (None), a line each.
 
     After an error it is tried again ``retry_s`` later; as often it is looked whether the file is still in its place. With
-    ``max_bytes`` (0: no bound) a file of half of it becomes ``FILE.1``, in the place of the one before, and a new one begins.
+    ``max_bytes`` (0: no bound) a file of half of it becomes ``FILE.1``, in the place of the one before, and a new one begins;
+    with ``keep_s`` (0: no bound) one whose first line is older than half of that.
     """
 
     def __init__(
@@ -80,8 +94,11 @@ class LineWriter:
         line: Callable[[Estimate], bytes],
         retry_s: float = RETRY_S,
         max_bytes: int = 0,
+        keep_s: float = 0.0,
     ) -> None:
-        self._retry_s, self._max_bytes = retry_s, max_bytes
+        self._retry_s, self._max_bytes, self._keep_s = retry_s, max_bytes, keep_s
+        #: When the first line of the file was written, by the wall clock.
+        self._first_unix_s = 0.0
         self._sink, self._path, self._line = sink, path, line
         self._flush_s, self._fsync_s = flush_s, fsync_s
         self._file = -1
@@ -139,6 +156,7 @@ class LineWriter:
             self._file = -1
             raise OSError(errno.EBUSY, f"another process writes {self._path}")
         size = os.fstat(self._file).st_size
+        self._first_unix_s = _first_unix_s(os.pread(self._file, _FIRST_BYTES, 0) if regular else b"")
         if regular and size and os.pread(self._file, 1, size - 1) != _END:
             self._rest.appendleft(_END)
 
@@ -172,11 +190,13 @@ class LineWriter:
         self._sink.settle(published=lines)
 
     def _turn_over(self) -> None:
-        """Begin a new file when this one holds half of what all may; not within a line."""
-        if not self._max_bytes or self._path is None or self._begun:
+        """Begin a new file when this one holds half of what all may, or reaches back half as far; not within a line."""
+        if not (self._max_bytes or self._keep_s) or self._path is None or self._begun:
             return
         there = os.fstat(self._file)
-        if stat.S_ISREG(there.st_mode) and 2 * there.st_size >= self._max_bytes:
+        full = self._max_bytes and 2 * there.st_size >= self._max_bytes
+        old = self._keep_s and 2 * (time.time() - self._first_unix_s) >= self._keep_s
+        if stat.S_ISREG(there.st_mode) and there.st_size and (full or old):
             self._path.replace(self._path.with_name(self._path.name + ".1"))
             os.close(self._file)
             self._file = -1
@@ -219,3 +239,9 @@ class LineWriter:
                 os.fsync(self._file)
         os.close(self._file)
         self._file = -1
+
+
+def _first_unix_s(begin: bytes) -> float:
+    """When the first line of a file that begins so was written; now, if there is none or it does not say."""
+    found = _UNIX_S.search(begin.partition(_END)[0])
+    return float(found[1]) if found is not None else time.time()

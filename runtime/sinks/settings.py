@@ -82,7 +82,7 @@ class SinkSettings:
     def choice(self, name: str, allowed: tuple[str, ...]) -> str:
         """Option ``name``, one of ``allowed``; the first is the default."""
         given = self.options.get(name, allowed[0])
-        if given not in allowed:
+        if str(given) not in allowed:
             raise UsageError(f"sink {self.text!r}: {name} is {given!r}; allowed: {', '.join(allowed)}")
         return str(given)
 

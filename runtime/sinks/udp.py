@@ -13,13 +13,14 @@ from typing import Any
 
 from runtime.pipeline.estimate import Estimate
 from runtime.sinks.delivery import DirectSink, one_line
-from runtime.sinks.frame import EstimateFrame, check_size, layout_of
+from runtime.sinks.frame import EstimateFrame, check_size, layout_of, says_identity
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 
 
 class UdpSink(DirectSink):
-    """Option: ``hops`` (1 to 255; 1), how many routers a multicast datagram may cross.
+    """Options: ``hops`` (1 to 255; 1), how many routers a multicast datagram may cross, and ``identity`` (0, 1): frames say
+    run and model.
 
     A host's name that is not known yet (the network comes up after the daemon) is asked for every ``look_up_s``; the start
     waits ``open_s`` for it. A new socket is made ``again_s`` after one has failed.
@@ -34,10 +35,11 @@ class UdpSink(DirectSink):
         again_s: float = 1.0,
     ) -> None:
         self._look_up_s, self._open_s, self._again_s = look_up_s, open_s, again_s
-        settings.allow("hops")
+        settings.allow("hops", "identity")
         super().__init__(settings.text)
         self._address = settings.host_and_port(settings.rest, None)
         self._hops = int(settings.number("hops", 1, 1, 255))
+        self._identity = says_identity(settings)
         check_size(outputs, self.name)
         self._layout = layout_of(outputs)
         self._socket: socket.socket | None = None
@@ -56,7 +58,7 @@ class UdpSink(DirectSink):
             return False
         try:
             refused = self._refused()
-            self._socket.send(bytes(EstimateFrame.of(estimate, self._layout)))
+            self._socket.send(bytes(EstimateFrame.of(estimate, self._layout, identity=self._identity)))
             refused |= self._refused()  # on this machine it is said at once
         except BlockingIOError:
             self.trouble = "the network takes no more; estimates are dropped"
@@ -89,7 +91,7 @@ class UdpSink(DirectSink):
         taken = False
         if self._socket is not None:
             with suppress(OSError):
-                self._socket.send(bytes(EstimateFrame.of(estimate, self._layout)))
+                self._socket.send(bytes(EstimateFrame.of(estimate, self._layout, identity=self._identity)))
                 taken = not self._doubt.present
         self.published += taken
         self.dropped += not taken

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from runtime.pipeline.estimate import Estimate
 from runtime.sinks.delivery import DirectSink, one_line
-from runtime.sinks.frame import EstimateFrame, check_size, layout_of
+from runtime.sinks.frame import EstimateFrame, check_size, layout_of, says_identity
 from runtime.sinks.json_lines import estimate_line
 from runtime.sinks.places import why_not_a_folder
 from runtime.sinks.settings import SinkSettings
@@ -31,10 +31,13 @@ _LONGEST_PATH = 107
 
 
 class UnixSocketSink(DirectSink):
-    """Option: ``format`` (ndjson, frames). An estimate that any reader had to miss counts as dropped."""
+    """Options: ``format`` (ndjson, frames), ``identity`` (0, 1): frames say run and model.
+
+    An estimate that any reader had to miss counts as dropped.
+    """
 
     def __init__(self, settings: SinkSettings, outputs: tuple[Channel, ...]) -> None:
-        settings.allow("format")
+        settings.allow("format", "identity")
         super().__init__(settings.text)
         self._path = Path(settings.rest)
         if not self._path.is_absolute() or len(bytes(self._path)) > _LONGEST_PATH:
@@ -43,6 +46,7 @@ class UnixSocketSink(DirectSink):
             )
         self._outputs = outputs
         self._frames = settings.choice("format", ("ndjson", "frames")) == "frames"
+        self._identity = says_identity(settings)
         if self._frames:
             check_size(outputs, self.name)
         self._layout = layout_of(outputs)
@@ -91,7 +95,7 @@ class UnixSocketSink(DirectSink):
         if not self._readers:
             return True
         data = (
-            bytes(EstimateFrame.of(estimate, self._layout))
+            bytes(EstimateFrame.of(estimate, self._layout, identity=self._identity))
             if self._frames
             else estimate_line(estimate, self._outputs, time.time())
         )

@@ -32,6 +32,10 @@ class Collect(Sink):
 
     def __init__(self) -> None:
         self.estimates: list[Estimate] = []
+        self.identities: list[tuple[str, str]] = []
+
+    def identify(self, run: str, model: str) -> None:
+        self.identities.append((run, model))
 
     async def open(self) -> None: ...
 

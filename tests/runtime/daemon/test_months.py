@@ -124,6 +124,32 @@ def test_a_file_of_estimates_turns_over(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["m.ndjson", "m.ndjson.1"]
 
 
+def test_a_file_of_estimates_turns_over_by_its_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 10 days: each file reaches back 5 at most. The wall clock is set, as it is when a Pi finds the time."""
+    path, now = tmp_path / "m.ndjson", {"s": 1_000_000_000.0}
+    monkeypatch.setattr("runtime.sinks.ndjson.time.time", lambda: now["s"])
+
+    def day(number: int) -> None:
+        now["s"] = 1_000_000_000.0 + 86_400 * number
+        sink = open_sink(f"ndjson:{path}?flush_s=0&keep_days=10", OUTPUTS)
+        run_sink(sink, lambda sink: sink.publish(estimate(number)))
+
+    def held(name: str) -> list[int]:
+        file = tmp_path / name
+        return [each.sequence for each in read_estimates(file)] if file.exists() else []
+
+    for number in range(5):
+        day(number)
+    assert (held("m.ndjson.1"), held("m.ndjson")) == ([], [0, 1, 2, 3, 4])
+    day(5)
+    assert (held("m.ndjson.1"), held("m.ndjson")) == ([0, 1, 2, 3, 4], [5])
+    for number in range(6, 11):
+        day(number)
+    assert (held("m.ndjson.1"), held("m.ndjson")) == ([5, 6, 7, 8, 9], [10])
+    day(3)  # set back: nothing turns over
+    assert held("m.ndjson") == [10, 3]
+
+
 class TestDisks:
     def test_room_is_found_also_where_nothing_is_yet(self, tmp_path: Path) -> None:
         disks = Disks([tmp_path / "not" / "yet", tmp_path / "not" / "yet", tmp_path])

@@ -59,5 +59,7 @@ def test_the_old_model_runs_on_until_a_trusted_one_comes(tmp_path: Path) -> None
         await running.until(lambda: len(running.estimates) > came + 20)  # it never stopped
         assert await daemon.reloader.reload()
         assert daemon.reloader.model is not first
+        # Told before it was opened, and by every reload that came to pass.
+        assert running.sink.identities == [(daemon.run_id, first.hash[:12])] * 2
 
     asyncio.run(during(Running(replace(settings("sim://synthetic"), model=model)), work))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import re
+import socket
 import struct
 import subprocess
 import zlib
@@ -23,7 +24,7 @@ from runtime.sinks.frame import (
     frame_size,
     layout_of,
 )
-from tests.runtime.sinks.harness import OUTPUTS, estimate
+from tests.runtime.sinks.harness import OUTPUTS, estimate, run_sink
 from tests.tools import require
 from toolkit.contract import Channel
 from toolkit.errors import UsageError
@@ -44,6 +45,25 @@ def test_the_bytes_are_those_of_the_page() -> None:
         + struct.pack("<ff", 1.0, -0.1)
     )
     assert frame == body + struct.pack("<I", zlib.crc32(body)) and len(frame) == frame_size(2) == 48
+
+
+def test_a_frame_says_run_and_model_if_it_is_asked_to() -> None:
+    given = replace(estimate(3), run="6f1d0c2a9b3e", model="37fde1fa99f5")
+    plain, named = (bytes(EstimateFrame.of(given, 77, identity=identity)) for identity in (False, True))
+    assert (plain[2], named[2]) == (1, 3) and named[3:36] == plain[3:36] and named[60:-4] == plain[36:-4]
+    assert named[36:60] == b"6f1d0c2a9b3e37fde1fa99f5" and len(named) == frame_size(2, identity=True) == 72
+
+
+def test_a_sink_can_be_asked_for_run_and_model(tmp_path: Path) -> None:
+    for url in ("udp://127.0.0.1:9?identity=2", f"unix://{tmp_path}/x?format=frames&identity=yes"):
+        with pytest.raises(UsageError, match=r"identity is '(2|yes)'; allowed: 0, 1"):
+            open_sink(url, OUTPUTS)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(10)
+        where = {"url": f"udp://127.0.0.1:{listener.getsockname()[1]}", "identity": 1}
+        run_sink(open_sink(where, OUTPUTS), lambda sink: sink.publish(replace(estimate(1), run="abc")))
+        assert EstimateFrame.from_bytes(listener.recv(2048)).identity == ("abc", "")
 
 
 def test_the_page_states_the_shipped_model_s_layout() -> None:
@@ -100,6 +120,8 @@ class CMoment(ctypes.Structure):
         ("values", ctypes.c_float * 255),
         ("half_width_count", ctypes.c_uint8),
         ("half_widths", ctypes.c_float * 255),
+        ("run", ctypes.c_char * 13),
+        ("model", ctypes.c_char * 13),
     ]
 
 
@@ -124,6 +146,7 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     took_ns=st.integers(0, 10**13),
     state=st.sampled_from(list(State)),
     values=st.lists(st.floats(width=32, allow_nan=False), max_size=255),
+    identity=st.booleans(),
 )
 def test_c_reads_what_python_sends(
     decoder: ctypes.CDLL,
@@ -133,16 +156,21 @@ def test_c_reads_what_python_sends(
     took_ns: int,
     state: State,
     values: list[float],
+    identity: bool,
 ) -> None:
     sent = Estimate(sequence, source_ns, error_ms, source_ns, source_ns + took_ns, state, (), tuple(values))
-    frame = bytes(EstimateFrame.of(sent, 77))
+    sent = replace(sent, run="6f1d0c2a9b3e", model="37fde1fa99f5")
+    frame = bytes(EstimateFrame.of(sent, 77, identity=identity))
+    assert len(frame) == frame_size(len(values), identity=identity)
     out = CMoment()
     assert decoder.moment_read(frame, ctypes.c_size_t(len(frame)), ctypes.byref(out)) == 1
     assert (out.sequence, out.layout, out.source_ns) == (sequence % 2**32, 77, source_ns)
     assert (out.state, out.count, list(out.values[: len(values)])) == (state.rank, len(values), values)
     assert out.age_us == out.latency_us == min(round(took_ns * 1e-3), 2**32 - 1)
     assert out.source_error_us == min(round(error_ms * 1e3), 2**32 - 1)
+    assert (out.run, out.model) == ((b"6f1d0c2a9b3e", b"37fde1fa99f5") if identity else (b"", b""))
     python = EstimateFrame.from_bytes(frame)
+    assert python.identity == (("6f1d0c2a9b3e", "37fde1fa99f5") if identity else None)
     assert (python.state, python.values, python.age_us) == (state, tuple(values), out.age_us)
 
 
@@ -158,6 +186,34 @@ def test_half_widths_make_version_2_and_c_reads_them(decoder: ctypes.CDLL) -> No
     without = bytes(EstimateFrame.of(estimate(3), 77))
     assert decoder.moment_read(without, ctypes.c_size_t(len(without)), ctypes.byref(out)) == 1
     assert (without[2], out.half_width_count) == (1, 0)
+
+
+def test_half_widths_and_identity_make_version_4_and_c_reads_them(decoder: ctypes.CDLL) -> None:
+    sent = replace(estimate(3), half_widths=(0.25, 0.5), level=0.9, run="a", model="b")
+    frame = bytes(EstimateFrame.of(sent, 77, identity=True))
+    assert (frame[2], len(frame)) == (4, frame_size(4, identity=True))
+    python = EstimateFrame.from_bytes(frame)
+    assert (python.half_widths, python.identity) == ((0.25, 0.5), ("a", "b")) and bytes(python) == frame
+    out = CMoment()
+    assert decoder.moment_read(frame, ctypes.c_size_t(len(frame)), ctypes.byref(out)) == 1
+    assert (out.half_width_count, list(out.half_widths[:2])) == (2, [0.25, 0.5])
+    assert (out.run, out.model, out.values[0]) == (b"a", b"b", 1.0)
+    # Whatever else the version says, the size no longer fits.
+    for version in (0, 1, 2, 3, 5, 255):
+        other = bytearray(frame)
+        other[2] = version
+        other[-4:] = struct.pack("<I", zlib.crc32(other[:-4]))
+        with pytest.raises(ValueError, match="not an estimate frame"):
+            EstimateFrame.from_bytes(bytes(other))
+        assert decoder.moment_read(bytes(other), ctypes.c_size_t(len(other)), ctypes.byref(out)) == 0
+
+
+def test_every_frame_fits_a_datagram_of_any_path() -> None:
+    """IPv6: 1,280 bytes, of which 40 and 8 are heads."""
+    for count in range(256):
+        bars = (1.0,) * count
+        sent = replace(estimate(0), values=bars, half_widths=bars, level=0.9)
+        assert len(bytes(EstimateFrame.of(sent, 0, identity=True))) <= 1_280 - 48
 
 
 def test_half_widths_that_would_not_fit_a_datagram_are_left_out() -> None:

@@ -25,6 +25,7 @@ def test_an_inlet_reads_the_moments() -> None:
     pylsl = require_package("pylsl")
     name = f"edgetool-test-{os.getpid()}"
     sink = open_sink(f"lsl://{name}", OUTPUTS)
+    sink.identify("6f1d0c2a9b3e", "37fde1fa99f5")
 
     async def given() -> None:
         found = await asyncio.to_thread(pylsl.resolve_byprop, "name", name, 1, 20.0)
@@ -41,6 +42,8 @@ def test_an_inlet_reads_the_moments() -> None:
                 "hip_flexion_half_width",
                 "knee_extension_half_width",
             ]
+            desc = info.desc()
+            assert (desc.child_value("run"), desc.child_value("model")) == ("6f1d0c2a9b3e", "37fde1fa99f5")
             assert info.get_channel_units()[:3] == ["Nm/kg", "Nm/kg", "ms"]
             await until(lambda: sink._outlet.have_consumers())  # type: ignore[attr-defined]
             before = pylsl.local_clock()
@@ -59,6 +62,35 @@ def test_an_inlet_reads_the_moments() -> None:
 
     run_sink(sink, lambda _: given())
     assert (sink.published, sink.dropped) == (2, 0)
+
+
+def test_another_model_is_another_outlet_that_the_same_inlet_finds() -> None:
+    pylsl = require_package("pylsl")
+    name = f"edgetool-test-model-{os.getpid()}"
+    sink = open_sink(f"lsl://{name}", OUTPUTS)
+    sink.identify("run1", "old")
+
+    async def given() -> None:
+        found = await asyncio.to_thread(pylsl.resolve_byprop, "name", name, 1, 20.0)
+        if not found:
+            pytest.skip("liblsl finds no stream here (no multicast): the LSL outlet is NOT tested")
+        inlet = pylsl.StreamInlet(found[0])
+        await asyncio.to_thread(inlet.open_stream, 20.0)
+        first = sink._outlet  # type: ignore[attr-defined]
+        sink.identify("run1", "old")
+        assert sink._outlet is first  # type: ignore[attr-defined]
+        del first
+        sink.identify("run1", "new")
+        await until(lambda: sink._outlet.have_consumers())  # type: ignore[attr-defined]
+        sink.publish(estimate(3))
+        values, _ = await asyncio.to_thread(inlet.pull_sample, 20.0)
+        assert values[0] == pytest.approx(1.0)
+        (again,) = await asyncio.to_thread(pylsl.resolve_byprop, "name", name, 1, 20.0)
+        fresh = pylsl.StreamInlet(again)
+        info = await asyncio.to_thread(fresh.info, 20.0)
+        assert (info.desc().child_value("run"), info.desc().child_value("model")) == ("run1", "new")
+
+    run_sink(sink, lambda _: given())
 
 
 @pytest.mark.parametrize("where", ["lsl://a/b", "lsl:// ", "lsl://x?y=1"])
