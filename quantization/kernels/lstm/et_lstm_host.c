@@ -6,7 +6,7 @@
  * across it. First steps must not run in two threads at once; runtime runs them while it loads.
  *
  * AVX512-VNNI and AVX-VNNI multiply int8 by uint8 (the input plus 128, taken back in the bias), four columns at once;
- * AVX2 pairs of int16; NEON four columns of int8 by SDOT where the processor has it, else two pairs by SMULL, SMLAL and
+ * AVX2 and AVX-512 without it the size of the input by the weight with its sign, four columns too; NEON four columns of int8 by SDOT where the processor has it, else two pairs by SMULL, SMLAL and
  * SADALP. The sums are those of the portable code: additions of integers may be done in any order.
  */
 #include "et_lstm.h"
@@ -34,16 +34,22 @@ void et_lstm_step_portable(const et_lstm_numbers *numbers, const et_lstm_weights
 #define ET_OFFSET 128
 #define ET_VECTORS 8
 #define ET_ADD_PRODUCTS(sum, x, w) _mm256_dpbusd_avx_epi32((sum), (x), et_lanes_load(w))
-#elif ET_LANES == 16
-#define ET_GROUP 2
+#elif defined(ET_HOST_AVX2)
+/* Size of x times w with the sign of x: exact in VPMADDUBSW's int16 unless w is -128. */
+#define ET_GROUP 4
 #define ET_OFFSET 0
+#define ET_SIGNED 1
+#if ET_LANES == 16
 #define ET_VECTORS 16
-#define ET_ADD_PRODUCTS(sum, x, w) _mm512_add_epi32((sum), _mm512_madd_epi16((x), et_lanes_load(w)))
-#elif ET_LANES == 8
-#define ET_GROUP 2
-#define ET_OFFSET 0
+#define ET_SIZE(x) _mm512_abs_epi8(x)
+#define ET_WITH_SIGN(w, x) _mm512_mask_sub_epi8((w), _mm512_movepi8_mask(x), _mm512_setzero_si512(), (w))
+#define ET_FOUR_PRODUCTS(size, w) _mm512_madd_epi16(_mm512_maddubs_epi16((size), (w)), _mm512_set1_epi16(1))
+#else
 #define ET_VECTORS 8
-#define ET_ADD_PRODUCTS(sum, x, w) _mm256_add_epi32((sum), _mm256_madd_epi16((x), et_lanes_load(w)))
+#define ET_SIZE(x) _mm256_abs_epi8(x)
+#define ET_WITH_SIGN(w, x) _mm256_sign_epi8((w), (x))
+#define ET_FOUR_PRODUCTS(size, w) _mm256_madd_epi16(_mm256_maddubs_epi16((size), (w)), _mm256_set1_epi16(1))
+#endif
 #elif defined(ET_HOST_NEON)
 #define ET_GROUP 4
 #define ET_OFFSET 0
@@ -123,9 +129,9 @@ static int et_pack(et_host_matrix *matrix, const int8_t *rows, const int32_t *bi
             const int32_t to = gate * stride + unit;
             int32_t sum = 0;
             for (int32_t k = 0; k < columns; ++k) {
-#if defined(ET_PAIRS_APART)
+#if defined(ET_PAIRS_APART) || defined(ET_SIGNED)
                 if (row[k] == INT8_MIN) {
-                    return 0; /* two such products do not fit the 16 bits of SMLAL */
+                    return 0; /* two such products do not fit the 16 bits of SMLAL or VPMADDUBSW */
                 }
 #endif
                 matrix->values[et_place(to, k, count)] = row[k];
@@ -181,7 +187,14 @@ ET_INLINE void et_some_sums(const et_host_matrix *matrix, int32_t rows, int32_t 
     for (int32_t group = 0; group < matrix->groups; ++group, values += ET_GROUP * rows) {
         int32_t word;
         memcpy(&word, &x[ET_GROUP * group], sizeof word);
-#if !defined(ET_HOST_NEON)
+#if defined(ET_SIGNED)
+        const et_lanes value = et_lanes_all(word);
+        const et_lanes size = ET_SIZE(value);
+        for (int32_t v = 0; v < vectors; ++v) {
+            const et_lanes four = ET_WITH_SIGN(et_lanes_load(&values[v * ET_LANES * ET_GROUP]), value);
+            total[v] = et_lanes_add(total[v], ET_FOUR_PRODUCTS(size, four));
+        }
+#elif !defined(ET_HOST_NEON)
         const et_lanes value = et_lanes_all(word);
         for (int32_t v = 0; v < vectors; ++v) {
             total[v] = ET_ADD_PRODUCTS(total[v], value, &values[v * ET_LANES * ET_GROUP]);
