@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware_bridge.sources import open_source
+from firmware_bridge.sources.lsl_markers import stream_name
 from firmware_bridge.streams.alignment import AlignmentSettings
 from runtime.config_inputs import read_input
 from runtime.engines import DEFAULT_ENGINE, ENGINES
@@ -108,6 +109,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "prefix": _text(),
         "max_gb": Key("number", 0, 1e6),
         "keep_days": Key("number", 0, 36_500),
+        "markers": Key("texts"),
     },
     "service": {"nice": Key("integer", -20, 19), "realtime": Key("integer", 0, 50)},
     "log": {"level": _text("debug", "info", "warning", "error"), "form": _text("text", "json")},
@@ -312,7 +314,9 @@ def _recording(reader: _Reader, table: Mapping[str, Any]) -> RecordingSettings |
             ("recording", "prefix"), f"recording.prefix is {prefix!r}; it must be no path: use folder"
         )
     folder = reader.place(("recording", "folder"), table["folder"])
-    return RecordingSettings(folder, prefix, table.get("max_gb", 0.0), table.get("keep_days", 0.0))
+    urls = dict.fromkeys(table.get("markers", ()))
+    markers = tuple(reader.checked(("recording", "markers"), partial(stream_name, url)) for url in urls)
+    return RecordingSettings(folder, prefix, table.get("max_gb", 0.0), table.get("keep_days", 0.0), markers)
 
 
 def _labels(reader: _Reader) -> dict[str, str]:

@@ -45,13 +45,14 @@ class RecordingSettings:
     """Where what the sensors send is recorded.
 
     ``max_gb``: all recordings of the prefix together; a new file begins at an eighth of it, and the oldest go. ``keep_days``:
-    older ones go. 0: no bound.
+    older ones go. 0: no bound. ``markers``: names of LSL streams whose markers are recorded too.
     """
 
     folder: Path
     prefix: str = "session"
     max_gb: float = 0.0
     keep_days: float = 0.0
+    markers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

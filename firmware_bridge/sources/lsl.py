@@ -128,7 +128,7 @@ class LslSource(ThreadedSource):
             descriptor, columns = _describe(info, self.url, self._unit)
             inlet.open_stream(self._resolve_s)
             # LSL probes for about a second, then keeps its estimate up to date by itself.
-            _correct(inlet, self._resolve_s)
+            correct(inlet, self._resolve_s)
         except (pylsl.util.LostError, pylsl.util.TimeoutError) as error:
             raise LinkError(
                 f"LSL stream {self.url.address!r} was found and does not answer ({error}); is a firewall between you and it?"
@@ -144,7 +144,7 @@ class LslSource(ThreadedSource):
         """Frames of what comes; LinkError when the outlet is gone."""
         pylsl, inlet, node, clock = load_pylsl(), self._inlet, self._node, self._clock
         assert node is not None and clock is not None
-        correction, synced_s, finite = _correct(inlet, _PULL_S), -np.inf, _FiniteCheck(self.url.address)
+        correction, synced_s, finite = correct(inlet, _PULL_S), -np.inf, _FiniteCheck(self.url.address)
         while True:
             try:
                 samples, stamps = _pull(inlet)
@@ -154,7 +154,7 @@ class LslSource(ThreadedSource):
             host_ns = time.monotonic_ns()
             ours_s = pylsl.local_clock()
             if host_ns * 1e-9 - synced_s >= _SYNC_S:
-                correction, due = _correct(inlet, _PULL_S), True
+                correction, due = correct(inlet, _PULL_S), True
             else:
                 due = False
             # The sender's clock now: at least, and at most.
@@ -247,7 +247,7 @@ def _pull(inlet: Any) -> tuple[list[list[float]], list[float]]:
     return [first, *more], [stamp, *stamps]
 
 
-def _correct(inlet: Any, timeout_s: float) -> _Correction:
+def correct(inlet: Any, timeout_s: float) -> _Correction:
     """LSL's estimate and how wrong it can be: the round trip of its best probe, and what the clocks drift until the next."""
     import ctypes
 

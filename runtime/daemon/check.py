@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from firmware_bridge.sources.lsl import load_pylsl
 from runtime.daemon.model import load_model
 from runtime.pipeline.intake import Intake
 from runtime.server import server_class
@@ -37,6 +38,8 @@ def check(settings: Settings, holds: bool = False) -> list[str]:
         why = why_not_a_folder(settings.recording.folder)
         if why is not None:
             raise UsageError(f"recording.folder {settings.recording.folder}: {why}; choose another")
+        if settings.recording.markers:
+            load_pylsl()
     lines = [
         f"model     {settings.model.bundle} {model.hash[:12]}, signed with {model.bundle.signer or 'no key'}",
         f"engine    {model.engine.name} {model.engine.version} {settings.model.scheme}",
@@ -54,6 +57,7 @@ def check(settings: Settings, holds: bool = False) -> list[str]:
         lines.append(f"server    {_server(settings.server, holds)}")
     if settings.recording is not None:
         lines.append(f"recording {settings.recording.folder / settings.recording.prefix}-*")
+        lines += [f"markers   lsl://{name}" for name in settings.recording.markers]
     lines += [f"warning   {warning}" for warning in open_secrets(settings)]
     return lines
 

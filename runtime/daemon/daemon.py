@@ -14,14 +14,17 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Source
+from firmware_bridge.sources.lsl import load_pylsl
 from runtime.daemon.clock import SourceClock
 from runtime.daemon.disks import Disks
 from runtime.daemon.housekeeping import Housekeeper
+from runtime.daemon.markers import record_markers
 from runtime.daemon.model import LoadedModel, load_model, opened_again
 from runtime.daemon.outlet import Outlet
 from runtime.daemon.reader import Reader
@@ -269,6 +272,8 @@ class Daemon:
         )
 
     async def _open(self) -> None:
+        if self.settings.recording is not None and self.settings.recording.markers:
+            await asyncio.to_thread(load_pylsl)
         outputs = self.reloader.model.bundle.contract.outputs
         sinks = [open_sink(where, outputs) for where in self.settings.sinks]
         await self.outlet.open([*sinks, *self._extra_sinks])
@@ -295,6 +300,9 @@ class Daemon:
         ]
         if self.recorder is not None:
             others.append(start("fsync", house.sync))
+            for name in self.settings.recording.markers if self.settings.recording is not None else ():
+                keep = partial(record_markers, name, self.recorder, self.clock, self.journal)
+                others.append(start(f"markers {name}", keep))
         if self.settings.model.watch:
             others.append(start("watch", lambda: self.reloader.watch(timing.watch_s)))
         if self.notifier.watchdog_s is not None:

@@ -164,7 +164,7 @@ def test_another_machines_lsl_clock_is_mapped_within_the_bar(monkeypatch: pytest
         return lsl._Correction(now_s - theirs(now_s) + uncertainty_s, uncertainty_s + lsl._STALE_S)
 
     monkeypatch.setattr(lsl, "_pull", pull)
-    monkeypatch.setattr(lsl, "_correct", correct)
+    monkeypatch.setattr(lsl, "correct", correct)
     source = lsl.LslSource(SourceUrl.parse("lsl://far away"))
     channel = lsl.ChannelDescriptor("a", "uV", 1.0)
     stream = lsl.StreamDescriptor(0, "emg", Format.FLOAT32, 200.0, (channel,))

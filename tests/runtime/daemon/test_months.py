@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.items import Chunk, Snapshot
+from firmware_bridge.items import Chunk, Marker, Snapshot
 from firmware_bridge.recording.file import RecordingReader
 from firmware_bridge.streams.session import SessionStep
 from runtime.config import read_config
@@ -23,6 +23,8 @@ from runtime.settings import RecordingSettings
 from runtime.sinks import open_sink
 from runtime.sinks.json_lines import read_estimates
 from runtime.status.status import DiskStatus
+from tests.firmware_bridge.sources.lsl_outlet import RUN
+from tests.firmware_bridge.sources.test_lsl_markers import Sender
 from tests.runtime.daemon.harness import Running, bundle, during, settings
 from tests.runtime.server.served import status_like
 from tests.runtime.sinks.harness import OUTPUTS, estimate, run_sink
@@ -148,6 +150,26 @@ def test_a_file_of_estimates_turns_over_by_its_age(tmp_path: Path, monkeypatch: 
     assert (held("m.ndjson.1"), held("m.ndjson")) == ([5, 6, 7, 8, 9], [10])
     day(3)  # set back: nothing turns over
     assert held("m.ndjson") == [10, 3]
+
+
+def test_markers_of_another_program_are_in_the_recording(tmp_path: Path) -> None:
+    name = f"{RUN} stimulus"
+    sender = Sender(name)
+    given = settings("sim://synthetic", recording=RecordingSettings(tmp_path, "walk", markers=(name,)))
+
+    async def work(running: Running) -> None:
+        await running.until(lambda: sender.heard and running.event("markers"))
+        await running.until(lambda: (r := running.daemon.status().recording) is not None and r.bytes)
+        sender.send("heel strike")
+        await running.until(lambda: running.event("marker"))
+
+    asyncio.run(during(Running(given), work))
+    (path,) = tmp_path.glob("walk-*.etl")
+    items = list(RecordingReader.open(path).items())
+    (place,) = [place for place, item in enumerate(items) if isinstance(item, Marker)]
+    assert items[place].text == "heel strike"  # type: ignore[union-attr]
+    chunks = [item.arrival_ns for item in items if isinstance(item, Chunk)]
+    assert chunks[0] < items[place].arrival_ns <= chunks[-1] + 1_000_000_000  # type: ignore[union-attr]
 
 
 class TestDisks:
