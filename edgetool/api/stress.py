@@ -23,7 +23,7 @@ def stress(
     quick: bool = False,
     only: Sequence[str] = (),
     seconds: float | None = None,
-    engine: str = "litert",
+    engine: str | None = None,
     seed: int = 0,
     bounds: str | Path | None = None,
     progress: Progress | None = None,
@@ -34,9 +34,9 @@ def stress(
     ``data`` is a source as for :func:`edgetool.data`, or recordings with reference moments (None: what calibrated the bundle);
     of it the test part is used, about ``seconds`` of recordings in all, of every person and task alike. ``only`` names
     perturbations (``imu-turned``, ``emg-gain``, ``hum``, ...); ``quick`` takes one size of each. ``engine`` is a runtime engine
-    (``litert``, ``native``), ``seed`` that of all that is drawn. ``json`` and ``html`` are files to write, ``bounds`` a TOML of
-    what must hold (docs/STRESS.md). ``progress`` is told each perturbation; ``show`` is called with the report before a broken
-    bound is raised.
+    (``native``, ``litert``; None: the first that there is), ``seed`` that of all that is drawn. ``json`` and ``html`` are files
+    to write, ``bounds`` a TOML of what must hold (docs/STRESS.md). ``progress`` is told each perturbation; ``show`` is called
+    with the report before a broken bound is raised.
 
     ``report.row("imu-turned", "all 20 deg").overall.rmse_increase_pct`` is how much larger the RMSE is, percent; ``.states``
     are the shares of moments in each state, ``.calibrated`` whether the session was calibrated with the sensors as they are.

@@ -32,9 +32,11 @@ from edgetool.commands.shared import (
     "--only", multiple=True, metavar="NAME", help="Only perturbations of this name, as imu-turned; repeat it."
 )
 @click.option(
-    "--seconds", type=float, metavar="S", help="Try each on S seconds of recordings in all. Default: 300."
+    "--seconds", type=float, metavar="S", help="Try each on S seconds of recordings in all. Default: 180."
 )
-@click.option("--engine", default="litert", metavar="NAME", help="Runtime engine: litert or native.")
+@click.option(
+    "--engine", metavar="NAME", help="Runtime engine: native or litert. Default: the first that there is."
+)
 @click.option("--seed", default=0, metavar="N", help="Seed of axes, mountings, gains and noise.")
 @click.option(
     "--bounds", type=PATH, metavar="FILE", help="TOML of what must hold; exit with 1 if it does not."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from toolkit.data.splits import PARTS
@@ -31,6 +32,7 @@ def card(checkpoint: Checkpoint, command: str) -> str:
         "|---|---|---|",
         *(f"| {name} | {v['rmse']:.4f} | {_r2(v['r2'])} |" for name, v in test["per_joint"].items()),
         f"| all | {test['rmse']:.4f} | |",
+        *_live(provenance["metrics"]),
         "",
         "## How it was made",
         "",
@@ -45,6 +47,18 @@ def card(checkpoint: Checkpoint, command: str) -> str:
         "filters and axes of its sensor contract; people, tasks and speeds unlike those above are untested.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _live(metrics: Mapping[str, Any]) -> list[str]:
+    """What runs live, where training has judged it."""
+    live = metrics.get("test_live")
+    if live is None:
+        return []
+    return [
+        "",
+        "These are windows that begin from nothing. Live, the state carried over each recording: RMSE "
+        f"{live['rmse']:.4f} Nm/kg.",
+    ]
 
 
 def _names(checkpoint: Checkpoint) -> str:
