@@ -22,7 +22,7 @@ from benchmarks.stress.session import Estimated, estimates
 from quantization.bundle import Bundle
 from runtime.engines import open_engine
 from runtime.engines.interface import Engine
-from toolkit.calibration import Calibration, calibrate, calibrated
+from toolkit.calibration import Calibration, calibrate, calibrated, with_own_walk
 from toolkit.calibration.people import by_person, walk_recording, walk_signals
 from toolkit.calibration.reference import reference_of
 from toolkit.data.faulty import from_then_on
@@ -168,7 +168,8 @@ class _People:
         reference = reference_of(self.bundle.contract)
         assert reference is not None
         try:
-            found = calibrate(walk_signals(walk), reference, person=person)
+            signals = walk_signals(walk)
+            found = with_own_walk(calibrate(signals, reference, person=person), signals, self.bundle.contract)
         except RecordingError:
             return None
         return None if found.refused else found

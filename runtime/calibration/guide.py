@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.pipeline.intake import Batch
-from toolkit.calibration import Calibration, calibrate, reference_of
+from toolkit.calibration import Calibration, calibrate, reference_of, with_own_walk
 from toolkit.calibration.estimate import LEAST_STRIDES, gyroscopes_of, stand_of
 from toolkit.calibration.strides import find_strides
 from toolkit.contract import SensorContract
@@ -64,7 +64,7 @@ class Guide:
             raise ContractError(
                 "the model takes sensors as they are worn: it was trained without calibration (train --calibration walk)"
             )
-        self._reference = reference
+        self._reference, self._contract = reference, contract
         self._specs = {item.stream.name: item.stream for item in contract.inputs}
         segments = set(() if reference.template is None else reference.template.segments)
         self._imu = next(
@@ -109,14 +109,11 @@ class Guide:
             raise RecordingError(
                 f"the calibration is not done: step {self.step} is missing; the sources ended too early"
             )
-        return calibrate(
-            self._signals(WALK_S),
-            self._reference,
-            person=person,
-            stand=self._stand,
-            created=created,
-            nodes=nodes,
+        walk = self._signals(WALK_S)
+        found = calibrate(
+            walk, self._reference, person=person, stand=self._stand, created=created, nodes=nodes
         )
+        return with_own_walk(found, walk, self._contract)
 
     def _begin(self) -> None:
         self._rows = {name: [] for name in self._specs}

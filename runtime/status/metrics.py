@@ -306,7 +306,7 @@ def _streams(status: DaemonStatus) -> Iterable[Metric]:
 
 
 def _sensors(status: DaemonStatus) -> Iterable[Metric]:
-    judged = "1 if the sensors are held against a walk of training people"
+    judged = "1 if the sensors are held against the wearer's own walk"
     if status.sensors:
         yield from _gauge("sensors_judged", judged, float(status.judged))
     doubted = GaugeMetricFamily(

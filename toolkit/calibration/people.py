@@ -11,6 +11,7 @@ import numpy as np
 from toolkit.calibration.apply import calibrated
 from toolkit.calibration.electrodes import amplitude
 from toolkit.calibration.estimate import calibrate, walk_of
+from toolkit.calibration.own_walk import with_own_walk
 from toolkit.calibration.reference import CalibrationReference, reference_of
 from toolkit.calibration.session import Calibration
 from toolkit.calibration.template import fit_template
@@ -71,11 +72,15 @@ def fit_reference(recordings: Iterable[Recording]) -> CalibrationReference:
     return CalibrationReference.from_json(found.to_json())
 
 
-def calibrations(recordings: Iterable[Recording], reference: CalibrationReference) -> dict[str, Calibration]:
-    """One calibration a person, on a walk of theirs."""
+def calibrations(
+    recordings: Iterable[Recording], reference: CalibrationReference, contract: SensorContract | None = None
+) -> dict[str, Calibration]:
+    """One calibration a person, on a walk of theirs; with what is judged by, for the model of ``contract``."""
     result = {}
     for person, theirs in by_person(recordings).items():
-        result[person] = calibrate(walk_signals(walk_recording(theirs)), reference, person=person)
+        signals = walk_signals(walk_recording(theirs))
+        found = calibrate(signals, reference, person=person)
+        result[person] = found if contract is None else with_own_walk(found, signals, contract)
     return result
 
 

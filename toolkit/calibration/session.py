@@ -101,7 +101,8 @@ class Calibration:
     """All sensors of one person's session. ``reference`` is the hash of what they were laid on (``CalibrationReference.hash``).
 
     ``strides`` is how many strides it stands on, ``created`` an ISO time or empty, ``nodes`` which node was on which segment,
-    ``warnings`` what a person should look at.
+    ``warnings`` what a person should look at. ``walk`` are the moments of the walk as the model sees it
+    (``toolkit.calibration.moments``), which the rest of the session is held against; None: not known.
     """
 
     reference: str
@@ -112,6 +113,7 @@ class Calibration:
     created: str = ""
     nodes: Mapping[str, str] | None = None
     warnings: tuple[str, ...] = ()
+    walk: tuple[float, ...] | None = None
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -164,6 +166,8 @@ class Calibration:
                 for one in self.channels
             ],
             "warnings": list(self.warnings),
+            # Nine digits hold a float32 exactly.
+            "walk": None if self.walk is None else [float(f"{value:.9g}") for value in self.walk],
         }
 
     @classmethod
@@ -183,6 +187,7 @@ class Calibration:
                 created=str(value["created"]),
                 nodes={str(k): str(v) for k, v in value["nodes"].items()},
                 warnings=tuple(str(text) for text in value["warnings"]),
+                walk=_walk_from_json(value.get("walk")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ContractError(f"not an edgetool calibration: {type(error).__name__} at {error}") from None
@@ -207,6 +212,15 @@ def load_calibration(path: Path) -> Calibration:
             f"calibration {path} was changed after it was made (its sha256 does not fit); make it again with edgetool calibrate"
         )
     return calibration
+
+
+def _walk_from_json(value: Any) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    numbers = tuple(float(number) for number in value)
+    if not np.all(np.isfinite(numbers)):
+        raise ContractError("the calibration's walk must be finite numbers")
+    return numbers
 
 
 def _imu_from_json(one: Mapping[str, Any]) -> ImuCalibration:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 import toolkit.data
 from toolkit import __version__
-from toolkit.calibration import calibrate_recordings, fit_reference
+from toolkit.calibration import calibrate_recordings, fit_reference, layout_of
+from toolkit.calibration.people import WALK_S, by_person, walk_recording
 from toolkit.contract import SensorContract
 from toolkit.data.provenance import data_provenance, source_name
 from toolkit.data.sequences import LabelledSequence, sequences
@@ -31,8 +32,8 @@ from toolkit.learning.scores import score, score_people
 from toolkit.learning.settings import Settings
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import ModelConfig, config_for
-from toolkit.plausibility import fit_familiar, layout_of
-from toolkit.plausibility.familiar import LEAST_PEOPLE, Walked
+from toolkit.plausibility import Walked, fit_familiar
+from toolkit.plausibility.fit import LEAST_PEOPLE
 from toolkit.records import Recording
 from toolkit.uncertainty import Judged, fit_error_bars
 from toolkit.uncertainty.conformal import LEAST_PEOPLE as LEAST_JUDGED
@@ -374,15 +375,20 @@ def _checkpoint_path(out: str | Path) -> Path:
 def _familiar(
     recordings: Sequence[Recording], split: Split, contract: SensorContract
 ) -> dict[str, Any] | None:
-    """What training people's strides look like, as the model sees them; None if too few people could be left out."""
+    """How far training people walk from their own calibration walks, as the model sees them; None for too few people."""
     layout = layout_of(contract)
     learners = list({id(s.recording): s.recording for s in select(recordings, split, "train")}.values())
     if layout is None or len({recording.person for recording in learners}) < LEAST_PEOPLE:
         return None
     rows = features(learners, contract.inputs, contract.grid_rate_hz)
+    calibrated_on = {walk_recording(theirs).name for theirs in by_person(learners).values()}
+    walk_rows = round(WALK_S * contract.grid_rate_hz)
     walks = [
         Walked(
-            recording.person, recording.task, np.concatenate([one[name] for name in layout.inputs], axis=1)
+            recording.person,
+            recording.task,
+            np.concatenate([one[name] for name in layout.inputs], axis=1),
+            walk_rows if recording.name in calibrated_on else 0,
         )
         for recording, one in zip(learners, rows)
     ]

@@ -1,16 +1,16 @@
 """Are the sensors where the model thinks, and does the person move as people did whom it learnt from? (docs/PLAUSIBILITY.md)"""
 
-from toolkit.plausibility.familiar import FamiliarStrides, fit_familiar
-from toolkit.plausibility.fingerprint import Fingerprint, SensorLayout, fingerprint, layout_of
-from toolkit.plausibility.judge import Doubt, judge
+from toolkit.plausibility.familiar import Familiar
+from toolkit.plausibility.findings import Finding, find
+from toolkit.plausibility.fit import Walked, fit_familiar
+from toolkit.plausibility.judge import Doubt, Judge
 
 __all__ = [
     "Doubt",
-    "FamiliarStrides",
-    "Fingerprint",
-    "SensorLayout",
-    "fingerprint",
+    "Familiar",
+    "Finding",
+    "Judge",
+    "Walked",
+    "find",
     "fit_familiar",
-    "judge",
-    "layout_of",
 ]

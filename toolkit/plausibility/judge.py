@@ -1,50 +1,39 @@
-"""From a fingerprint to what is wrong with which sensor, in words that say what to do."""
+"""From findings to words that say which sensor it is, by how much, and what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Literal
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.calibration.orientation import angle_deg, fit_rotation, rotated
-from toolkit.plausibility.familiar import FamiliarStrides, Match, distances, rolled
-from toolkit.plausibility.fingerprint import Fingerprint, Sensor, SensorLayout
+from toolkit.calibration.layout import SensorLayout
+from toolkit.calibration.moments import PRODUCTS, MomentLayout
+from toolkit.calibration.orientation import angle_deg
+from toolkit.data.channels import GRAVITY
+from toolkit.errors import ContractError
+from toolkit.plausibility.deviation import OwnWalk
+from toolkit.plausibility.familiar import Familiar
+from toolkit.plausibility.findings import Finding, Found, Kind, find, flat
 
 Float = NDArray[np.float64]
+Values = NDArray[np.float32]
 
-Kind = Literal["orientation", "unlike-training", "gain", "electrode", "late-stream", "unfamiliar"]
-
-#: A turn smaller than this, deg, is no strap that slipped.
-_TURN_DEG = 5.0
-#: An envelope that varies less than this part of what is expected over the stride has no muscle under its electrode.
-_FLAT = 0.35
-#: One stream is late against the other from here on, s.
-_LATE_S = 0.025
-#: What one cause must bring a sensor's distance below, times its limit, to explain it.
-_EXPLAINED = 1.5
-#: More than this part of the IMUs without an explanation of their own: it is the movement that is unlike.
-_MOST_BROKEN = 0.5
-#: More than this part of the electrodes beside an IMU: the same.
-_MOST_WEAK = 0.3
-#: Kind, places among an IMU's six columns, what a size would be multiplied by, and the words; within a factor of e^0.5.
+#: A unit mistaken multiplies a mean square by that unit's factor in square, within a factor of e.
 _UNITS = (
-    ("accelerometer", slice(0, 3), 1 / 9.80665, "in g and not in m/s^2"),
-    ("gyroscope", slice(3, 6), 57.29578, "in deg/s and not in rad/s"),
+    ("gyroscope", 57.29578**2, "in deg/s and not in rad/s"),
+    ("accelerometer", 9.80665**-2, "in g and not in m/s^2"),
 )
-_UNIT_LOG = 0.5
-#: A delay must bring the worst distance down to this part of what it is.
-_LATE_GAIN = 0.7
-#: Phases that a stream is tried at, in halves of a phase.
-_LATE_STEPS = 10
+#: Two sensors have changed places if each reads what the other should, turned in whatever way, within this part of its size.
+_ALIKE = 0.35
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """What is doubted: ``kind``, the ``sensor`` (empty: the movement or a whole stream), its size, and a line for a person."""
+    """What is doubted: ``kind``, the ``sensor`` (empty: the movement; ``emg``, ``imu``: a stream), its size (degrees, times
+    or s), and a line for a person."""
 
     kind: Kind
     sensor: str
@@ -52,132 +41,141 @@ class Doubt:
     text: str
 
 
-def judge(print_: Fingerprint, familiar: FamiliarStrides, layout: SensorLayout) -> tuple[Doubt, ...]:
-    """The doubts about one fingerprint; none if all is familiar."""
-    match = familiar.match(print_, layout)
-    limits = np.array([familiar.limits[sensor.name] for sensor in layout.sensors])
-    bad = match.distances > limits
-    if not bad.any():
-        return ()
-    late = _late(match, layout, limits, print_.cadence_hz)
-    if late is not None:
-        return (late,)
-    suspects = [sensor for i, sensor in enumerate(layout.sensors) if bad[i] and sensor.is_imu]
-    swapped = _swapped(suspects, match, layout, familiar.limits)
-    doubts = list(swapped)
-    for sensor in (sensor for i, sensor in enumerate(layout.sensors) if bad[i]):
-        if sensor.is_imu and not any(sensor.name in doubt.sensor.split(", ") for doubt in swapped):
-            doubts.append(_turned(sensor, match, layout, familiar.limits[sensor.name]))
-        elif not sensor.is_imu:
-            doubts.append(_electrode(sensor, match, layout))
-    unexplained = [doubt for doubt in doubts if doubt.kind == "unlike-training" and doubt.size > 0.0]
-    electrodes = [sensor for sensor in layout.sensors if not sensor.is_imu]
-    weak = sum(bool(bad[i]) for i, sensor in enumerate(layout.sensors) if not sensor.is_imu)
-    # One fault is in IMUs or in electrodes; what is in both at once is in the movement.
-    both = bool(suspects) and bool(electrodes) and weak > _MOST_WEAK * len(electrodes)
-    if both or len(unexplained) > _MOST_BROKEN * len(layout.imus):
-        text = f"the movement is unlike all that training people did (nearest: {match.task}); the model has not learnt it"
-        return (Doubt("unfamiliar", "", float(np.median(match.distances / limits)), text),)
-    return tuple(doubts)
+class Judge:
+    """Judges one session: a person's own ``walk`` (the calibration's), what is ``familiar`` to the model.
+
+    ContractError if the walk or what is familiar is that of other sensors.
+    """
+
+    def __init__(self, familiar: Familiar, walk: Sequence[float], layout: SensorLayout) -> None:
+        self.shape = MomentLayout(layout)
+        familiar.require_fits(self.shape)
+        if len(walk) != self.shape.size:
+            raise ContractError(
+                f"the calibration's walk has {len(walk)} numbers and the model's sensors {self.shape.size}: calibrate again"
+            )
+        self.familiar = familiar
+        self.own = OwnWalk.of(np.asarray(walk, np.float32), self.shape)
+        self._names = [s.name for s in (*layout.imus, *layout.electrodes)]
+
+    def find(self, moments: Values) -> Found | None:
+        """What is found about ``moments`` (F,); None where nobody walks."""
+        return find(moments, self.own, self.familiar, self.shape)
+
+    def judge(self, moments: Values) -> tuple[Doubt, ...] | None:
+        """The doubts about ``moments`` (F,); None where nobody walks."""
+        found = self.find(moments)
+        if found is None:
+            return None
+        return tuple(self._doubt(one, moments, found) for one in found.findings)
+
+    def _doubt(self, finding: Finding, moments: Values, found: Found) -> Doubt:
+        kind, name = finding.kind, "" if finding.sensor < 0 else self._names[finding.sensor]
+        if kind == "unfamiliar":
+            task = self.familiar.tasks[found.figures.task]
+            text = (
+                f"the movement is unlike all that training people did (nearest: {task}), or several sensors are wrong at once; "
+                "if the movement is one that the model knows, calibrate again"
+            )
+            return Doubt(kind, name, float(np.sqrt(found.figures.limited[: self.shape.imus].mean())), text)
+        if kind == "late-stream":
+            delay = float(found.figures.delay_s)
+            behind = "EMG" if delay > 0 else "IMU"
+            text = (
+                f"the {behind} samples come about {abs(delay) * 1e3:.0f} ms late against the others since calibration: "
+                "check the stamps of that sensor"
+            )
+            return Doubt(kind, behind.lower(), abs(delay), text)
+        if finding.sensor < self.shape.imus:
+            return self._imu(kind, finding.sensor, name, moments, found)
+        return self._electrode(kind, finding.sensor - self.shape.imus, name, moments, found)
+
+    def _imu(self, kind: Kind, place: int, name: str, moments: Values, found: Found) -> Doubt:
+        seen = self.shape.split(moments)[0][place].astype(np.float64)
+        wanted = self._wanted(found)
+        angle, left = turn_between(seen, wanted[place])
+        if kind == "orientation":
+            text = f"{name} IMU turned by about {angle:.0f} degrees since calibration: strap slipped? Calibrate again"
+            return Doubt(kind, name, angle, text)
+        unit = _unit(seen, wanted[place])
+        if unit:
+            return Doubt(kind, name, 0.0, f"{name} IMU: {unit}; say so in the sensor's description")
+        other = self._swapped(place, moments, wanted)
+        if other:
+            text = (
+                f"the {name} and {other} IMUs seem to have changed places: put them back, or calibrate again"
+            )
+            return Doubt(kind, name, 0.0, text)
+        text = (
+            f"{name} IMU reads nothing that the {name} does while walking: check its place, units and cable"
+        )
+        return Doubt(kind, name, left, text)
+
+    def _wanted(self, found: Found) -> Float:
+        """The IMUs' moments (IMUs, 10) expected of the task and speed that fit best."""
+        expected = self.own.moments.astype(np.float64) + found.figures.expected / self.own.scales
+        return self.shape.split(expected)[0]
+
+    def _swapped(self, place: int, moments: Values, wanted: Float) -> str:
+        """The name of the IMU whose place this one has, and the other way round; empty if there is none."""
+        seen = self.shape.split(moments)[0].astype(np.float64)
+        for other in range(self.shape.imus):
+            pairs = ((place, other), (other, place))
+            if other != place and max(turn_between(seen[a], wanted[b])[1] for a, b in pairs) < _ALIKE:
+                return self._names[other]
+        return ""
+
+    def _electrode(self, kind: Kind, place: int, name: str, moments: Values, found: Found) -> Doubt:
+        seen, own = (float(self.shape.split(v)[1][place, 0]) for v in (moments, self.own.moments))
+        gain = seen / max(own, 1e-12)
+        if kind == "gain":
+            text = f"electrode {name} gives {gain:.1f} times what it gave at calibration: moved, dry? Calibrate again"
+            return Doubt(kind, name, gain, text)
+        text = (
+            f"electrode {name} follows no step: check its contact, and for hum its cable"
+            if flat(place, moments, self.own, found.figures, self.shape)
+            else f"electrode {name} is not active when its muscle should be: is it on another muscle?"
+        )
+        return Doubt(kind, name, gain, text)
 
 
-def _swapped(
-    suspects: Sequence[Sensor], match: Match, layout: SensorLayout, limits: Mapping[str, float]
-) -> list[Doubt]:
-    """Two IMUs of which each fits the other's place, in whatever way it is turned there."""
-    physical = layout.physical(match.moved)
-    for one, other in combinations(suspects, 2):
-        places = ((one, other), (other, one))
-        left = [_turn(physical[:, list(a.columns)], b, match, layout)[1] / limits[b.name] for a, b in places]
-        if max(left) <= _EXPLAINED:
-            text = f"the {one.name} and {other.name} IMUs seem to have changed places: put them back, or calibrate again"
-            return [Doubt("unlike-training", f"{one.name}, {other.name}", 0.0, text)]
-    return []
+def turn_between(seen: Float, wanted: Float) -> tuple[float, float]:
+    """The rotation, degrees, that brings an IMU's moments (10,) nearest to others, and what is left over the others' size.
+
+    The principal axes of the gyroscope's products have no sign: all four proper ways are tried, the mean acceleration
+    decides.
+    """
+    (values, axes), (wanted_values, wanted_axes) = (np.linalg.eigh(_matrix(one)) for one in (seen, wanted))
+    best = (180.0, float("inf"))
+    size = np.sqrt(max(wanted_values.sum(), 1e-9))
+    here = np.sqrt(np.maximum(values, 0.0)) / size
+    there = np.sqrt(np.maximum(wanted_values, 0.0)) / size
+    for signs in product((1.0, -1.0), repeat=3):
+        from_vectors = np.concatenate([axes.T * (here * signs)[:, None], seen[None, :3] / GRAVITY])
+        to_vectors = np.concatenate([wanted_axes.T * there[:, None], wanted[None, :3] / GRAVITY])
+        left, _, right = np.linalg.svd(to_vectors.T @ from_vectors)
+        rotation = left @ np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right)) or 1.0]) @ right
+        over = np.sqrt(np.sum((from_vectors @ rotation.T - to_vectors) ** 2) / np.sum(to_vectors**2))
+        if over < best[1]:
+            best = (angle_deg(rotation), float(over))
+    return best
 
 
-def _turn(seen: Float, sensor: Sensor, match: Match, layout: SensorLayout) -> tuple[float, float]:
-    """The angle, deg, of the rotation that brings ``seen`` (PHASES, 6) nearest to what is expected of ``sensor``, and the
-    distance that is left then."""
-    columns = list(sensor.columns)
-    fit = fit_rotation(seen, layout.physical(match.expected)[:, columns])
-    back = (rotated(fit.rotation, seen) - layout.mean[columns]) / layout.deviation[columns]
-    squares = ((back - match.expected[:, columns]) / match.spread[:, columns]) ** 2
-    return angle_deg(fit.rotation), float(np.sqrt(squares.mean()))
-
-
-def _turned(sensor: Sensor, match: Match, layout: SensorLayout, limit: float) -> Doubt:
-    """A unit mistaken, one rotation, or nothing that explains what an IMU reads."""
-    columns = list(sensor.columns)
-    seen, wanted = layout.physical(match.moved)[:, columns], layout.physical(match.expected)[:, columns]
-    unit = _unit(seen, wanted)
-    if unit:
-        text = f"{sensor.name} IMU: {unit}; say so in the sensor's description"
-        return Doubt("unlike-training", sensor.name, 0.0, text)
-    angle, left = _turn(seen, sensor, match, layout)
-    if angle >= _TURN_DEG and left <= _EXPLAINED * limit:
-        text = f"{sensor.name} IMU turned by about {angle:.0f} degrees since calibration: strap slipped? Calibrate again"
-        return Doubt("orientation", sensor.name, angle, text)
-    text = f"{sensor.name} IMU reads nothing that the {sensor.name} does while walking: check its place, units and cable"
-    return Doubt("unlike-training", sensor.name, left, text)
+def _matrix(moments: Float) -> Float:
+    result = np.empty((3, 3))
+    for (i, j), value in zip(PRODUCTS, moments[3:9]):
+        result[i, j] = result[j, i] = value
+    return result
 
 
 def _unit(seen: Float, wanted: Float) -> str:
     """A unit mistaken: one kind of vector has another size by that unit's factor, whatever the rotation."""
-    for kind, part, factor, text in _UNITS:
-        size = np.sqrt(np.mean(seen[:, part] ** 2)) / max(float(np.sqrt(np.mean(wanted[:, part] ** 2))), 1e-9)
-        if abs(np.log(size / factor)) < _UNIT_LOG:
+    sizes = {
+        "gyroscope": (seen[[3, 6, 8]].sum(), wanted[[3, 6, 8]].sum()),
+        "accelerometer": (seen[9], wanted[9]),
+    }
+    for kind, factor, text in _UNITS:
+        have, want = sizes[kind]
+        if have > 0 and want > 0 and abs(np.log(have / want / factor)) < 1.0:
             return f"the {kind} is {text}"
     return ""
-
-
-def _electrode(sensor: Sensor, match: Match, layout: SensorLayout) -> Doubt:
-    """An envelope of another size, of no shape, or of another shape."""
-    column = sensor.columns[0]
-    seen, wanted = layout.physical(match.moved)[:, column], layout.physical(match.expected)[:, column]
-    gain = float(np.dot(seen, wanted)) / max(float(np.dot(wanted, wanted)), 1e-12)
-    left = np.sqrt(
-        np.mean(((seen - gain * wanted) / (layout.deviation[column] * match.spread[:, column])) ** 2)
-    )
-    shape = float(np.std(seen)) / max(abs(gain), 1e-9) / max(float(np.std(wanted)), 1e-9)
-    if shape < _FLAT:
-        text = f"electrode {sensor.name} follows no step: check its contact, and for hum its cable"
-        return Doubt("electrode", sensor.name, gain, text)
-    if left < match.distances[layout.sensors.index(sensor)] * 0.7:
-        text = f"electrode {sensor.name} gives {gain:.1f} times what it gave at calibration: moved, dry? Calibrate again"
-        return Doubt("gain", sensor.name, gain, text)
-    text = f"electrode {sensor.name} is not active when its muscle should be: is it on another muscle?"
-    return Doubt("electrode", sensor.name, gain, text)
-
-
-def _late(match: Match, layout: SensorLayout, limits: Float, cadence_hz: float) -> Doubt | None:
-    """Does a delay of all IMUs against all EMG explain what is bad? Tried in halves of a phase each way."""
-    inertial = np.array([sensor.is_imu for sensor in layout.sensors])
-    if inertial.all():
-        return None
-    columns = [column for sensor in layout.imus for column in sensor.columns]
-    halves = range(-_LATE_STEPS, _LATE_STEPS + 1)
-    tried = np.repeat(match.moved[None], len(halves), axis=0)
-    tried[..., columns] = [_shifted(match.moved[:, columns], half / 2) for half in halves]
-    # All that there is may be a phase or two early or late beside it.
-    found = distances(rolled(tried, range(-2, 3)), match.expected, match.spread, layout)
-    worst = (found / limits).max(axis=-1).min(axis=0)
-    least = int(worst.argmin())
-    delay_s = halves[least] / 2 / len(match.moved) / cadence_hz
-    now = float((match.distances / limits).max())
-    if worst[least] > min(_EXPLAINED, _LATE_GAIN * now) or abs(delay_s) < _LATE_S:
-        return None
-    behind = "IMU" if delay_s < 0 else "EMG"
-    return Doubt(
-        "late-stream",
-        behind.lower(),
-        abs(delay_s),
-        f"the {behind} samples come about {abs(delay_s) * 1e3:.0f} ms late against the others: check the stamps of that sensor",
-    )
-
-
-def _shifted(values: Float, phases: float) -> Float:
-    """``values`` (phases, columns) later by ``phases``, between phases linearly."""
-    whole = int(np.floor(phases))
-    part = phases - whole
-    result: Float = (1.0 - part) * np.roll(values, whole, axis=0) + part * np.roll(values, whole + 1, axis=0)
-    return result

@@ -52,7 +52,7 @@ const summary = (status) => {
 };
 
 export const sensorWords = (status) => {
-  if (status.judged) return "held against the walk of training people, twice a second";
+  if (status.judged) return "held against the wearer's own walk, every two seconds";
   return status.reasons.includes("uncalibrated") ? "not judged: there is no calibration" : "not judged: nobody has walked yet";
 };
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.pipeline.plausibility import EVERY_S, PlausibilityWatch
-from toolkit.calibration import Calibration, calibrated, fit_reference
-from toolkit.calibration.people import by_person, calibrations
+from runtime.pipeline.plausibility import PlausibilityWatch
+from toolkit.calibration import Calibration, SensorLayout, calibrated, fit_reference, layout_of
+from toolkit.calibration.moments import HALF_S, MomentLayout, Moments, moments_of
+from toolkit.calibration.own_walk import own_moments
+from toolkit.calibration.people import WALK_S, by_person, calibrations, walk_recording
 from toolkit.contract import Channel, SensorContract
 from toolkit.data import load
 from toolkit.data.channels import SEGMENTS
@@ -22,24 +26,16 @@ from toolkit.data.windows import features
 from toolkit.data.worn import amplified, turned
 from toolkit.errors import ContractError, RecordingError
 from toolkit.learning.prepare import fit_input
-from toolkit.plausibility import (
-    FamiliarStrides,
-    Fingerprint,
-    SensorLayout,
-    fingerprint,
-    fit_familiar,
-    judge,
-    layout_of,
-)
-from toolkit.plausibility.familiar import SPAN_S, Walked
+from toolkit.plausibility import Doubt, Familiar, Judge, Walked, fit_familiar
 from toolkit.records import Recording
 
 Float = NDArray[np.float64]
+Values = NDArray[np.float32]
 GRID_HZ = 100.0
-LEARNERS = 14
-#: Level walking and one slope are learnt; stairs are not.
-DATA = "synthetic:people=17,seed=3,seconds=8,tasks=level+incline+stairs-up"
-LEARNT = ("level", "incline")
+LEARNERS = 10
+#: Level walking is learnt; stairs are not.
+DATA = "synthetic:people=13,seed=3,seconds=18,tasks=level+stairs-up"
+LEARNT = ("level",)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,28 +44,41 @@ class Known:
 
     contract: SensorContract
     layout: SensorLayout
-    familiar: FamiliarStrides
+    familiar: Familiar
     recordings: list[Recording]
     sessions: dict[str, Calibration]
+    walks: frozenset[str]
 
-    def rows(self, recording: Recording) -> Float:
-        """The model's inputs side by side, with the calibration of the session's start."""
+    def rows(self, recording: Recording) -> Values:
+        """The model's inputs side by side, with the calibration of the session's start, after the calibration walk."""
         one = features(
             [calibrated(recording, self.sessions[recording.person])], self.contract.inputs, GRID_HZ
         )[0]
-        return np.concatenate([one[name] for name in self.layout.inputs], axis=1).astype(np.float64)
+        rows = np.concatenate([one[name] for name in self.layout.inputs], axis=1)
+        return rows[round(WALK_S * GRID_HZ) :] if recording.name in self.walks else rows
+
+    def judge(self, person: str) -> Judge:
+        walk = self.sessions[person].walk
+        assert walk is not None
+        return Judge(self.familiar, walk, self.layout)
+
+    def doubts(self, change: Callable[[Recording], Recording], task: str = "level") -> list[set[Doubt]]:
+        """What is doubted in each span of four seconds of each new person's recordings of ``task`` after ``change``."""
+        found = []
+        for recording in self.recordings:
+            if recording.task == task:
+                judge = self.judge(recording.person)
+                for moments in moments_of(self.rows(change(recording)), judge.shape):
+                    doubts = judge.judge(moments)
+                    assert doubts is not None
+                    found.append(set(doubts))
+        assert len(found) >= 15
+        return found
 
     def kinds(
         self, change: Callable[[Recording], Recording], task: str = "level"
     ) -> list[set[tuple[str, str]]]:
-        """What is doubted in each new person's recordings of ``task`` after ``change``."""
-        found = []
-        for recording in self.recordings:
-            if recording.task == task:
-                print_ = fingerprint(self.rows(change(recording))[-round(SPAN_S * GRID_HZ) :], self.layout)
-                assert print_ is not None
-                found.append({(d.kind, d.sensor) for d in judge(print_, self.familiar, self.layout)})
-        return found
+        return [{(d.kind, d.sensor) for d in one} for one in self.doubts(change, task)]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +90,7 @@ def known() -> Known:
     reference = fit_reference(learners)
     theirs = calibrations(learners, reference)
     learnt = [calibrated(r, theirs[r.person]) for r in learners]
-    segments = [Segment(r, 0.0, 8.0) for r in learnt]
+    segments = [Segment(r, 0.0, 18.0) for r in learnt]
     contract = SensorContract(
         tuple(fit_input(name, segments, GRID_HZ) for name in ("imu", "emg")),
         GRID_HZ,
@@ -91,18 +100,23 @@ def known() -> Known:
     )
     layout = layout_of(contract)
     assert layout is not None
-    walks = [
+    walks = frozenset(walk_recording(theirs).name for theirs in people.values())
+    trained = [
         Walked(
-            r.person, r.task, np.concatenate([one[name] for name in layout.inputs], axis=1).astype(np.float64)
+            r.person,
+            r.task,
+            np.concatenate([one[name] for name in layout.inputs], axis=1),
+            round(WALK_S * GRID_HZ) if r.name in walks else 0,
         )
         for r, one in zip(learnt, features(learnt, contract.inputs, GRID_HZ))
     ]
-    familiar = FamiliarStrides.from_json(json.loads(json.dumps(fit_familiar(walks, layout).to_json())))
-    return Known(contract, layout, familiar, new, calibrations(new, reference))
+    familiar = Familiar.from_json(json.loads(json.dumps(fit_familiar(trained, layout).to_json())))
+    return Known(contract, layout, familiar, new, calibrations(new, reference, contract), walks)
 
 
 def about(axis: str, degrees: float) -> Float:
-    return rotation(axis, np.array([np.deg2rad(degrees)]))[0]
+    result: Float = rotation(axis, np.array([np.deg2rad(degrees)]))[0]
+    return result
 
 
 def emg(recording: Recording, change: Callable[[Float], Float]) -> Recording:
@@ -121,33 +135,34 @@ def imu(recording: Recording, change: Callable[[Float], Float]) -> Recording:
     )
 
 
+def share(found: list[set[tuple[str, str]]], *wanted: tuple[str, str]) -> float:
+    """The part of the spans in which all of ``wanted`` were found."""
+    return sum(set(wanted) <= one for one in found) / len(found)
+
+
 def test_people_who_wear_them_well_are_not_doubted(known: Known) -> None:
-    for task in LEARNT:
-        doubted = known.kinds(lambda recording: recording, task)
-        assert len(doubted) == 6
-        # Three people, two speeds: the limits leave 1 % of spans of a sensor beyond, 13 sensors, so one span at most.
-        assert sum(map(bool, doubted)) <= 1, doubted
+    doubted = known.kinds(lambda recording: recording)
+    # Of few people the limits are rougher than of many (docs/PLAUSIBILITY.md has the figures): one span of about 30 at most.
+    assert sum(map(bool, doubted)) <= 1, doubted
 
 
 @pytest.mark.parametrize("segment", SEGMENTS)
-def test_a_strap_that_has_slipped_is_named_with_its_angle(known: Known, segment: str) -> None:
-    assert all(
-        ("orientation", segment) in one
-        for one in known.kinds(lambda recording: turned(recording, {segment: about("x", 20)}))
-    )
-    rows = known.rows(turned(known.recordings[0], {segment: about("x", 20)}))[-500:]
-    print_ = fingerprint(rows, known.layout)
-    assert print_ is not None
-    doubt = next(d for d in judge(print_, known.familiar, known.layout) if d.sensor == segment)
-    # The walk of 5 s says how far, within some degrees: people differ by that much from their calibration's walk.
-    assert doubt.size == pytest.approx(20, abs=8)
-    assert doubt.text.startswith(f"{segment} IMU turned by about ") and "Calibrate again" in doubt.text
+@pytest.mark.parametrize("axis", ["x", "y", "z"])
+def test_a_strap_that_has_slipped_is_named_with_its_angle(known: Known, segment: str, axis: str) -> None:
+    doubts = known.doubts(lambda recording: turned(recording, {segment: about(axis, 20)}))
+    named = [
+        doubt for one in doubts for doubt in one if (doubt.kind, doubt.sensor) == ("orientation", segment)
+    ]
+    assert len(named) >= 0.9 * len(doubts)
+    # Four seconds say how far, within some degrees: by so much people differ from their own calibration walk.
+    assert np.median([doubt.size for doubt in named]) == pytest.approx(20, abs=5)
+    assert named[0].text.startswith(f"{segment} IMU turned by about ") and "Calibrate again" in named[0].text
 
 
 def test_all_straps_together(known: Known) -> None:
     slipped = {segment: about("y", 30) for segment in SEGMENTS}
-    for one in known.kinds(lambda recording: turned(recording, slipped)):
-        assert {("orientation", segment) for segment in SEGMENTS} <= one
+    wanted = [("orientation", segment) for segment in SEGMENTS]
+    assert share(known.kinds(lambda recording: turned(recording, slipped)), *wanted) >= 0.9
 
 
 def test_electrodes_are_named(known: Known) -> None:
@@ -159,21 +174,26 @@ def test_electrodes_are_named(known: Known) -> None:
         return samples
 
     def hum(samples: Float) -> Float:
-        samples[:, 0] += 0.1 * np.sin(2 * np.pi * 50 * np.arange(len(samples)) / 1000)
+        samples[:, 0] += 0.3 * np.sin(2 * np.pi * 50 * np.arange(len(samples)) / 1000)
         return samples
 
     def crossed(samples: Float) -> Float:
         samples[:, [0, 3]] = samples[:, [3, 0]]
         return samples
 
-    for spoil in (off, hum):
-        assert all(("electrode", "soleus") in one for one in known.kinds(lambda r, s=spoil: emg(r, s)))
-    assert all(
-        {("electrode", "soleus"), ("electrode", "tib_ant")} <= one
-        for one in known.kinds(lambda r: emg(r, crossed))
+    assert share(known.kinds(lambda r: emg(r, off)), ("electrode", "soleus")) >= 0.9
+    assert share(known.kinds(lambda r: emg(r, hum)), ("electrode", "soleus")) >= 0.9
+    wanted = (("electrode", "soleus"), ("electrode", "tib_ant"))
+    assert share(known.kinds(lambda r: emg(r, crossed)), *wanted) >= 0.9
+    for gain in (0.7, 2.0):
+        louder = known.doubts(partial(amplified, gains={names[0]: gain}))
+        sizes = [d.size for one in louder for d in one if (d.kind, d.sensor) == ("gain", names[0])]
+        assert len(sizes) >= 0.8 * len(louder)
+        assert np.median(sizes) == pytest.approx(gain, rel=0.15)
+    assert (
+        share(known.kinds(lambda r: amplified(r, dict.fromkeys(names, 4.0))), *(("gain", n) for n in names))
+        >= 0.9
     )
-    louder = known.kinds(lambda r: amplified(r, dict.fromkeys(names, 4.0)))
-    assert all(sum(kind == "gain" for kind, _ in one) >= 5 for one in louder)
 
 
 def test_units_and_places(known: Known) -> None:
@@ -182,78 +202,121 @@ def test_units_and_places(known: Known) -> None:
         return samples
 
     def swapped(samples: Float) -> Float:
-        samples[:, 6:18] = np.concatenate([samples[:, 12:18], samples[:, 6:12]], axis=1)
+        samples[:, 0:6], samples[:, 12:18] = samples[:, 12:18].copy(), samples[:, 0:6].copy()
         return samples
 
-    assert all(("unlike-training", "shank") in one for one in known.kinds(lambda r: imu(r, degrees)))
-    assert all(("unlike-training", "shank, thigh") in one for one in known.kinds(lambda r: imu(r, swapped)))
+    said = [d for one in known.doubts(lambda r: imu(r, degrees)) for d in one if d.sensor == "shank"]
+    assert {doubt.kind for doubt in said} == {"unlike-training"}
+    assert {doubt.text for doubt in said} == {
+        "shank IMU: the gyroscope is in deg/s and not in rad/s; say so in the sensor's description"
+    }
+    both = known.doubts(lambda r: imu(r, swapped))
+    named = [
+        any("foot and thigh IMUs" in d.text or "thigh and foot IMUs" in d.text for d in one) for one in both
+    ]
+    assert all(both) and np.mean(named) >= 0.8
 
 
 def test_a_late_stream_is_found(known: Known) -> None:
     def later(recording: Recording) -> Recording:
-        return emg(recording, lambda samples: np.roll(samples, 100, axis=0))
+        return emg(recording, lambda samples: np.roll(samples, 50, axis=0))
 
-    found = known.kinds(later)
-    assert all(found)
-    assert sum(("late-stream", "emg") in one for one in found) >= 4
+    doubts = known.doubts(later)
+    late = [d for one in doubts for d in one if (d.kind, d.sensor) == ("late-stream", "emg")]
+    assert len(late) >= 0.8 * len(doubts)
+    assert np.median([doubt.size for doubt in late]) == pytest.approx(0.05, abs=0.015)
 
 
 def test_a_movement_that_nobody_learnt_is_told_from_a_broken_sensor(known: Known) -> None:
-    assert all(one == {("unfamiliar", "")} for one in known.kinds(lambda r: r, "stairs-up"))
+    assert share(known.kinds(lambda r: r, "stairs-up"), ("unfamiliar", "")) >= 0.9
 
     def dead(samples: Float) -> Float:
         samples[:, :6] = [0.0, 9.8, 0.0, 0.0, 0.0, 0.0]
         return samples
 
-    broken = known.kinds(lambda r: imu(r, dead))
-    assert sum(("unlike-training", "foot") in one and ("unfamiliar", "") not in one for one in broken) >= 5
+    assert share(known.kinds(lambda r: imu(r, dead)), ("unlike-training", "foot")) >= 0.9
 
 
-def test_a_slip_is_doubted_within_five_seconds_and_forgotten_when_mended(known: Known) -> None:
-    """Live: the rows of one person, whose shank turns by 30 degrees after 8 s and is put back after 16 s."""
-    recording = known.recordings[1]
+def test_a_slip_is_doubted_within_four_seconds_and_forgotten_when_mended(known: Known) -> None:
+    """Live, in chunks as they come: a shank turns by 30 degrees after 12 s and is put back after 24 s."""
+    recording = next(r for r in known.recordings if r.name not in known.walks and r.task == "level")
     well, slipped = known.rows(recording), known.rows(turned(recording, {"shank": about("x", 30)}))
-    watch = PlausibilityWatch(known.familiar, known.layout)
-    hop, history = round(EVERY_S * GRID_HZ), []
-    for rows in (well, slipped, well):
-        for first in range(0, len(rows) - hop + 1, hop):
-            part = rows[first : first + hop].astype(np.float32)
+    watch = PlausibilityWatch(known.judge(recording.person))
+    history = []
+    for rows in (well[:1200], slipped[:1200], well[:1200]):
+        for first in range(0, 1200, 7):
+            part = rows[first : first + 7]
             watch.append({"imu": part[:, :24], "emg": part[:, 24:]})
             history.append("orientation" in watch.kinds)
-    per = len(well) // hop
+    per, delay = len(history) // 3, round(2 * HALF_S * GRID_HZ / 7)
     assert not any(history[:per])
-    assert all(history[per + round(5.0 / EVERY_S) : 2 * per])
-    assert not history[-1]
+    assert all(history[per + delay : 2 * per])
+    assert not any(history[2 * per + delay :])
 
 
 def test_standing_is_not_judged(known: Known) -> None:
-    still = np.zeros((500, 33)) + 0.01 * np.random.default_rng(0).standard_normal((500, 33))
-    assert fingerprint(still, known.layout) is None
+    judge = known.judge(known.recordings[0].person)
+    upright = np.tile([0.0, 9.80665, 0.0, 0.0, 0.0, 0.0], 4)
+    still = (np.concatenate([upright, np.zeros(9)]) - known.layout.mean) / known.layout.deviation
+    for moments in moments_of(np.tile(still.astype(np.float32), (1000, 1)), judge.shape):
+        assert judge.judge(moments) is None
 
 
-def test_a_model_that_cannot_be_judged_has_no_layout(known: Known) -> None:
+def test_chunks_do_not_change_the_bits(known: Known) -> None:
+    rows = known.rows(known.recordings[0])
+    shape = MomentLayout(known.layout)
+    pieces, moments = [], Moments(shape)
+    for first in range(0, len(rows), 37):
+        pieces += list(moments.append(rows[first : first + 37]))
+    np.testing.assert_array_equal(np.array(pieces).view(np.uint32), moments_of(rows, shape).view(np.uint32))
+
+
+def test_moments_are_what_they_say(known: Known) -> None:
+    """Against float64 on the whole span: a triangle's weighted means, within float32's rounding of 400 sums."""
+    rows = known.rows(known.recordings[0])[:400]
+    shape = MomentLayout(known.layout)
+    imus, electrodes, cross = shape.split(moments_of(rows, shape)[0])
+    weight = np.concatenate([np.arange(1, 201), np.arange(200, 0, -1)]) / (200 * 201)
+    values = known.layout.physical(rows.astype(np.float64))
+    np.testing.assert_allclose(imus[1, :3], weight @ values[:, 6:9], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(imus[1, 4], weight @ (values[:, 9] * values[:, 10]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(imus[1, 9], weight @ np.sum(values[:, 6:9] ** 2, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(
+        electrodes[0], [weight @ values[:, 24], weight @ values[:, 24] ** 2], rtol=1e-4
+    )
+    np.testing.assert_allclose(cross[0, 1], weight @ (values[:, 24] * values[:, 11]), rtol=1e-3, atol=1e-6)
+
+
+def test_what_cannot_be_judged_or_learnt_from_is_said(known: Known) -> None:
     emg_only = dataclasses.replace(known.contract, inputs=known.contract.inputs[1:], calibration=None)
     assert layout_of(emg_only) is None
-
-
-def test_too_few_people_and_damaged_statistics_are_refused(known: Known) -> None:
     rows = known.rows(known.recordings[0])
     with pytest.raises(RecordingError, match="at least 3 people, to leave one out; the data has 1"):
-        fit_familiar([Walked("one", "level", rows)], known.layout)
-    value = known.familiar.to_json()
-    for change, message in (
-        (lambda v: v.update(phases=7), "have 7 phases"),
-        (lambda v: v["limits"].update(foot=0), "limits above 0"),
-        (lambda v: v["tasks"]["level"]["mean"].update(float16="AAAA"), "not familiar strides"),
-        (lambda v: v["tasks"].clear(), "need a task"),
+        fit_familiar([Walked("one", "level", rows, 600)], known.layout)
+    with pytest.raises(
+        RecordingError, match=r"the walk has 0\.0 s of regular strides and needs 4: walk about ten strides"
     ):
+        own_moments(np.zeros((1200, 33), np.float32), known.layout)
+    with pytest.raises(
+        ContractError, match="the calibration's walk has 3 numbers and the model's sensors 94"
+    ):
+        Judge(known.familiar, (1.0, 2.0, 3.0), known.layout)
+
+
+def test_damaged_statistics_are_refused_and_older_ones_left_out(known: Known) -> None:
+    value = known.familiar.to_json()
+    assert Familiar.read({"phases": 32, "tasks": {}}) is None
+    changes: tuple[tuple[Callable[[Any], object], str], ...] = (
+        (lambda v: v.update(form="moments 0"), "this version reads 'moments 1': train the model again"),
+        (lambda v: v["mean"].update(float32="AAAA"), "not a model's familiar walks"),
+        (lambda v: v.pop("lag"), "KeyError at 'lag'"),
+    )
+    for change, message in changes:
         copy = json.loads(json.dumps(value))
         change(copy)
         with pytest.raises(ContractError, match=message):
-            FamiliarStrides.from_json(copy)
-
-
-def test_fingerprints_are_of_walks(known: Known) -> None:
-    found = fingerprint(known.rows(known.recordings[0])[-500:], known.layout)
-    assert isinstance(found, Fingerprint) and found.strides >= 3
-    assert found.curves.shape == (32, 33)
+            Familiar.from_json(copy)
+    fewer = json.loads(json.dumps(value))
+    fewer["tasks"] = [*fewer["tasks"], "another"]
+    with pytest.raises(ContractError, match="does not fit the model's sensors"):
+        Familiar.from_json(fewer).require_fits(MomentLayout(known.layout))

@@ -1,26 +1,17 @@
-"""The mean stride of the last seconds, as the model sees it: what sensors are judged by.
-
-It is made of the model's own inputs, filtered and normalised on the grid, so every channel counts in its usual deviations, and
-EMG is there as the envelope that the model reads.
-"""
+"""Which columns of a model's inputs, side by side, are which sensor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.calibration.strides import find_strides
 from toolkit.contract import SensorContract
 from toolkit.data.imus import imus
 from toolkit.errors import ContractError
 
 Float = NDArray[np.float64]
-
-#: Fewer strides than this are no mean.
-LEAST_STRIDES = 2
 
 
 @dataclass(frozen=True)
@@ -49,13 +40,9 @@ class SensorLayout:
     def imus(self) -> tuple[Sensor, ...]:
         return tuple(sensor for sensor in self.sensors if sensor.is_imu)
 
-    @cached_property
-    def averages(self) -> Float:
-        """(columns, sensors): what a row of columns is multiplied by for the mean of each sensor's."""
-        result = np.zeros((len(self.mean), len(self.sensors)))
-        for place, sensor in enumerate(self.sensors):
-            result[list(sensor.columns), place] = 1.0 / len(sensor.columns)
-        return result
+    @property
+    def electrodes(self) -> tuple[Sensor, ...]:
+        return tuple(sensor for sensor in self.sensors if not sensor.is_imu)
 
     def physical(self, features: Float) -> Float:
         """``features`` (..., columns) in the channels' units."""
@@ -64,7 +51,7 @@ class SensorLayout:
 
 
 def layout_of(contract: SensorContract) -> SensorLayout | None:
-    """The sensors of ``contract``; None if it has no IMU that strides could be found with."""
+    """The sensors of ``contract``; None if it has no IMU that a walk could be found with."""
     sensors: list[Sensor] = []
     first = 0
     for item in contract.inputs:
@@ -89,23 +76,3 @@ def layout_of(contract: SensorContract) -> SensorLayout | None:
         np.concatenate([item.normaliser.std for item in contract.inputs]),
         contract.grid_rate_hz,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Fingerprint:
-    """``curves`` (PHASES, columns) of the mean stride in the model's units, ``cadence_hz`` strides a second, how many."""
-
-    curves: Float
-    cadence_hz: float
-    strides: int
-
-
-def fingerprint(rows: Float, layout: SensorLayout) -> Fingerprint | None:
-    """The mean stride of ``rows`` (rows, columns) of the model's inputs; None where nobody walks."""
-    inertial = layout.imus
-    columns = [column for sensor in inertial for column in sensor.columns[3:]]
-    gyroscopes = rows[:, columns] * layout.deviation[columns] + layout.mean[columns]
-    strides = find_strides(gyroscopes.reshape(len(rows), len(inertial), 3), layout.grid_rate_hz)
-    if len(strides) < LEAST_STRIDES:
-        return None
-    return Fingerprint(strides.resampled(rows).mean(axis=0), 1.0 / strides.period_s, len(strides))
