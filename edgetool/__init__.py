@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgetool.api.deploy import bench as bench
     from edgetool.api.deploy import convert as convert
     from edgetool.api.deploy import inspect as inspect
+    from edgetool.api.deploy import predict as predict
     from edgetool.api.deploy import validate as validate
     from edgetool.api.learn import compare as compare
     from edgetool.api.learn import data as data
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from firmware_bridge.tools.monitor import Health as Health
     from quantization.analysis.error_records import Attribution as Attribution
     from quantization.bundle import Bundle as Bundle
+    from quantization.predict import Predicted as Predicted
     from quantization.signing import Signer as Signer
     from runtime.status.status import DaemonStatus as DaemonStatus
     from toolkit.calibration import Calibration as Calibration
@@ -78,7 +80,7 @@ if TYPE_CHECKING:
 #: Module -> the public names that it gives; a test holds them against the imports above, which editors and mypy read.
 _FROM: dict[str, tuple[str, ...]] = {
     "edgetool.api": ("service",),
-    "edgetool.api.deploy": ("convert", "inspect", "bench", "validate"),
+    "edgetool.api.deploy": ("convert", "inspect", "bench", "validate", "predict"),
     "edgetool.api.signing": ("sign", "verify"),
     "edgetool.api.stress": ("stress",),
     "edgetool.api.sensors": (
@@ -89,6 +91,7 @@ _FROM: dict[str, tuple[str, ...]] = {
     "edgetool.api.live": ("run",),
     "edgetool.api.learn": ("train", "compare", "data"),
     "quantization.bundle": ("Bundle",),
+    "quantization.predict": ("Predicted",),
     "quantization.signing": ("Signer",),
     "quantization.analysis.error_records": ("Attribution",),
     "benchmarks.records": ("Report",),

@@ -26,6 +26,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "inspect": ("edgetool.commands.inspect", "what is in a .tflite, a checkpoint or a bundle"),
         "bench": ("edgetool.commands.bench", "judge a bundle: accuracy, latency, size"),
         "validate": ("edgetool.commands.validate", "pass or fail on a target, with evidence, for CI"),
+        "predict": ("edgetool.commands.predict", "the moments of recordings, as CSV, Parquet or .sto"),
         "stress": ("edgetool.commands.stress", "sensors worn wrongly, mistaken, broken: is it noticed"),
         "sign": ("edgetool.commands.sign", "sign a bundle, so that nobody can change it unseen"),
         "verify": ("edgetool.commands.verify", "who signed a bundle, and that it is whole"),

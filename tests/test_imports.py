@@ -61,7 +61,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("reference", "tflite"),
         ("quantizer", "c_emitter", "tflm_emitter", "golden"),
         ("bundle", "converters"),
-        ("analysis", "convert_options", "error_bars", "network_check"),
+        ("analysis", "convert_options", "error_bars", "network_check", "predict"),
         ("convert",),
     ),
     "runtime": (

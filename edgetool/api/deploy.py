@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from benchmarks.validation.verdict import Verdict
     from quantization.analysis.error_records import Attribution
     from quantization.bundle import Bundle
+    from quantization.predict import Predicted
     from toolkit.model.checkpoint import Checkpoint
     from toolkit.records import Recording
 
@@ -79,6 +80,31 @@ def convert(
     if json is not None:
         write_json(Path(json), dict(bundle.manifest))
     return bundle
+
+
+def predict(
+    model: str | Path | Bundle,
+    *,
+    data: str | Sequence[Recording],
+    out: str | Path,
+    progress: Progress | None = None,
+) -> Predicted:
+    """Estimate the joint moments of recordings and write them to ``out``: .csv, .parquet, or .sto (one file a recording).
+
+    ``model`` is a bundle (object or folder), a checkpoint's file or the word ``pretrained``; ``data`` a source as for
+    :func:`edgetool.data` or recordings, with or without labels. A bundle estimates as it would live: its int8 stream over
+    each recording, or its int8 window graph where it has no stream; a checkpoint runs in float on windows.
+    ``result.predictions`` hold ``recording``, ``time_s`` (rows,) and ``moments`` (rows, outputs) in Nm/kg; ``progress`` is
+    told each recording.
+
+    Raises UsageError for another suffix, RecordingError or ContractError for data that do not fit the model,
+    MissingDependencyError for Parquet without pyarrow, OutputError if ``out`` cannot be written.
+    """
+    from quantization.predict import predict as work
+    from toolkit.data import load
+
+    recordings = load(data) if isinstance(data, str) else data
+    return work(model, recordings, Path(out), progress=progress)
 
 
 def _recipe(recipe: str | Path | Mapping[str, Any]) -> dict[str, Any]:

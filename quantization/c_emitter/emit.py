@@ -253,8 +253,17 @@ def _entry_points(program: Program, public: str) -> str:
         f"    {program.name}(state, {', '.join(names)});",
         "}",
         "",
-        f"void {public}({', '.join(float_parameters)}) {{",
+        f"int32_t {public}({', '.join(float_parameters)}) {{",
+        "    int32_t worst = 0;",
     ]
+    for port in program.inputs:
+        lines += [
+            "    {",
+            f"        const int32_t range = et_range({port.name}, {port.count}, {_far(port)});",
+            "        worst = range > worst ? range : worst;",
+            "    }",
+        ]
+    lines += ["    if (worst == ET_NOT_FINITE) {", "        return EDGETOOL_NOT_FINITE;", "    }"]
     arguments = ["state"]
     for port in program.inputs:
         lines += _quantize_lines(port, program)
@@ -270,7 +279,15 @@ def _entry_points(program: Program, public: str) -> str:
         lines.append(
             f"    et_dequantize_s{bits}(quantized_{port.name}, {port.count}, {scale}, {zero}, {port.name});"
         )
+    lines.append("    return worst == ET_BEYOND ? EDGETOOL_SATURATED : EDGETOOL_OK;")
     return "\n".join([*lines, "}", ""])
+
+
+def _far(port: Port) -> str:
+    """Twice the largest magnitude that an input's integers stand for: ranges leave out rare values on purpose, not by so much."""
+    low, high = port.affine.range
+    steps = max(port.affine.zero_point - low, high - port.affine.zero_point)
+    return float_literal(2.0 * steps * float(port.affine.single))
 
 
 _PROBE = """\

@@ -109,7 +109,7 @@ def _push_body(stream: _Stream, pool: Pool) -> str:
     one = stream.calibrated
     if one is not None:
         lines += ["if (filter->calibration == 0) {", f"    return {STATUS};", "}"]
-    lines.append(f"for (int32_t i = 0; i < {stream.channels}; ++i) {{ row[i] = sample[i]; }}")
+    lines.append(f"filter->held += et_filter_hold({stream.channels}, filter->good, sample, row);")
     if one is not None and one.imus:
         places = pool.array(f"{stream.name}_places", np.array([imu.places for imu in one.imus], np.int16))
         lines.append(
@@ -126,6 +126,14 @@ def _stream(contract: SensorContract, item: ModelInput, pool: Pool) -> tuple[_St
     Chain.of(item, contract.grid_rate_hz)  # refuses what the Python chain refuses
     stream = _Stream(identifier(item.stream.name, "a stream of the contract"), len(item.stream.channels))
     stream.calibrated = calibrated_stream(contract, item)
+    stream.members += [
+        "int32_t held; /* values since the reset that were not finite or beyond 1e12, see et_filter_hold */",
+        f"float good[{stream.channels}];",
+    ]
+    stream.reset += [
+        "filter->held = 0;",
+        f"for (int32_t i = 0; i < {stream.channels}; ++i) {{ filter->good[i] = 0.0f; }}",
+    ]
     if stream.calibrated is not None:
         stream.members.append("const edgetool_calibration *calibration; /* 0: none */")
         stream.reset.append("filter->calibration = 0;")
@@ -176,7 +184,7 @@ def _calibrate_declaration(stream: _Stream) -> str:
 def _stream_header(stream: _Stream, most: int, rate_hz: float) -> list[str]:
     """Type and functions of one stream."""
     upper = stream.name.upper()
-    members = "\n".join(f"    {m}" for m in (stream.members or ["int32_t unused;"]))
+    members = "\n".join(f"    {m}" for m in stream.members)
     lines = [
         f"/* {stream.channels} channels at {rate_hz:g} Hz. */",
         f"typedef struct {{\n{members}\n}} {stream.type_name};",
@@ -201,6 +209,7 @@ def _stream_header(stream: _Stream, most: int, rate_hz: float) -> list[str]:
         f" * features[EDGETOOL_{upper}_ROWS_MOST * {stream.channels}] and returns how many. */"
         if stream.calibrated is None
         else f" * features[EDGETOOL_{upper}_ROWS_MOST * {stream.channels}] and returns how many, or EDGETOOL_UNCALIBRATED. */",
+        "/* A value that is not finite or beyond 1e12 is held at its channel's last good one, and counted in `held`. */",
         f"{_push_declaration(stream)};",
         "",
     ]
@@ -208,7 +217,7 @@ def _stream_header(stream: _Stream, most: int, rate_hz: float) -> list[str]:
 
 def _stream_source(stream: _Stream, body: str, reference: str) -> list[str]:
     """The functions of one stream."""
-    reset = "\n".join(f"    {line}" for line in (stream.reset or ["filter->unused = 0;"]))
+    reset = "\n".join(f"    {line}" for line in stream.reset)
     lines = [
         "\n".join(stream.functions),
         f"void edgetool_{stream.name}_filter_reset({stream.type_name} *filter) {{\n{reset}\n}}\n",

@@ -21,6 +21,13 @@ typedef struct {{
 
 /* Starts a new stream: zero LSTM state, no memory of earlier samples. Call it once before the first use. */
 void edgetool_reset(edgetool_state *state);
+
+/* What the functions on float values return. SATURATED: an input is beyond twice what its integers hold and was limited; the
+ * moments are written and the stream goes on. NOT_FINITE: an input is infinite or not a number; nothing was changed or
+ * written, and the stream goes on with the next row. */
+#define EDGETOOL_OK 0
+#define EDGETOOL_SATURATED 1
+#define EDGETOOL_NOT_FINITE (-2)
 """
 
 
@@ -61,7 +68,7 @@ def _function(program: Program, public: str, summary: str) -> str:
     return (
         f"/* {summary}\n * In: {inputs}, filtered and normalised as the contract says, rows in time order. "
         f"Out: {outputs}, Nm/kg. */\n"
-        f"void {public}({floats});\n"
+        f"int32_t {public}({floats});\n"
         "/* The same on quantized values: real = scale * (value - zero point), with the constants above. */\n"
         f"void {public}_quantized({quantized});\n"
     )

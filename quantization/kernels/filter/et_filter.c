@@ -7,6 +7,20 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
+int32_t et_filter_hold(int32_t channels, float *good, const float *sample, float *row) {
+    int32_t held = 0;
+    for (int32_t channel = 0; channel < channels; ++channel) {
+        const float x = sample[channel];
+        if (x >= -1e12f && x <= 1e12f) { /* false of what is not a number */
+            good[channel] = x;
+        } else {
+            ++held;
+        }
+        row[channel] = good[channel];
+    }
+    return held;
+}
+
 void et_filter_sections(const et_section *sections, int32_t count, int32_t channels, float *state, int32_t *started,
                         float *row) {
     for (int32_t channel = 0; *started == 0 && channel < channels; ++channel) {

@@ -9,6 +9,10 @@
 extern "C" {
 #endif
 
+/* The sample into row, but for values that are not finite or beyond 1e12: each is held at the channel's last good one, 0
+ * before there is any, so that no filter's memory takes it in. Returns how many were held. */
+int32_t et_filter_hold(int32_t channels, float *good, const float *sample, float *row);
+
 /* One second-order section, a0 = 1; gain is that for a constant input. */
 typedef struct {
     float b0, b1, b2, a1, a2, gain;

@@ -1,5 +1,20 @@
 #include "et_convert.h"
 
+#include <string.h>
+
+int32_t et_range(const float *x, int32_t count, float limit) {
+    uint32_t most = 0;
+    uint32_t bound;
+    memcpy(&bound, &limit, sizeof bound);
+    for (int32_t i = 0; i < count; ++i) { /* magnitudes are in the order of their bits, and what is not finite is last */
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        bits &= 0x7FFFFFFFu;
+        most = bits > most ? bits : most;
+    }
+    return most >= 0x7F800000u ? ET_NOT_FINITE : most > bound ? ET_BEYOND : 0;
+}
+
 int32_t et_quantize(float value, float scale, int32_t zero_point, int32_t low, int32_t high) {
     const float steps = value / scale;
     if (steps > 100000.0f) {
