@@ -284,7 +284,7 @@ def _entry_points(program: Program, public: str) -> str:
 
 
 def _far(port: Port) -> str:
-    """Twice the largest magnitude that an input's integers stand for: ranges leave out rare values on purpose, not by so much."""
+    """Twice the largest magnitude that an input's integers stand for: ranges leave out rare values, but not by so much."""
     low, high = port.affine.range
     steps = max(port.affine.zero_point - low, high - port.affine.zero_point)
     return float_literal(2.0 * steps * float(port.affine.single))
