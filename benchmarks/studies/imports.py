@@ -1,8 +1,8 @@
 """Which PyTorch networks import, and what becomes of them: ``python -m benchmarks.studies.imports [NAME ...]``.
 
-For docs/IMPORT.md. Eight networks of the family (tests/quantization/importers/networks.py) with 32 units and windows of 64, trained for a few
-hundred steps on synthetic gait, exported by torch, converted with a check of 200 windows of people that training never saw,
-and run on an emulated Cortex-M4. A row each: the float graph and the int8 graph against torch, and the C against the
+For docs/IMPORT.md. Eight networks of the family (tests/quantization/importers/networks.py) with 32 units and windows of 64,
+trained for a few hundred steps on synthetic gait, exported by torch, converted with a check of 200 later windows of the same
+people, and run on an emulated Cortex-M4. A row each: the float graph and the int8 graph against torch, and the C against the
 integer reference.
 """
 
