@@ -50,12 +50,18 @@ def _one_product(low: GraphMaking, left: Ids, right: Ids, name: str) -> Ids:
         # Dense layers lie in rows of their outputs: the keys' transposition is the op's own adj_y.
         turned = low.elements.base_of(right)
         adj_y = turned is not None and _lies_turned(right, turned.first, turned.width)
-        a = low.elements.tensor(np.ascontiguousarray(left), row_form=True)
+        layer = low.elements.base_of(left)
+        is_dense = layer is not None and layer.dense is not None
+        a = low.elements.tensor(np.ascontiguousarray(left), row_form=is_dense)
         a = low.elements.reshaped(a, (1, *left.shape))
         b = low.elements.tensor(np.ascontiguousarray(right.T if adj_y else right))
         out = low.op(
             "BATCH_MATMUL", name, (a, b), (1, left.shape[0], right.shape[1]), Role.ATTENTION, adj_x=False, adj_y=adj_y
         )  # fmt: skip
+    if layer is not None and layer.dense is not None and layer.dense.activation == "NONE":
+        low.products[out] = lambda factor: _one_product(
+            low, scaled(low, left, factor, f"{name}/scaled"), right, name
+        )
     return low.elements.of_tensor(out)
 
 

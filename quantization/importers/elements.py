@@ -208,12 +208,14 @@ class Elements:
         name = self.name(f"{self.builder.tensors[source].name}/rows")
         own = shape if newest else (1, len(rows), len(columns))
         out = self.builder.add(name, own, role=base.role)
-        # A slice that goes backwards to the first row has no end that can be written but by the mask.
+        # Whole axes have no bounds, nor has a slice that goes backwards to the first row: what is before 0 cannot be written.
+        whole = len(columns) == base.width and across == 1
         last, right = first + step * len(rows), left + across * len(columns)
-        ends = 0b001 | (0b010 if last < 0 else 0) | (0b100 if right < 0 else 0)
+        begins = 0b001 | (0b100 if whole else 0)
+        ends = begins | (0b010 if last < 0 else 0) | (0b100 if right < 0 else 0)
         bounds = {
-            "begin": [0, first, left],
-            "end": [1, max(last, 0), max(right, 0)],
+            "begin": [0, first, 0 if whole else left],
+            "end": [0, max(last, 0), 0 if whole else max(right, 0)],
             "strides": [1, step, across],
         }
         constants = [
@@ -223,7 +225,7 @@ class Elements:
             "STRIDED_SLICE",
             (source, *constants),
             (out,),
-            begin_mask=0b001,
+            begin_mask=begins,
             end_mask=ends,
             shrink_axis_mask=0b010 if newest else 0,
         )

@@ -21,7 +21,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def scaled(low: GraphMaking, value: Value, factor: float, name: str) -> Ids:
-    """``value`` times a number: into the dense layer that gives it, if there is one."""
+    """``value`` times a number: into the dense layer that gives it, or that a matrix product begins with."""
+    factor = float(np.float32(factor))  # as torch multiplies
     base = low.elements.base_of(value)
     if base is not None and base.dense is not None and base.dense.activation == "NONE":
         dense = base.dense
@@ -29,6 +30,15 @@ def scaled(low: GraphMaking, value: Value, factor: float, name: str) -> Ids:
         scaled = replace(dense, name=name, weight=weight, bias=bias)
         moved: Ids = low.elements.of_dense(scaled).reshape(-1)[value - base.first]
         return moved
+    found = low.elements.covered(value) if value.dtype == np.int64 else None
+    if found is not None and all(one.tensor in low.products for one in found):
+        result = value.copy()
+        for one in found:
+            assert one.tensor is not None
+            again = low.products[one.tensor](factor).reshape(-1)
+            inside = (value >= one.first) & (value < one.first + again.size)
+            result[inside] = again[value[inside] - one.first]
+        return result
     return elementwise(low, "MUL", value, np.array([factor]), name, Role.HEAD)
 
 

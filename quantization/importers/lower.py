@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from quantization.graph.ir import Graph, Role
+from quantization.graph.rewrite import Rewriter
 from quantization.importers.attention_ops import attention, matmul, softmax
 from quantization.importers.dense_ops import batch_norm, conv1d, linear, relu
 from quantization.importers.elements import Dense, NotAPatternError
@@ -38,7 +39,8 @@ def lower_program(
     """
     lowering = _Lowering(program, streams)
     moments = lowering.output(target)
-    return lowering.builder.build(tuple(lowering.inputs.values()), (moments,))
+    # What was made once more in another form leaves ops behind that nobody reads.
+    return Rewriter(lowering.builder.build(tuple(lowering.inputs.values()), (moments,))).build()
 
 
 class _Lowering(GraphMaking):

@@ -34,6 +34,8 @@ class GraphMaking:
     def __init__(self, name: str) -> None:
         self.builder = GraphBuilder(name)
         self.elements = Elements(self.builder)
+        #: Tensor of a matrix product -> what makes it again with its left side times a number.
+        self.products: dict[int, Callable[[float], Ids]] = {}
 
     def constant_elements(self, value: Floats) -> Ids:
         """Elements of a constant, in its shape."""
