@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgetool.api.deploy import inspect as inspect
     from edgetool.api.deploy import predict as predict
     from edgetool.api.deploy import validate as validate
+    from edgetool.api.learn import check_data as check_data
     from edgetool.api.learn import compare as compare
     from edgetool.api.learn import data as data
     from edgetool.api.learn import train as train
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from toolkit.contract import ModelInput as ModelInput
     from toolkit.contract import SensorContract as SensorContract
     from toolkit.contract import StreamSpec as StreamSpec
+    from toolkit.data.check import Finding as Finding
     from toolkit.errors import BudgetError as BudgetError
     from toolkit.errors import BundleError as BundleError
     from toolkit.errors import CheckpointError as CheckpointError
@@ -89,7 +91,7 @@ _FROM: dict[str, tuple[str, ...]] = {
     ),
     "edgetool.api.calibration": ("calibrate",),
     "edgetool.api.live": ("run",),
-    "edgetool.api.learn": ("train", "compare", "data"),
+    "edgetool.api.learn": ("train", "compare", "data", "check_data"),
     "quantization.bundle": ("Bundle",),
     "quantization.predict": ("Predicted",),
     "quantization.signing": ("Signer",),
@@ -102,6 +104,7 @@ _FROM: dict[str, tuple[str, ...]] = {
     "firmware_bridge.tools.monitor": ("Health",),
     "runtime.status.status": ("DaemonStatus",),
     "toolkit.calibration": ("Calibration",),
+    "toolkit.data.check": ("Finding",),
     "toolkit.contract": ("Channel", "StreamSpec", "ModelInput", "SensorContract"),
     "toolkit.records": ("Recording", "Signal", "Windows"),
     "toolkit.model": ("load_checkpoint",),

@@ -12,6 +12,7 @@ from toolkit.progress import Progress
 
 if TYPE_CHECKING:
     from benchmarks.learning.compare import Comparison
+    from toolkit.data.check import Finding
     from toolkit.data.splits import Split
     from toolkit.learning.recipe import Step
     from toolkit.learning.train import Trained
@@ -46,6 +47,23 @@ def data(
     if plot is not None:
         plot_cycles(recordings, Path(plot))
     return recordings
+
+
+def check_data(source: str | Sequence[Recording], *, json: str | Path | None = None) -> list[Finding]:
+    """What is wrong with the recordings of ``source`` (as for :func:`data`), each with its value and its bound.
+
+    Channels that are dead, railed or flat, rows that repeat or are held, mains hum, clipped moments, units and signs that
+    cannot be, EMG that does not lead its moment, sensors that look turned, mirrored or swapped. ``finding.broken`` is False for
+    what the data itself marks as missing. ``json`` writes the findings. Raises as :func:`data` does.
+    """
+    from toolkit.data import load
+    from toolkit.data.check import check, to_json
+
+    recordings = load(source) if isinstance(source, str) else list(source)
+    findings = check(recordings)
+    if json is not None:
+        write_json(Path(json), to_json(recordings, findings))
+    return findings
 
 
 def train(

@@ -11,11 +11,26 @@ import click
 from edgetool.commands.shared import PATH, SETTINGS, count, json_option, wrote
 
 if TYPE_CHECKING:
+    from toolkit.data.check import Finding
     from toolkit.records import Recording
+
+
+_CHECK = "edgetool.data.check"
+
+
+class _WithCheck(click.Command):
+    """``edgetool data check SOURCE``: a first word ``check`` says what is wanted; a folder of that name is ``./check``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if len(args) > 1 and args[0] == "check":
+            ctx.meta[_CHECK] = True
+            args = args[1:]
+        return super().parse_args(ctx, args)
 
 
 @click.command(
     name="data",
+    cls=_WithCheck,
     epilog="Example: edgetool data synthetic:people=2,seconds=6 --plot curves.png",
     context_settings=SETTINGS,
 )
@@ -33,19 +48,41 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Draw the joint moments over the gait cycle: .png, .svg or .pdf.",
 )
-@json_option("Also write every stream and channel with its range.")
+@json_option("Also write every stream and channel with its range; with check, the findings.")
 def command(
-    source: str, out: Path | None, format: Literal["npz", "csv"], plot: Path | None, json: Path | None
+    source: str,
+    out: Path | None,
+    format: Literal["npz", "csv"],
+    plot: Path | None,
+    json: Path | None,
 ) -> None:
-    """List, export or plot the recordings of a data source.
+    """List, export, plot or check the recordings of a data source.
 
-    SOURCE is synthetic[:OPTIONS], a dataset TOML, an NPZ or a folder of them, as for --data of the other commands.
+    SOURCE is synthetic[:OPTIONS], a dataset TOML, an NPZ, a folder of them, or the folder of Camargo et al. 2021, as for --data
+    of the other commands.
+
+    edgetool data check SOURCE looks for what is wrong with them instead: dead or railed channels, gaps, mains hum, units and
+    signs that cannot be, sensors that look turned or swapped. Its exit code is 1 if a bound is broken.
     """
-    from edgetool.api.learn import data
+    from edgetool.api.learn import check_data, data
+    from toolkit.data.check import push_off_sign
     from toolkit.terminal import say
 
+    if click.get_current_context().meta.get(_CHECK, False):
+        if out is not None or plot is not None:
+            raise click.UsageError("check goes with neither --out nor --plot")
+        found = check_data(source, json=json)
+        _show_findings(found)
+        wrote(json)
+        if any(finding.broken for finding in found):
+            raise click.exceptions.Exit(1)
+        return
     recordings = data(source, out=out, format=format, plot=plot, json=json)
     _show(recordings)
+    for finding in push_off_sign(recordings):
+        say(
+            f"Warning: recording {finding.recording!r}: {finding.channel} reaches +{finding.value:.2f} {finding.advice}"
+        )
     wrote(json)
     if out is not None:
         say(f"Wrote {count(len(recordings), 'recording', 'recordings')} to {out}")
@@ -93,6 +130,37 @@ def _show(recordings: Sequence[Recording]) -> None:
         shown.print(
             f"All channels are live in {len(whole)} of {count(len(recordings), 'recording', 'recordings')}."
         )
+
+
+def _show_findings(findings: Sequence[Finding]) -> None:
+    """A row for each finding, equal ones of a recording's channels in one, in 80 columns."""
+    from rich.table import Table
+
+    from toolkit.printable import terminal_text
+    from toolkit.terminal import console
+
+    rows: dict[tuple[str, str, str, str], list[Finding]] = {}
+    for finding in findings:
+        rows.setdefault((finding.recording, finding.stream, finding.what, finding.advice), []).append(finding)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("recording", "channel", "finding"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("value", "bound"):
+        table.add_column(heading, justify="right")
+    table.add_column("what it is", overflow="fold")
+    for (recording, _, what, advice), some in rows.items():
+        worst = max(some, key=lambda finding: abs(finding.value - finding.bound))
+        figures = (f"{worst.value:.3g}", f"{worst.bound:.3g}") if worst.broken else ("", "")
+        channels = ", ".join(finding.channel for finding in some)
+        table.add_row(*map(terminal_text, (recording, channels, what)), *figures, advice)
+    shown = console()
+    if rows:
+        shown.print(table)
+    broken = sum(finding.broken for finding in findings)
+    marked = len(findings) - broken
+    shown.print(
+        f"{count(broken, 'bound is', 'bounds are')} broken; {count(marked, 'channel is', 'channels are')} marked missing."
+    )
 
 
 def _valid_s(one: dict[str, Any]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,31 @@ def test_a_plot_is_of_the_kind_that_its_name_says(
         UsageError, match=r"cannot be written as p\.bmp; allowed endings: \.png, \.svg, \.pdf"
     ):
         plot_cycles(recordings[:1], tmp_path / "p.bmp")
+
+
+def test_check_has_an_exit_code(tmp_path: Path, recordings: list[Recording]) -> None:
+    done = CliRunner().invoke(command, ["check", SOURCE])
+    assert done.exit_code == 0 and "0 bounds are broken; 0 channels are marked missing." in done.stdout
+    one = recordings[0]
+    assert one.moments is not None
+    wrong = replace(one, moments=replace(one.moments, samples=-np.asarray(one.moments.samples)))
+    export([wrong], tmp_path / "wrong", "npz")
+    done = CliRunner().invoke(command, ["check", f"{tmp_path}/wrong", "--json", f"{tmp_path}/found.json"])
+    assert done.exit_code == 1 and "1 bound is broken" in done.stdout
+    assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["broken"] == 1 and found["findings"][0]["what"] == "sign"
+    listed = CliRunner().invoke(command, [f"{tmp_path}/wrong"])
+    assert listed.exit_code == 0 and "push-off must be negative" in " ".join(listed.output.split())
+    refused = CliRunner().invoke(command, ["check", SOURCE, "--out", f"{tmp_path}/x"])
+    assert refused.exit_code == 2 and "check goes with neither --out nor --plot" in refused.output
+
+
+def test_valid_seconds_and_live_channels_are_listed(tmp_path: Path, recordings: list[Recording]) -> None:
+    masked = replace(recordings[0], valid_s=((0.5, 1.75),), missing={"emg": ("soleus", "vas_med")})
+    export([masked, *recordings[1:2]], tmp_path / "some", "npz")
+    done = CliRunner().invoke(command, [f"{tmp_path}/some"], catch_exceptions=False)
+    text = " ".join(done.stdout.split())
+    assert "1.25" in text and "emg 7/9" in text and "All channels are live in 1 of 2 recordings." in text
+    assert "Moments are true in 4.2 s of 2 recordings." in text
+    assert max(map(len, done.stdout.splitlines())) <= 80

@@ -9,6 +9,7 @@ import pytest
 
 from toolkit.data import load
 from toolkit.data.channels import GRAVITY, MOMENTS, SEGMENTS, inertial_channels
+from toolkit.data.check import check
 from toolkit.data.describe import cycles
 from toolkit.records import Recording
 
@@ -91,3 +92,22 @@ def test_both_legs_read_alike(recordings: list[Recording]) -> None:
         }
         assert sides["left"] == pytest.approx(sides["right"], rel=0.15)
     assert all(abs(r.signals["imu"].samples[20:, 1::6][:, 1].mean() - GRAVITY) < 3.0 for r in recordings)
+
+
+def test_the_check_finds_what_is_known_of_the_electrodes(tmp_path: Path) -> None:
+    """Without the TOML's own limits, and with the two electrodes that nobody wore."""
+    pytest.importorskip("ezc3d")
+    text = TOML.read_text().replace("dead_below = 0.001\n", "").replace("railed_at = 1.25\n", "")
+    extra = 'tib_ant = "{S} Tib Ant"\nspare = "{S} Spare"\ntib_post = "{S} Tib Post"\n'
+    path = tmp_path / "raw.toml"
+    path.write_text(text.replace('tib_ant = "{S} Tib Ant"\n', extra))
+    found: dict[str, set[str]] = {}
+    for finding in check(load(f"{path}:root={FILES}")):
+        if finding.what in ("dead", "railed", "flat"):
+            found.setdefault(finding.recording, set()).add(finding.channel)
+    four = {"rect_fem", "hamstrings", "gastrocnemius", "tib_ant"}
+    for name in (
+        f"{p}/{w}/{s}" for p in ("HC040A", "HC055A") for w in ("straight", "turn") for s in ("left", "right")
+    ):
+        assert four <= found[name]
+    assert all({"spare", "tib_post"} <= channels for channels in found.values()) and len(found) == 48
