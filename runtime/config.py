@@ -33,6 +33,7 @@ from runtime.settings import (
 from runtime.sinks import open_sink
 from toolkit.contract import Channel
 from toolkit.errors import EdgetoolError, InputError
+from toolkit.reading import read_text
 from toolkit.toml_lines import Lines
 
 
@@ -190,7 +191,7 @@ def read_config(path: str | Path) -> Settings:
     """The settings of a file. InputError ``FILE:LINE: what, what is allowed, what to do`` for the first thing that is wrong."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise InputError(f"config {path} cannot be read: {reason}; docs/DAEMON.md shows one") from None

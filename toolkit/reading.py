@@ -6,6 +6,7 @@ A damaged or hostile file must cost one line, never a traceback, and never more 
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import re
@@ -97,6 +98,21 @@ def read_file(
         if len(content) > limit:
             raise error(f"{path} has grown above {limit:,} bytes, the most that {expected} has")
     return content
+
+
+def read_text(path: Path) -> str:
+    """The text of a document, for who has words of his own for what is wrong.
+
+    OSError for what is no regular file or is above 64 MiB, and UnicodeDecodeError, beside what :meth:`Path.read_text` raises.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder says so when it is opened
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    with path.open("rb") as file:
+        content = file.read(DOCUMENT_BYTES + 1)
+    if len(content) > DOCUMENT_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {DOCUMENT_BYTES:,} bytes")
+    return content.decode("utf-8")
 
 
 def exists(path: Path) -> bool:

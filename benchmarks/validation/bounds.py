@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.records import Run
 from toolkit.errors import InputError
+from toolkit.reading import read_text
 from toolkit.toml_lines import Lines
 
 #: A row's figure and how it came about ("computed", "measured", "emulated"); None if the row has none.
@@ -104,7 +105,7 @@ def read_bounds(path: Path, targets: tuple[str, ...]) -> Bounds:
     A table of a target that is not in ``targets`` is fine (one file serves several jobs), a misspelt budget is not.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(

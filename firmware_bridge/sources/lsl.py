@@ -13,7 +13,7 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ from toolkit.errors import (
     MissingDependencyError,
     UsageError,
 )
+
+#: Rows of samples and their stamps in s.
+Pulled = tuple[list[list[float]], list[float]]
 
 #: How units are written in the wild -> PROTOCOL.md's.
 _UNITS = {
@@ -50,7 +53,7 @@ _LOOKED_AT = 200
 _PULL_S = 0.1
 _PULL_SAMPLES = 4_096
 #: The sender's crystal against ours since LSL last measured (every 2 s), as a fraction (clock.MAX_SKEW) of that time.
-_STALE_S = 200e-6 * 2.0
+STALE_S = 200e-6 * 2.0
 #: Never believed to be better than this: the two readings of the two clocks are not taken at the same instant.
 _LEAST_UNCERTAINTY_S = 20e-6
 #: Stamps are seconds since a machine began, or since 1970; beyond this (or not a number) they mean nothing.
@@ -58,7 +61,7 @@ _MOST_STAMP_S = 1e11
 
 
 @dataclass(frozen=True)
-class _Correction:
+class Correction:
     """Add ``offset_s`` to the sender's clock to get ours; wrong by at most ``uncertainty_s``."""
 
     offset_s: float
@@ -90,6 +93,51 @@ class _FiniteCheck:
                 f"LSL stream {self._name!r} brings no number in channel {names}; is that sensor on? Leave it out with "
                 "?channels=, naming the others"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class FrameMaker:
+    """Frames of a node's stream from what an inlet gives: the wanted ``columns`` of its samples, as ``dtype``, with stamps."""
+
+    name: str
+    node: SampleNode
+    clock: SampleClock
+    columns: list[int]
+    dtype: str
+
+    def frames(self, pull: Callable[[], Pulled], correct: Callable[[], Correction]) -> Iterator[bytes]:
+        """Without end. ``pull`` waits a moment for samples and gives them with their stamps, on the sender's clock;
+        ``correct`` says what that clock is to ours. LinkError, of either of them or for a channel that is dead."""
+        pylsl, node, clock = load_pylsl(), self.node, self.clock
+        correction, synced_s, finite = correct(), -np.inf, _FiniteCheck(self.name)
+        while True:
+            samples, stamps = pull()
+            # In this order: if we are held up between the two, the exchange is said to have taken longer, which is true.
+            host_ns = time.monotonic_ns()
+            ours_s = pylsl.local_clock()
+            if host_ns * 1e-9 - synced_s >= _SYNC_S:
+                correction, due = correct(), True
+            else:
+                due = False
+            # The sender's clock now: at least, and at most.
+            theirs_s = ours_s - correction.offset_s - correction.uncertainty_s
+            latest_s = theirs_s + 2 * correction.uncertainty_s
+            out = node.housekeeping(theirs_s)
+            if due:
+                synced_s = host_ns * 1e-9
+                out += node.sync(host_ns - round(2e9 * correction.uncertainty_s), theirs_s)
+            if stamps:
+                # A sender can stamp as it likes; what has no time is left out, as what has no number is.
+                timed = np.abs(np.asarray(stamps)) < _MOST_STAMP_S
+                values = np.asarray(samples, self.dtype)[timed][:, self.columns]
+                finite.look(values, [c.name for c in node.descriptor.streams[0].channels])
+                if not np.issubdtype(values.dtype, np.signedinteger) or values.dtype.itemsize > 2:
+                    with np.errstate(over="ignore"):  # beyond float32: not finite, so not sent, and counted
+                        values = values.astype(np.float32)
+                numbers, times_s = clock.number_samples(np.asarray(stamps)[timed])
+                # Nothing arrives before it is taken, however a line through jittery stamps may run.
+                out += node.samples(0, numbers, np.minimum(times_s, latest_s), values)
+            yield out
 
 
 class LslSource(ThreadedSource):
@@ -142,40 +190,17 @@ class LslSource(ThreadedSource):
 
     def read(self) -> Iterator[bytes]:
         """Frames of what comes; LinkError when the outlet is gone."""
-        pylsl, inlet, node, clock = load_pylsl(), self._inlet, self._node, self._clock
-        assert node is not None and clock is not None
-        correction, synced_s, finite = correct(inlet, _PULL_S), -np.inf, _FiniteCheck(self.url.address)
-        while True:
+        assert self._node is not None and self._clock is not None
+        pylsl, inlet = load_pylsl(), self._inlet
+
+        def pull() -> Pulled:
             try:
-                samples, stamps = _pull(inlet)
+                return _pull(inlet)
             except pylsl.util.LostError:
                 raise LinkError(f"LSL stream {self.url.address!r} was closed or is out of reach") from None
-            # In this order: if we are held up between the two, the exchange is said to have taken longer, which is true.
-            host_ns = time.monotonic_ns()
-            ours_s = pylsl.local_clock()
-            if host_ns * 1e-9 - synced_s >= _SYNC_S:
-                correction, due = correct(inlet, _PULL_S), True
-            else:
-                due = False
-            # The sender's clock now: at least, and at most.
-            theirs_s = ours_s - correction.offset_s - correction.uncertainty_s
-            latest_s = theirs_s + 2 * correction.uncertainty_s
-            out = node.housekeeping(theirs_s)
-            if due:
-                synced_s = host_ns * 1e-9
-                out += node.sync(host_ns - round(2e9 * correction.uncertainty_s), theirs_s)
-            if stamps:
-                # A sender can stamp as it likes; what has no time is left out, as what has no number is.
-                timed = np.abs(np.asarray(stamps)) < _MOST_STAMP_S
-                values = np.asarray(samples, self._dtype)[timed][:, self._columns]
-                finite.look(values, [c.name for c in node.descriptor.streams[0].channels])
-                if not np.issubdtype(values.dtype, np.signedinteger) or values.dtype.itemsize > 2:
-                    with np.errstate(over="ignore"):  # beyond float32: not finite, so not sent, and counted
-                        values = values.astype(np.float32)
-                numbers, times_s = clock.number_samples(np.asarray(stamps)[timed])
-                # Nothing arrives before it is taken, however a line through jittery stamps may run.
-                out += node.samples(0, numbers, np.minimum(times_s, latest_s), values)
-            yield out
+
+        made = FrameMaker(self.url.address, self._node, self._clock, self._columns, self._dtype)
+        return made.frames(pull, lambda: correct(inlet, _PULL_S))
 
     def disconnect(self) -> None:
         """Unsubscribe."""
@@ -238,7 +263,7 @@ def _quieten(pylsl: Any) -> None:
             pylsl.util.set_config_content("[log]\nlevel = -3\n")
 
 
-def _pull(inlet: Any) -> tuple[list[list[float]], list[float]]:
+def _pull(inlet: Any) -> Pulled:
     """What there is, after waiting at most 0.1 s for the first sample: rows and their stamps."""
     first, stamp = inlet.pull_sample(timeout=_PULL_S)
     if first is None:
@@ -247,7 +272,7 @@ def _pull(inlet: Any) -> tuple[list[list[float]], list[float]]:
     return [first, *more], [stamp, *stamps]
 
 
-def correct(inlet: Any, timeout_s: float) -> _Correction:
+def correct(inlet: Any, timeout_s: float) -> Correction:
     """LSL's estimate and how wrong it can be: the round trip of its best probe, and what the clocks drift until the next."""
     import ctypes
 
@@ -260,8 +285,8 @@ def correct(inlet: Any, timeout_s: float) -> _Correction:
     offset_s = float(ask(inlet.obj, *references, ctypes.c_double(timeout_s), ctypes.byref(code)))
     if code.value:
         raise LinkError("the LSL stream answers no time probes; is a firewall between you and it?")
-    bound_s = max(uncertainty.value, _LEAST_UNCERTAINTY_S) + _STALE_S
-    return _Correction(offset_s, bound_s)
+    bound_s = max(uncertainty.value, _LEAST_UNCERTAINTY_S) + STALE_S
+    return Correction(offset_s, bound_s)
 
 
 def _describe(info: Any, url: SourceUrl, unit: str | None) -> tuple[Descriptor, list[int]]:

@@ -20,7 +20,7 @@ from toolkit.contract import SensorContract
 from toolkit.errors import InputError, ModelFileError
 from toolkit.model import PRETRAINED, resolve_checkpoint
 from toolkit.model.float_model import FloatModel
-from toolkit.reading import exists, is_folder
+from toolkit.reading import exists, is_folder, read_file
 
 SCHEMA = 1
 
@@ -38,10 +38,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         )
     if is_folder(path):
         return describe_bundle(Bundle.load(path))
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    content = read_file(path, "a .tflite or a checkpoint")
     if content[4:8] == FILE_IDENTIFIER or path.suffix == ".tflite":
         return describe_tflite(content, path.name)
     if content[8:9] == b"{" or path.suffix == ".safetensors":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runtime.settings import ServerSettings
 from toolkit.errors import InputError, UsageError
-from toolkit.reading import is_file
+from toolkit.reading import is_file, read_text
 
 #: Variable of the environment that holds the token, if no file does.
 TOKEN_VARIABLE = "EDGETOOL_SERVER_TOKEN"
@@ -76,7 +76,7 @@ def _token(token_file: Path | None, environment: Mapping[str, str]) -> str | Non
 
 def _first_line(path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise InputError(

@@ -24,6 +24,7 @@ from runtime.sinks.json_lines import estimate_line
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 from toolkit.errors import MissingDependencyError, UsageError
+from toolkit.reading import read_text
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessageInfo
@@ -254,7 +255,7 @@ def _password(settings: SinkSettings, user: bool) -> str | None:
         raise UsageError(f"sink {settings.text!r}: give password_file or password_env, not both")
     if file:
         try:
-            return Path(file).read_text().rstrip("\r\n")
+            return read_text(Path(file)).rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(
                 f"sink {settings.text!r}: cannot read password_file {file}: {one_line(error)}"

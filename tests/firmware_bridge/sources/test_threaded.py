@@ -138,7 +138,7 @@ def test_closing_stops_the_thread() -> None:
     asyncio.run(scenario())
 
 
-def test_another_machines_lsl_clock_is_mapped_within_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_machines_lsl_clock_is_mapped_within_the_bar() -> None:
     """The sender's clock runs 80 ppm fast and began 98,765 s earlier; LSL's estimate is wrong by all of its uncertainty."""
     pylsl = require_package("pylsl")
     begun_s = pylsl.local_clock()
@@ -149,7 +149,7 @@ def test_another_machines_lsl_clock_is_mapped_within_the_bar(monkeypatch: pytest
 
     taken: list[float] = []
 
-    def pull(_: object) -> tuple[list[list[float]], list[float]]:
+    def pull() -> lsl.Pulled:
         time.sleep(0.01)
         due_s = begun_s + len(taken) / 200
         rows = []
@@ -159,19 +159,16 @@ def test_another_machines_lsl_clock_is_mapped_within_the_bar(monkeypatch: pytest
             due_s = begun_s + len(taken) / 200
         return [[float(k)] for k in range(len(taken) - len(rows), len(taken))], [theirs(t) for t in rows]
 
-    def correct(_: object, __: float) -> lsl._Correction:
+    def correct() -> lsl.Correction:
         now_s = pylsl.local_clock()
-        return lsl._Correction(now_s - theirs(now_s) + uncertainty_s, uncertainty_s + lsl._STALE_S)
+        return lsl.Correction(now_s - theirs(now_s) + uncertainty_s, uncertainty_s + lsl.STALE_S)
 
-    monkeypatch.setattr(lsl, "_pull", pull)
-    monkeypatch.setattr(lsl, "correct", correct)
-    source = lsl.LslSource(SourceUrl.parse("lsl://far away"))
     channel = lsl.ChannelDescriptor("a", "uV", 1.0)
     stream = lsl.StreamDescriptor(0, "emg", Format.FLOAT32, 200.0, (channel,))
-    source._node = lsl.SampleNode(lsl.Descriptor("far", (stream,)), 1)
-    source._clock, source._columns = lsl.SampleClock(200.0), [0]
+    node = lsl.SampleNode(lsl.Descriptor("far", (stream,)), 1)
+    maker = lsl.FrameMaker("far away", node, lsl.SampleClock(200.0), [0], "f4")
     session, errors = Session(), []
-    for data in source.read():
+    for data in maker.frames(pull, correct):
         for each in session.process(Chunk(0, time.monotonic_ns(), data)).samples if data else ():
             true = [taken[int(value)] for value in each.values[:, 0]]
             assert all(abs(t - s) <= each.error_s + 2e-6 for t, s in zip(true, each.times_s, strict=True))
