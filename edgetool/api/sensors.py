@@ -200,11 +200,13 @@ def record(
     progress: Recorded | None = None,
     marks: Marks | None = None,
     about: Mapping[str, str] | None = None,
+    markers: str | Sequence[str] = (),
 ) -> RecordSummary:
     """Record what the URLs ``source`` send, byte for byte, to the new file ``out``, until Ctrl-C or for ``seconds``.
 
     ``about`` says what is recorded (person, trial, ...); what is said to ``marks`` (its ``mark("heel strike")``, from any
-    thread) is written with its time. ``json`` writes the totals and the ledger. ``progress`` is told the seconds, the
+    thread) is written with its time, and so are the event markers of the LSL streams ``markers`` (``lsl://NAME``), which may
+    come, go and come back. ``json`` writes the totals and the ledger. ``progress`` is told the seconds, the
     receiver and the writer. Killing it
     loses at most a tenth of a second (docs/RECORDING.md). Raises LinkError when a source cannot be opened or all fail,
     OutputError when ``out`` exists or the disk is full.
@@ -212,7 +214,7 @@ def record(
     from firmware_bridge.tools.record import record as work
 
     summary = until_stopped(
-        lambda stop: work(_urls(source), Path(out), seconds, stop, progress, marks, about)
+        lambda stop: work(_urls(source), Path(out), seconds, stop, progress, marks, about, _urls(markers))
     )
     if json is not None:
         write_json(Path(json), vars(summary))

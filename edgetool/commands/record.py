@@ -33,10 +33,21 @@ if TYPE_CHECKING:
     metavar="NAME=TEXT",
     help="What is recorded (person=S01, trial=3); may be repeated.",
 )
+@click.option(
+    "--markers",
+    multiple=True,
+    metavar="lsl://NAME",
+    help="An LSL stream of event markers to write too; may be repeated.",
+)
 @seconds_option
 @json_option("Write the totals and the ledger.")
 def command(
-    source: tuple[str, ...], out: Path, about: tuple[str, ...], seconds: float | None, json: Path | None
+    source: tuple[str, ...],
+    out: Path,
+    about: tuple[str, ...],
+    markers: tuple[str, ...],
+    seconds: float | None,
+    json: Path | None,
 ) -> None:
     """Record what sensors send, byte for byte, until Ctrl-C or the sources end.
 
@@ -52,7 +63,14 @@ def command(
     if sys.stdin.isatty():
         threading.Thread(target=_mark_lines, args=(marks,), daemon=True).start()
     summary = record(
-        source=source, out=out, seconds=seconds, json=json, progress=show, marks=marks, about=_named(about)
+        source=source,
+        out=out,
+        seconds=seconds,
+        json=json,
+        progress=show,
+        marks=marks,
+        about=_named(about),
+        markers=markers,
     )
     if show is not None:
         say("", err=True)

@@ -16,6 +16,7 @@ from firmware_bridge.recording.file import RecordingWriter
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Source, require_seconds
 from firmware_bridge.sources.host import Host
+from firmware_bridge.sources.lsl_markers import follow_markers, stream_name
 from firmware_bridge.sources.several import SeveralSources
 from firmware_bridge.streams.receiver import Receiver
 from toolkit.printable import terminal_text
@@ -34,9 +35,10 @@ class Marks:
         self._clock_ns = clock_ns
         self._waiting: deque[Marker] = deque(maxlen=10_000)
 
-    def mark(self, text: str) -> None:
-        """``text`` happened now. What is written is printable and at most 200 characters."""
-        self._waiting.append(Marker(self._clock_ns(), terminal_text(text.strip())[:200]))
+    def mark(self, text: str, at_ns: int | None = None) -> None:
+        """``text`` happened at ``at_ns``, or now. What is written is printable and at most 200 characters."""
+        when_ns = self._clock_ns() if at_ns is None else at_ns
+        self._waiting.append(Marker(when_ns, terminal_text(text.strip())[:200]))
 
     def collect(self) -> list[Marker]:
         """Those since the last call."""
@@ -66,14 +68,18 @@ async def record(
     progress: Progress | None = None,
     marks: Marks | None = None,
     about: Mapping[str, str] | None = None,
+    markers: Sequence[str] = (),
 ) -> RecordSummary:
     """Record ``sources`` (URLs, or one opened-to-be source) to the new file ``out``.
 
-    ``about`` says what is recorded (person, trial, ...); what is said to ``marks`` is written among the items. Ends after
+    ``about`` says what is recorded (person, trial, ...); what is said to ``marks`` is written among the items, and so is
+    what the LSL streams of ``markers`` (``lsl://NAME``) send. Ends after
     ``seconds``, when ``stop`` is set, or when the sources end; the file is closed in order then. Raises
     LinkError when a source cannot be opened or all fail, OutputError when ``out`` exists or the disk is full.
     """
     require_seconds(seconds)
+    names = [stream_name(url) for url in dict.fromkeys(markers)]
+    marks = Marks() if marks is None and names else marks
     source = sources if isinstance(sources, Source) else SeveralSources([open_source(url) for url in sources])
     async with source:
         origin_ns = source.origin_ns
@@ -86,6 +92,8 @@ async def record(
             asyncio.create_task(_keep(writer, receiver, progress, started, marks, foreign)),
             asyncio.create_task(_fsync(writer)),
         ]
+        if marks is not None:
+            tasks += [asyncio.create_task(follow_markers(name, marks.mark)) for name in names]
         if stop is not None:
             tasks.append(asyncio.create_task(_until(stop)))
         try:

@@ -16,9 +16,13 @@ from firmware_bridge.recording.tracks import load_tracks
 from firmware_bridge.streams.session import Session
 from firmware_bridge.tools.record import Marks, record
 from firmware_bridge.tools.replay import replay
+from tests.firmware_bridge.sources.lsl_outlet import RUN
+from tests.firmware_bridge.sources.test_lsl_markers import Sender
 from tests.firmware_bridge.sources.test_sources import Scripted
 from tests.regression.sensors import BEGUN_NS, Node, data, described
+from tests.runtime.sinks.harness import until
 from tests.tools import require_package
+from toolkit.errors import UsageError
 
 ABOUT = {"person": "S01", "trial": "<stairs & ramp>"}
 
@@ -120,3 +124,29 @@ def test_what_is_said_while_it_records_is_written(tmp_path: Path) -> None:
     reader = RecordingReader.open(tmp_path / "said.etl")
     texts = [item.text for item in reader.items() if isinstance(item, Marker)]
     assert texts == ["go \\x1b[2J", "last"] and reader.snapshot.about == {"person": "S02"}
+
+
+def test_what_another_program_sends_over_lsl_is_written(tmp_path: Path) -> None:
+    name, path, marks = f"{RUN} recorded", tmp_path / "lsl.etl", Marks()
+    sender, stop = Sender(name), asyncio.Event()
+
+    async def run() -> None:
+        job = asyncio.create_task(
+            record(["sim://synthetic"], path, stop=stop, marks=marks, markers=[f"lsl://{name}"] * 2)
+        )
+        await until(lambda: sender.heard)
+        sender.send("heel strike")
+        await until(lambda: path.exists() and b"heel strike" in path.read_bytes())
+        stop.set()
+        await job
+
+    asyncio.run(run())
+    assert [item.text for item in RecordingReader.open(path).items() if isinstance(item, Marker)] == [
+        "heel strike"
+    ]
+
+
+def test_markers_that_are_no_lsl_stream_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="it must be lsl://NAME of a stream of markers"):
+        asyncio.run(record(["sim://synthetic"], tmp_path / "x.etl", markers=["serial:///dev/x"]))
+    assert not (tmp_path / "x.etl").exists()

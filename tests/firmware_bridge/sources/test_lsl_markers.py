@@ -62,12 +62,13 @@ def test_texts_come_with_the_time_of_their_stamps() -> None:
 
     async def work(came: list[tuple[str, int]], told: list[str]) -> None:
         await until(lambda: any("are heard" in words for words in told) and sender.heard)
-        sent = [sender.send("heel strike"), sender.send("\x1b[31mstart\n", ago_s=2.0), sender.send("  ")]
+        sent = [sender.send("heel strike"), sender.send("\x1b[31mstart\n", ago_s=20.0), sender.send("  ")]
         sent.append(sender.send("last", ago_s=-5.0))  # from the future: when it came
         await until(lambda: len(came) == 3)
         assert [text for text, _ in came] == ["heel strike", "\\x1b[31mstart", "last"]
-        assert abs(came[0][1] - sent[0]) < 0.5e9 and abs(came[1][1] - sent[1]) < 0.5e9
-        assert came[0][1] - came[1][1] == pytest.approx(2e9, abs=0.2e9)
+        # Between two readings of two clocks a busy machine may hold up anybody; a stamp that is not used is 20 s off.
+        assert abs(came[0][1] - sent[0]) < 2e9 and abs(came[1][1] - sent[1]) < 2e9
+        assert came[0][1] - came[1][1] == pytest.approx(20e9, abs=2e9)
         assert sent[0] <= came[2][1] <= time.monotonic_ns()
 
     during(name, work)
