@@ -36,6 +36,7 @@ from toolkit.calibration import for_model
 from toolkit.data.provenance import data_provenance
 from toolkit.data.windows import cut
 from toolkit.model.float_model import FloatModel
+from toolkit.plausibility import Familiar
 from toolkit.progress import Progress
 from toolkit.records import Recording
 from toolkit.uncertainty import ErrorBars
@@ -169,7 +170,14 @@ def _source(
         stream: vectors[stream] for stream in (item.stream.name for item in checkpoint.contract.inputs)
     }
     files, about = bundle_files.source_files(
-        graphs, checkpoint.contract, windows, asked.core, asked.prefer, asked.prefix, error_bars
+        graphs,
+        checkpoint.contract,
+        windows,
+        asked.core,
+        asked.prefer,
+        asked.prefix,
+        error_bars,
+        Familiar.of(checkpoint),
     )
     window = next(g for g in graphs if (g.graph, g.scheme) == ("window", "int8"))
     tflm, about_tflm = tflm_emitter.tflm_files(window, vectors)

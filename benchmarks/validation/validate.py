@@ -32,6 +32,7 @@ from quantization.reference import Interpreter
 from quantization.tflite.file import graph_of
 from toolkit.errors import BudgetError, InputError, UsageError
 from toolkit.files import new_folder, write_json
+from toolkit.plausibility import Familiar
 from toolkit.progress import Progress
 
 
@@ -184,7 +185,8 @@ def source_check(bundle: Bundle) -> Check | None:
         return None
     golden = {item.stream.name: bundle.golden[item.stream.name] for item in bundle.contract.inputs}
     options = (about["target"], about["prefer"], about.get("prefix", DEFAULT_PREFIX))
-    made, _ = source_files(bundle.graphs, bundle.contract, golden, *options, bundle.error_bars)
+    known = Familiar.of(bundle.checkpoint)
+    made, _ = source_files(bundle.graphs, bundle.contract, golden, *options, bundle.error_bars, known)
     names = {name for name in bundle.manifest["files"] if name.startswith(f"{FOLDER}/")} | set(made)
     differing = sum(bundle.files.get(name) != made.get(name) for name in names)
     return Check("bundle", FOLDER, "differing_sources", float(differing), 0.0, "computed")

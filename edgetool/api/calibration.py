@@ -52,7 +52,6 @@ def calibrate(
     """
     import asyncio
 
-    from quantization.c_emitter.calibration import calibration_header
     from runtime.calibration.guide import Wanted
     from runtime.calibration.live import calibrate_sources
     from toolkit.calibration import load_calibration, require_calibration_fits
@@ -62,7 +61,7 @@ def calibrate(
         raise UsageError(
             "give sources to calibrate with, or the file of an earlier calibration, and not both"
         )
-    contract, prefix = _contract(str(model))
+    contract, prefix, checked = _contract(str(model))
     if calibration is not None:
         found = load_calibration(Path(calibration))
         require_calibration_fits(contract, found)
@@ -76,8 +75,18 @@ def calibrate(
     if out is not None:
         found.save(Path(out))
     if c is not None:
-        write_bytes(Path(c), calibration_header(found, contract, _c_name(Path(c)), prefix).encode())
+        _write_c(Path(c), found, contract, prefix, checked)
     return found
+
+
+def _write_c(path: Path, found: Calibration, contract: SensorContract, prefix: str, checked: bool) -> None:
+    """The calibration, and the wearer's own walk if the model's C checks its sensors, as a header."""
+    from quantization.c_emitter.calibration import calibration_header
+    from quantization.c_emitter.plausibility import walk_lines
+
+    name = _c_name(path)
+    walk = walk_lines(found, contract, name) if checked else []
+    write_bytes(path, calibration_header(found, contract, name, prefix, walk).encode())
 
 
 def _sensors(urls: list[str], config: str | Path | None) -> tuple[list[str], Mapping[str, InputFrom]]:
@@ -96,13 +105,17 @@ def _c_name(path: Path) -> str:
     return name if name[:1].isalpha() else f"calibration_{name}".rstrip("_")
 
 
-def _contract(model: str) -> tuple[SensorContract, str]:
-    """The contract of a bundle or a checkpoint, and what names in its C begin with."""
+def _contract(model: str) -> tuple[SensorContract, str, bool]:
+    """The contract of a bundle or a checkpoint, what names in its C begin with, and whether that checks its sensors."""
+    from toolkit.plausibility import Familiar
+
     if is_folder(Path(model)):
         from quantization.bundle import Bundle
 
         bundle = Bundle.load(model)
-        return bundle.contract, str(bundle.manifest.get("c", {}).get("prefix", "edgetool"))
+        prefix = str(bundle.manifest.get("c", {}).get("prefix", "edgetool"))
+        return bundle.contract, prefix, Familiar.of(bundle.checkpoint) is not None
     from toolkit.model import load_checkpoint
 
-    return load_checkpoint(model).contract, "edgetool"
+    checkpoint = load_checkpoint(model)
+    return checkpoint.contract, "edgetool", Familiar.of(checkpoint) is not None

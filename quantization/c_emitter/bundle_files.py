@@ -16,6 +16,7 @@ from quantization.tflite.file import graph_of
 from toolkit.contract import SensorContract
 from toolkit.cores import Core, require_core
 from toolkit.errors import UsageError
+from toolkit.plausibility import Familiar
 from toolkit.uncertainty import ErrorBars
 
 FOLDER = "c"
@@ -41,10 +42,11 @@ def emission(
     golden: Mapping[str, NDArray[np.float32]] | None = None,
     parts: Collection[Part] = PARTS,
     error_bars: ErrorBars | None = None,
+    familiar: Familiar | None = None,
 ) -> Emission:
     """The C of a bundle's int8 graphs; ``golden`` holds windows (n, T, channels) by stream for the self-test.
 
-    With ``error_bars`` there is a function for half widths too.
+    With ``error_bars`` there is a function for half widths too, with ``familiar`` the check of the sensors.
 
     Raises UsageError for an unknown core, a prefix that cannot begin C names or graphs without an int8 window graph,
     ModelFileError for a graph that cannot become C.
@@ -66,6 +68,7 @@ def emission(
         prefix=prefix,
         parts=parts,
         error_bars=error_bars,
+        familiar=familiar,
     )
 
 
@@ -77,9 +80,10 @@ def source_files(
     prefer: str = "speed",
     prefix: str = DEFAULT_PREFIX,
     error_bars: ErrorBars | None = None,
+    familiar: Familiar | None = None,
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Files under ``c/`` by their path in the bundle, and the manifest's entry about them; errors as :func:`emission`."""
-    made = emission(graphs, contract, core, prefer, prefix, golden, error_bars=error_bars)
+    made = emission(graphs, contract, core, prefer, prefix, golden, error_bars=error_bars, familiar=familiar)
     about = {
         "target": core,
         "prefer": prefer,

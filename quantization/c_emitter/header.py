@@ -37,7 +37,7 @@ def state_bytes(arenas: Arenas) -> int:
     return total + -total % 4
 
 
-def _strings(name: str, values: list[str]) -> str:
+def strings(name: str, values: list[str]) -> str:
     """A macro with strings, in which a prefix of the model's names changes nothing: their underscores are escapes."""
     quoted = ", ".join(map(string_literal, values))
     for word in ("edgetool", "EDGETOOL"):
@@ -83,8 +83,8 @@ def _stream_macros(item: ModelInput, port: Port) -> list[str]:
     upper = identifier(item.stream.name, "a stream of the contract").upper()
     return [
         f"#define EDGETOOL_{upper}_CHANNELS {len(item.stream.channels)}",
-        _strings(f"EDGETOOL_{upper}_NAMES", list(item.stream.channel_names)),
-        _strings(f"EDGETOOL_{upper}_UNITS", [channel.unit for channel in item.stream.channels]),
+        strings(f"EDGETOOL_{upper}_NAMES", list(item.stream.channel_names)),
+        strings(f"EDGETOOL_{upper}_UNITS", [channel.unit for channel in item.stream.channels]),
         f"#define EDGETOOL_{upper}_STREAM_HZ {decimal_literal(item.stream.rate_hz)}",
         f"#define EDGETOOL_{upper}_SCALE {decimal_literal(float(port.affine.single))}",
         f"#define EDGETOOL_{upper}_ZERO_POINT ({port.affine.zero_point})",
@@ -115,7 +115,7 @@ def _every_input(contract: SensorContract, ports: tuple[Port, ...]) -> list[str]
 def _output_macros(contract: SensorContract, output: Port) -> list[str]:
     return [
         f"#define EDGETOOL_OUTPUTS {output.count}",
-        _strings("EDGETOOL_OUTPUT_NAMES", [channel.name for channel in contract.outputs]),
+        strings("EDGETOOL_OUTPUT_NAMES", [channel.name for channel in contract.outputs]),
         f"#define EDGETOOL_OUTPUT_SCALE {decimal_literal(float(output.affine.single))}",
         f"#define EDGETOOL_OUTPUT_ZERO_POINT ({output.affine.zero_point})",
         f"#define EDGETOOL_OUTPUT_BITS {_bits(output)}",

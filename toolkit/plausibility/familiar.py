@@ -5,17 +5,28 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.calibration.moments import PER_ELECTRODE, PER_IMU, MomentLayout
+from toolkit.contract import SensorContract
 from toolkit.errors import ContractError
 
 Values = NDArray[np.float32]
 
 FORM = "moments 1"
+
+
+class Knowing(Protocol):
+    """A model's file."""
+
+    @property
+    def contract(self) -> SensorContract: ...
+
+    @property
+    def familiar(self) -> Mapping[str, Any] | None: ...
 
 
 def packed_size(count: int) -> int:
@@ -69,6 +80,13 @@ class Familiar:
         """Plain JSON; arrays as base64 of little-endian float32. :meth:`from_json` inverts it."""
         arrays = {one.name: _packed(getattr(self, one.name)) for one in fields(self) if one.name != "tasks"}
         return {"form": FORM, "tasks": list(self.tasks), **arrays}
+
+    @classmethod
+    def of(cls, model: Knowing) -> Familiar | None:
+        """What ``model`` knows; None for one that asks for no calibration, and as :meth:`read`."""
+        if model.familiar is None or model.contract.calibration is None:
+            return None
+        return cls.read(model.familiar)
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> Familiar | None:
