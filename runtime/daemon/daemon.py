@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Source
 from firmware_bridge.sources.lsl import load_pylsl
+from runtime.daemon.calibrator import Calibrator
 from runtime.daemon.clock import SourceClock
 from runtime.daemon.disks import Disks
 from runtime.daemon.housekeeping import Housekeeper
@@ -236,6 +237,7 @@ class Daemon:
             self.notifier,
             self._reload_asked,
         )
+        self.calibrator = _calibrator(self)
         self._parts = Parts(
             settings,
             self._counters,
@@ -255,6 +257,7 @@ class Daemon:
             ),
             Disks(_folders(settings, contract.outputs)),
             self.supervisor,
+            self.calibrator,
         )
 
     def _estimator(self, model: LoadedModel) -> Estimator:
@@ -369,6 +372,7 @@ class Daemon:
         self.journal.info("stopped", moments=newest.sequence + 1 if newest is not None else 0)
 
     async def _close(self) -> None:
+        self.calibrator.cancel()
         if self.server is not None:
             with self.supervisor.cover("server"):
                 await self.server.stop()
@@ -383,6 +387,20 @@ def _identify(outlet: Outlet, recorder: Recorder | None, model: LoadedModel) -> 
     outlet.identify(model.hash[:12])
     if recorder is not None:
         recorder.about["model"] = model.hash[:12]
+
+
+def _calibrator(daemon: Daemon) -> Calibrator:
+    """What calibrates the session while the daemon runs; the reader shows it what the model gets."""
+    reader, reloader = daemon.reader, daemon.reloader
+    calibrator = Calibrator(
+        daemon.settings.model.calibration,
+        lambda: reloader.model.bundle.contract,
+        lambda: reader.intake,
+        reloader.reload,
+        daemon.journal,
+    )
+    reader.tap = calibrator.take
+    return calibrator
 
 
 def _folders(settings: Settings, outputs: Sequence[Channel]) -> list[Path]:

@@ -15,6 +15,7 @@ from runtime.settings import ModelSettings
 from toolkit.calibration import Calibration, load_calibration, require_calibration_fits
 from toolkit.contract import SensorContract, require_same_stream
 from toolkit.errors import ContractError
+from toolkit.reading import exists
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,10 @@ def load_model(settings: ModelSettings) -> LoadedModel:
 
 def _calibration(settings: ModelSettings, contract: SensorContract) -> Calibration | None:
     """The session's, read whole and checked before anything runs. ContractError where the model needs one and there is none."""
-    found = None if settings.calibration is None else load_calibration(settings.calibration)
+    path = settings.calibration
+    if path is not None and settings.uncalibrated == "degraded" and not exists(path):
+        path = None  # the first calibration is still to be made, with this daemon
+    found = None if path is None else load_calibration(path)
     require_calibration_fits(contract, found)
     if contract.calibration is not None and found is None and settings.uncalibrated == "refuse":
         raise ContractError(

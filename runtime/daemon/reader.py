@@ -54,6 +54,8 @@ class Reader:
         self.sample_ns = 0
         #: Items that were not looked at because their link rested.
         self.passed_over = 0
+        #: Called with every batch that the model gets.
+        self.tap: Callable[[Batch], None] = lambda batch: None
         self._head_new = False
         self._resting: dict[int, _Rest] = {}
 
@@ -77,6 +79,7 @@ class Reader:
                 self.sample_ns = time.monotonic_ns()
             if batch is None:
                 continue
+            self.tap(batch)
             while self._clock.foreign and worker.full:
                 await asyncio.sleep(0.001)
             if not worker.put(batch):

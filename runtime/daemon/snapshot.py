@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from firmware_bridge.streams.receiver import NodeKey
+from runtime.daemon.calibrator import Calibrator
 from runtime.daemon.clock import SourceClock
 from runtime.daemon.disks import Disks
 from runtime.daemon.outlet import Outlet
@@ -71,6 +72,7 @@ class Parts:
     stand_in: StandIn
     disks: Disks
     supervisor: Supervisor
+    calibrator: Calibrator
 
     @property
     def advancing(self) -> bool:
@@ -121,6 +123,7 @@ def snapshot(parts: Parts) -> DaemonStatus:
         recording=parts.recorder.status() if parts.recorder is not None else None,
         doubts=parts.worker.estimator.doubts,
         **_plausibility(parts),
+        calibration=parts.calibrator.status if parts.calibrator.possible else None,
         labels=dict(parts.settings.labels),
         rejected=_rejected(intake),
         parts=parts.supervisor.status(),

@@ -15,6 +15,7 @@ from aiohttp.typedefs import Middleware
 
 from runtime.log.journal import Journal
 from runtime.server.access import Access
+from runtime.server.calibration import calibration_routes
 from runtime.server.connections import BACKLOG, Connections, quiet_logger
 from runtime.server.feed import Feed, full_status
 from runtime.server.guard import HEADERS, Guard, Handler
@@ -38,6 +39,7 @@ PAGE = {
     "style.css": "text/css",
     "dashboard.js": "text/javascript",
     "figure.js": "text/javascript",
+    "calibration.js": "text/javascript",
     "plots.js": "text/javascript",
     "words.js": "text/javascript",
     "icon.svg": "image/svg+xml",
@@ -133,6 +135,7 @@ class DashboardServer:
                 web.get("/healthz", self._healthz),
                 web.post("/session", self._session),
                 *routes(self._observed),
+                *calibration_routes(self._observed),
             ]
         )
         return application

@@ -26,24 +26,24 @@ def routes(noted: Noted) -> list[web.RouteDef]:
     """``POST /api/mark {"text": ...}`` and ``POST /api/session {"person": ..., "trial": ..., ...}``."""
 
     async def mark(request: web.Request) -> web.Response:
-        value = await _json(request)
+        value = await json_body(request)
         text = value.get("text")
         if set(value) != {"text"} or not isinstance(text, str) or not text.strip():
-            raise _bad('a marker is {"text": "heel strike"}')
-        return _answer(noted.mark, _clean(text), "marked")
+            raise bad('a marker is {"text": "heel strike"}')
+        return _answer(noted.mark, clean(text), "marked")
 
     async def session(request: web.Request) -> web.Response:
-        value = await _json(request)
+        value = await json_body(request)
         if not 0 < len(value) <= MOST:
-            raise _bad(f'a session is {{"person": "S01", "trial": "3"}}, of 1 to {MOST} entries')
+            raise bad(f'a session is {{"person": "S01", "trial": "3"}}, of 1 to {MOST} entries')
         for name, text in value.items():
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name) or name in _RESERVED:
-                raise _bad(
+                raise bad(
                     "names are 1 to 32 small letters, digits and _, begin with a letter, and are not run or model"
                 )
             if not isinstance(text, str):
-                raise _bad("what is said of a session is text")
-        return _answer(noted.describe, {name: _clean(text) for name, text in value.items()}, "described")
+                raise bad("what is said of a session is text")
+        return _answer(noted.describe, {name: clean(text) for name, text in value.items()}, "described")
 
     return [web.post("/api/mark", mark), web.post("/api/session", session)]
 
@@ -54,11 +54,13 @@ def _answer(tell: Callable[[Any], bool], what: str | Mapping[str, str], word: st
     return web.json_response({word: what})
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """A person's words on one line, of a bounded length."""
     return terminal_text(text.strip())[:LONGEST]
 
 
-async def _json(request: web.Request) -> dict[str, Any]:
+async def json_body(request: web.Request) -> dict[str, Any]:
+    """The JSON object of a request from a page of ours, or from no page; the answer that refuses it is raised."""
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(text="edgetool: send JSON (Content-Type: application/json)\n")
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
@@ -66,11 +68,12 @@ async def _json(request: web.Request) -> dict[str, Any]:
     try:
         value = json.loads((await request.read()).decode("utf-8"))
     except (ValueError, RecursionError):
-        raise _bad("this is no JSON") from None
+        raise bad("this is no JSON") from None
     if not isinstance(value, dict):
-        raise _bad("send a JSON object")
+        raise bad("send a JSON object")
     return value
 
 
-def _bad(what: str) -> web.HTTPBadRequest:
+def bad(what: str) -> web.HTTPBadRequest:
+    """What answers a request that is not as it must be."""
     return web.HTTPBadRequest(text=f"edgetool: {what}\n")

@@ -148,6 +148,18 @@ class SensorStatus:
 
 
 @dataclass(frozen=True)
+class CalibrationStatus:
+    """How a calibration of the session goes: ``step`` (``stand``, ``walk``), the ``share`` of it that is done, and what to tell
+    its wearer. When it is over ``message`` says how it ended; ``failed``: without a result."""
+
+    running: bool = False
+    step: str = ""
+    share: float = 0.0
+    message: str = ""
+    failed: bool = False
+
+
+@dataclass(frozen=True)
 class DaemonStatus:
     """All of it. Times in s or ms as named; counts since the start."""
 
@@ -196,6 +208,8 @@ class DaemonStatus:
     findings: tuple[Finding, ...] = ()
     sensors: tuple[SensorStatus, ...] = ()
     judged: bool = False
+    #: None where the session cannot be calibrated from here: a model that takes sensors as they are, or no place for the file.
+    calibration: CalibrationStatus | None = None
     #: Words that a page may show: what the config calls this place.
     labels: Mapping[str, str] = field(default_factory=dict)
     #: Why frames and packets of all links were not handed on: reason -> count.
@@ -234,8 +248,25 @@ class Noted(Protocol):
         ...
 
 
+class Calibrated(Protocol):
+    """How a person calibrates the session. All on the daemon's event loop."""
+
+    def start(self, person: str, strides: int, stand: bool) -> None:
+        """Begin; how it goes is in the status. Raises an EdgetoolError that says why it cannot."""
+        ...
+
+    def cancel(self) -> bool:
+        """Stop it: the calibration stays what it was. False if none goes on."""
+        ...
+
+
 class Observed(Noted, Protocol):
     """What a daemon shows to a page, a metrics endpoint or a test, and is told. All on the daemon's event loop."""
+
+    @property
+    def calibrator(self) -> Calibrated:
+        """What calibrates the session."""
+        ...
 
     def status(self) -> DaemonStatus:
         """A snapshot; cheap enough to be asked for 20 times a second."""

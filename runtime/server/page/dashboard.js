@@ -1,5 +1,6 @@
 // The dashboard: takes the daemon's events, keeps the last seconds of them, shows them; says so when they stop.
 
+import { showCalibration } from "/calibration.js";
 import { sensorWords, showLeg } from "/figure.js";
 import { drawHistogram, drawJoint, drawSpark, drawTimeline, easeRange, forgetColours } from "/plots.js";
 import { STATES, bytes, count, fixed, most, ms, nameWords, reasonWords, span, unitWords } from "/words.js";
@@ -258,6 +259,7 @@ const showStatus = () => {
   page("leg-card").hidden = status.sensors.length === 0;
   page("leg-note").textContent = sensorWords(status);
   showLeg(status, page("leg"), page("findings"), make);
+  showCalibration(status);
   status.streams.forEach(showStream);
   lines(page("links"), status.links.map((link) => ({ up: link.up, name: link.name, note: link.up ? "" : link.reason })));
   showLedger(status.nodes);

@@ -19,6 +19,7 @@ from runtime.server.app import DashboardServer
 from runtime.server.limits import Limits
 from runtime.settings import ServerSettings
 from runtime.status.status import (
+    CalibrationStatus,
     DaemonStatus,
     DiskStatus,
     Finding,
@@ -32,6 +33,7 @@ from runtime.status.status import (
     StreamStatus,
 )
 from toolkit.data.channels import MUSCLES, SEGMENTS
+from toolkit.errors import UsageError
 
 OUTPUTS = ("hip_flexion", "knee_extension", "ankle_plantarflexion")
 SLIPPED = "shank IMU turned by about 25 degrees since calibration: strap slipped? Calibrate again"
@@ -109,7 +111,7 @@ def status_like() -> DaemonStatus:
         doubts=(SLIPPED,),
         findings=(Finding("orientation", ("shank",), SLIPPED),),
         sensors=SENSORS,
-        judged=True,
+        judged=True, calibration=CalibrationStatus(),
     )  # fmt: skip
 
 
@@ -134,6 +136,21 @@ class SteeredDaemon:
     def describe(self, about: Mapping[str, str]) -> bool:
         self.noted.append(dict(about))
         return self.records
+
+    @property
+    def calibrator(self) -> SteeredDaemon:
+        return self
+
+    def start(self, person: str, strides: int, stand: bool) -> None:
+        if not self.records:
+            raise UsageError("a calibration goes on: cancel it first")
+        self.noted.append((person, strides, stand))
+        self.shown = replace(self.shown, calibration=CalibrationStatus(True, "stand", 0.5))
+
+    def cancel(self) -> bool:
+        given_up = self.shown.calibration is not None and self.shown.calibration.running
+        self.shown = replace(self.shown, calibration=CalibrationStatus(message="given up"))
+        return given_up
 
     def subscribe(self, queue: asyncio.Queue[Estimate]) -> None:
         self.queues.append(queue)

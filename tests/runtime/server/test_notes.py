@@ -144,3 +144,47 @@ def test_they_are_in_the_recording(tmp_path: Path) -> None:
     assert items[place].text == "heel strike"  # type: ignore[union-attr]
     times = [item.arrival_ns for item in items if not isinstance(item, Snapshot)]  # type: ignore[union-attr]
     assert times == sorted(times)
+
+
+def test_a_calibration_is_begun_and_given_up(tmp_path: Path) -> None:
+    with served(tmp_path) as one:
+        assert _tell(one, "/api/calibration", {"person": " Ada ", "strides": 12}) == 200
+        assert one.daemon.noted == [("Ada", 12, True)]
+        assert _tell(one, "/api/calibration/cancel", {}) == 200
+        status, text = _post(one.url, "/api/calibration/cancel", b"{}")
+        assert status == 409 and "no calibration goes on" in text
+        one.daemon.records = False
+        status, text = _post(one.url, "/api/calibration", b"{}")
+        assert status == 409 and text == "edgetool: a calibration goes on: cancel it first\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("/api/calibration", {"person": 1}),
+        ("/api/calibration", {"strides": 4}),
+        ("/api/calibration", {"strides": 101}),
+        ("/api/calibration", {"strides": 10.0}),
+        ("/api/calibration", {"strides": True}),
+        ("/api/calibration", {"stand": "no"}),
+        ("/api/calibration", {"out": "/etc/passwd"}),
+        ("/api/calibration", ["Ada"]),
+        ("/api/calibration/cancel", {"now": True}),
+    ],
+)
+def test_what_is_no_calibration_is_refused(tmp_path: Path, path: str, value: Any) -> None:
+    with served(tmp_path) as one:
+        assert _tell(one, path, value) == 400
+        assert one.daemon.noted == []
+
+
+def test_who_calibrates_needs_the_token_and_is_no_page_of_another_site(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    with served(tmp_path, ServerSettings(port=0, token_file=token)) as one:
+        assert _tell(one, "/api/calibration", {}) == 401
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        assert _tell(one, "/api/calibration", {}, bearer | {"Sec-Fetch-Site": "cross-site"}) == 403
+        assert _post(one.url, "/api/calibration", b"{}", bearer | {"Content-Type": "text/plain"})[0] == 415
+        assert one.daemon.noted == []
+        assert _tell(one, "/api/calibration", {}, bearer) == 200

@@ -13,6 +13,7 @@ import pytest
 
 from runtime.pipeline.estimate import State
 from runtime.settings import ServerSettings
+from runtime.status.status import CalibrationStatus
 from tests.browser import Page, browser
 from tests.runtime.server.served import SLIPPED, TOKEN, Served, served
 
@@ -337,5 +338,33 @@ def test_the_leg_shows_which_sensor_is_doubted_and_says_what_to_do(tmp_path: Pat
                 lambda text, label=label: text.endswith(label),  # type: ignore[misc]
             )
         assert SLIPPED not in await page.text("#findings")
+
+    see(tmp_path, story)
+
+
+def test_a_calibration_is_guided_on_the_page(tmp_path: Path) -> None:
+    async def story(page: Page, one: Served) -> None:
+        one.walk()
+        await page.go(one.url)
+        await page.until("!document.getElementById('calibration').hidden")
+        ask = "document.getElementById('calibration-ask').textContent"
+        assert await page.ask(ask) == "Stand still for three seconds, then walk ten strides."
+        await page.ask("document.getElementById('calibration-person').value = 'Ada'")
+        await page.ask("document.getElementById('calibration-go').click()")
+        await page.until(ask, lambda text: text == "Stand still.")
+        assert one.daemon.noted == [("Ada", 10, True)]
+        assert await page.ask("document.getElementById('calibration-share').value") == 0.5
+        told = CalibrationStatus(
+            True, "walk", 0.0, "no regular strides yet: walk straight ahead at a steady pace"
+        )
+        one.do(lambda daemon: setattr(daemon, "shown", replace(daemon.shown, calibration=told)))
+        await page.until(ask, lambda text: text.startswith("Now walk straight ahead"))
+        assert (await page.ask(ask)).endswith("no regular strides yet: walk straight ahead at a steady pace")
+        assert await page.text("#calibration-go") == "Give up"
+        await page.ask("document.getElementById('calibration-go').click()")
+        await page.until(ask, lambda text: text == "given up")
+        assert await page.text("#calibration-go") == "Calibrate again"
+        one.do(lambda daemon: setattr(daemon, "shown", replace(daemon.shown, calibration=None)))
+        await page.until("document.getElementById('calibration').hidden")
 
     see(tmp_path, story)
