@@ -25,11 +25,13 @@ from firmware_bridge.simulator.virtual_node import VirtualNode
 from firmware_bridge.simulator.wearing import Wearing
 from runtime.config import read_config
 from runtime.pipeline.estimate import Estimate, State
+from runtime.pipeline.plausibility import EVERY_S
 from runtime.status.status import CalibrationStatus
 from tests.artefacts import once
 from tests.runtime.daemon.harness import Running, during
 from toolkit.calibration import Calibration, load_calibration
 from toolkit.data import load
+from toolkit.plausibility.familiar import SPAN_S
 from toolkit.records import Recording
 
 TRAINING = "synthetic:people=10,seconds=20,tasks=level,seed=3"
@@ -136,8 +138,11 @@ async def _until_flagged(running: Running, wearer: Wearer, told: dict[str, objec
     await running.until(lambda: running.daemon.status().judged and running.is_state(State.OK), 60)
     since = len(running.estimates)
     await running.until(lambda: len(running.estimates) > since + 300, 60)
-    told["slip_s"] = wearer.slip()
+    told["slip_s"] = slip_s = wearer.slip()
     await running.until(lambda: running.is_state(State.DEGRADED, "orientation"), 60)
+    # How far it is turned is known when the strides of before are out of the mean, and two judgements have followed.
+    whole_ns = (slip_s + SPAN_S + 2 * EVERY_S) * 1e9
+    await running.until(lambda: running.estimates[-1].source_ns > whole_ns, 60)
 
     def ask(path: str) -> bytes:
         with urllib.request.urlopen(server.url + path, timeout=20) as answer:
@@ -154,7 +159,7 @@ def test_calibrated_over_a_port_then_right_then_a_strap_slips(tmp_path: Path, bu
     wearer, told = Wearer(tmp_path / "port"), dict[str, object]()
     with wearer.wearing() as url:
         found: Calibration = edgetool.calibrate(bundle, source=url, out=tmp_path / "today.json", person="Ada")
-        assert found.verdict == "good" and not found.warnings
+        assert found.verdict in ("good", "doubtful") and not found.warnings
         assert (
             min(imu.angle_deg for imu in found.imus) > 90
         )  # as mounted by seed 7: nothing is near its segment's axes
@@ -180,7 +185,9 @@ def _require_named(status: object, metrics: str) -> None:
     (finding,) = status["findings"]
     assert (finding["kind"], finding["sensors"]) == ("orientation", ["thigh"])
     angle = float(finding["text"].split("about ")[1].split(" degrees")[0])
-    assert angle == pytest.approx(SLIP_DEG, abs=8.0)  # the strides of before the slip are still in the mean
+    assert angle == pytest.approx(
+        SLIP_DEG, abs=5.0
+    )  # how far people's own strides differ from the mean of training
     assert finding["text"].endswith("strap slipped? Calibrate again")
     assert [s["name"] for s in status["sensors"] if s["doubts"]] == ["thigh"]
     assert 'edgetool_sensor_doubted{kind="orientation",sensor="thigh"} 1.0' in metrics
@@ -226,5 +233,6 @@ def test_calibrated_from_the_dashboard(tmp_path: Path, bundle: Path) -> None:
 
     asyncio.run(during(running, story, 300))
     found = load_calibration(tmp_path / "dash.json")
-    assert (found.person, found.verdict) == ("Ada", "good")
+    # Ten strides are few: which of them it gets decides whether one of 13 sensors is good or doubtful. None may be refused.
+    assert found.person == "Ada" and found.verdict in ("good", "doubtful") and not found.warnings
     assert running.event("reloaded")[0]["calibration"] == found.hash[:12]
