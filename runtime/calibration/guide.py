@@ -109,11 +109,31 @@ class Guide:
             raise RecordingError(
                 f"the calibration is not done: step {self.step} is missing; the sources ended too early"
             )
-        walk = self._signals(WALK_S)
+        walk = self._walked()
         found = calibrate(
             walk, self._reference, person=person, stand=self._stand, created=created, nodes=nodes
         )
         return with_own_walk(found, walk, self._contract)
+
+    def _walked(self) -> dict[str, Signal]:
+        """The newest walk without what was before and after it: who still stands has no amplitude of a walk.
+
+        Half a stride stays on either side, so that the first and the last one are found again.
+        """
+        assert self._imu is not None
+        signals = self._signals(WALK_S)
+        walk = signals[self._imu]
+        strides = find_strides(gyroscopes_of(walk), walk.spec.rate_hz)
+        begin_s = max(float(strides.rows[0, 0]) / walk.spec.rate_hz - strides.period_s / 2, 0.0)
+        end_s = float(strides.rows[-1, 1]) / walk.spec.rate_hz + strides.period_s / 2
+        return {
+            name: Signal(
+                one.spec,
+                0.0,
+                one.samples[round(begin_s * one.spec.rate_hz) : round(end_s * one.spec.rate_hz)],
+            )
+            for name, one in signals.items()
+        }
 
     def _begin(self) -> None:
         self._rows = {name: [] for name in self._specs}

@@ -205,3 +205,17 @@ def test_a_model_that_takes_sensors_as_they_are_worn_says_so(walk: Recording) ->
     plain = load_checkpoint("pretrained").contract
     with pytest.raises(ContractError, match="it was trained without calibration"):
         asyncio.run(calibrate_sources(plain, Played(walk)))
+
+
+def test_who_goes_on_standing_before_the_walk_has_the_gains_of_the_walk(
+    contract: SensorContract, walk: Recording
+) -> None:
+    """The same walk after 4 s and after 14 s of standing: 3 s are taken for the stand, the rest belongs to no walk."""
+    gains = []
+    for stand_s in (4.0, 14.0):
+        played = after_a_stand(walk, stand_s, np.random.default_rng(7))
+        found, _ = calibrated(contract, played)
+        assert not found.refused
+        gains.append([one.gain for one in found.channels])
+    # Which of the first steps are strides may differ by one of ten.
+    np.testing.assert_allclose(gains[1], gains[0], rtol=0.05)
