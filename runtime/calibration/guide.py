@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.pipeline.intake import Batch
 from toolkit.calibration import Calibration, calibrate, reference_of, with_own_walk
-from toolkit.calibration.estimate import LEAST_STRIDES, gyroscopes_of, stand_of
+from toolkit.calibration.estimate import LEAST_STRIDES, STILL_RAD_S, gyroscopes_of, stand_of
 from toolkit.calibration.strides import find_strides
 from toolkit.contract import SensorContract
 from toolkit.data.imus import imus
@@ -25,6 +25,8 @@ Values = NDArray[np.float32]
 STAND_S = 3.0
 #: Of the walk the newest this long is looked at, in s.
 WALK_S = 30.0
+#: Whether somebody moves is judged in blocks of this length, s.
+_BLOCK_S = 0.5
 #: A step is judged anew after this much of new samples, in s.
 _LOOK_S = 0.25
 #: More than this part of a walk's samples missing, and it is to be walked again.
@@ -88,6 +90,8 @@ class Guide:
         if batch.restart:
             self._begin()
         for name, rows in batch.inputs.items():
+            if not self._rows[name]:
+                self._first[name] = rows.first
             self._rows[name].append(rows.values)
             if name == self._imu:
                 self._missing += int(np.count_nonzero(rows.findings))
@@ -116,27 +120,29 @@ class Guide:
         return with_own_walk(found, walk, self._contract)
 
     def _walked(self) -> dict[str, Signal]:
-        """The newest walk without what was before and after it: who still stands has no amplitude of a walk.
+        """The newest movement, from the last moment on at which nothing moved: who still stands does not walk.
 
-        Half a stride stays on either side, so that the first and the last one are found again.
+        Where the most of it stood still, noise would pass for strides, and EMG would have another amplitude.
         """
         assert self._imu is not None
         signals = self._signals(WALK_S)
         walk = signals[self._imu]
-        strides = find_strides(gyroscopes_of(walk), walk.spec.rate_hz)
-        begin_s = max(float(strides.rows[0, 0]) / walk.spec.rate_hz - strides.period_s / 2, 0.0)
-        end_s = float(strides.rows[-1, 1]) / walk.spec.rate_hz + strides.period_s / 2
+        block = round(_BLOCK_S * walk.spec.rate_hz)
+        count = len(walk.samples) // block
+        if not count:
+            return signals
+        speed = np.linalg.norm(gyroscopes_of(walk), axis=2).mean(axis=1)
+        still = np.flatnonzero(speed[: count * block].reshape(count, block).mean(axis=1) < STILL_RAD_S)
+        begin_s = 0.0 if not len(still) else (int(still[-1]) + 1) * block / walk.spec.rate_hz
         return {
-            name: Signal(
-                one.spec,
-                0.0,
-                one.samples[round(begin_s * one.spec.rate_hz) : round(end_s * one.spec.rate_hz)],
-            )
+            name: Signal(one.spec, 0.0, one.samples[round(begin_s * one.spec.rate_hz) :])
             for name, one in signals.items()
         }
 
     def _begin(self) -> None:
         self._rows = {name: [] for name in self._specs}
+        #: Numbers of the first rows that are kept: packets of two inputs do not end together.
+        self._first = dict.fromkeys(self._specs, 0)
         self._missing, self._looked = 0, 0.0
 
     def _seconds(self) -> float:
@@ -144,18 +150,27 @@ class Guide:
         return sum(map(len, self._rows[self._imu])) / self._specs[self._imu].rate_hz
 
     def _signals(self, seconds: float) -> dict[str, Signal]:
-        """The newest ``seconds`` that all inputs have, from one start."""
-        joined = {}
+        """The newest ``seconds`` that all inputs have, from one start, or all that there is."""
+        joined: dict[str, Values] = {}
         for name, parts in self._rows.items():
             values = (
                 np.concatenate(parts) if parts else np.empty((0, len(self._specs[name].channels)), np.float32)
             )
             self._rows[name] = [values]
             joined[name] = values
-        ends = min(len(values) / self._specs[name].rate_hz for name, values in joined.items())
-        first = max(ends - seconds, 0.0)
+        first = {name: self._first[name] / spec.rate_hz for name, spec in self._specs.items()}
+        ends_s = min(first[name] + len(joined[name]) / spec.rate_hz for name, spec in self._specs.items())
+        begins_s = max(ends_s - seconds, *first.values())
         return {
-            name: Signal(spec, 0.0, joined[name][round(first * spec.rate_hz) : round(ends * spec.rate_hz)])
+            name: Signal(
+                spec,
+                0.0,
+                joined[name][
+                    round((begins_s - first[name]) * spec.rate_hz) : max(
+                        round((ends_s - first[name]) * spec.rate_hz), 0
+                    )
+                ],
+            )
             for name, spec in self._specs.items()
         }
 
@@ -175,7 +190,7 @@ class Guide:
 
     def _look_at_walk(self, have: float) -> Progress:
         assert self._imu is not None
-        signal = self._signals(WALK_S)[self._imu]
+        signal = self._walked()[self._imu]
         found = len(find_strides(gyroscopes_of(signal), signal.spec.rate_hz)) if len(signal.samples) else 0
         missing = self._missing / max(have * signal.spec.rate_hz, 1.0)
         if found >= self.wanted.strides and missing > _MISSING:

@@ -14,11 +14,11 @@ from firmware_bridge.simulator.faults import Faults
 from firmware_bridge.simulator.virtual_link import VirtualLink
 from firmware_bridge.simulator.virtual_node import Programme, VirtualNode
 from firmware_bridge.sources.base import Source, SourceUrl
-from runtime.calibration.guide import Progress, Wanted
+from runtime.calibration.guide import Guide, Progress, Wanted
 from runtime.calibration.live import calibrate_sources
 from runtime.pipeline.estimate import State
 from runtime.pipeline.estimator import Estimator
-from runtime.pipeline.intake import Intake
+from runtime.pipeline.intake import Batch, InputRows, Intake
 from runtime.pipeline.pipeline import Pipeline, still
 from tests.runtime.pipeline.harness import SumEngine
 from toolkit.calibration import Calibration, fit_reference
@@ -219,3 +219,33 @@ def test_who_goes_on_standing_before_the_walk_has_the_gains_of_the_walk(
         gains.append([one.gain for one in found.channels])
     # Which of the first steps are strides may differ by one of ten.
     np.testing.assert_allclose(gains[1], gains[0], rtol=0.05)
+
+
+def test_the_walk_has_all_streams_from_one_moment(contract: SensorContract, walk: Recording) -> None:
+    """The stand ends with a packet of one stream; of the other some rows of that time are still to come. Signals that count
+    their own rows say afterwards what was taken at the same time."""
+    guide = Guide(contract, Wanted(strides=5))
+    rate = {item.stream.name: item.stream.rate_hz for item in contract.inputs}
+    counted = after_a_stand(walk, 5.0, np.random.default_rng(1))
+    row = dict.fromkeys(rate, 0)
+    for step in range(1, 900):
+        for name, lag_s in (("imu", 0.0), ("emg", 0.017)):
+            stop = max(round((step * 0.02 - lag_s) * rate[name]), row[name])
+            values = np.asarray(counted.signals[name].samples[row[name] : stop], np.float32)
+            if not len(values):
+                continue
+            if name == "emg":
+                values[:, 0] = np.arange(row[name], stop) / rate[name]
+            else:
+                values[:, -1] = (
+                    np.arange(row[name], stop) / rate[name] * 1e-6
+                )  # small: nobody turns because of it
+            rows = InputRows(row[name], values, np.zeros(len(values), np.uint8), np.zeros(len(values)))
+            row[name] = stop
+            guide.take(Batch(0, step == 1 and name == "imu", {name: rows}, 0.0))
+        if guide.step == "done":
+            break
+    signals = guide._walked()
+    begins_s = [signals["imu"].samples[0, -1] * 1e6, signals["emg"].samples[0, 0]]
+    assert begins_s[1] == pytest.approx(begins_s[0], abs=0.5 / rate["imu"] + 1e-3)
+    assert begins_s[0] > 4.0
