@@ -27,10 +27,11 @@ from toolkit.records import Recording
 
 Float = NDArray[np.float64]
 
-#: Without --stride, windows are thinned so that about this many train: eight networks by twelve people, 45 min on two cores.
-TRAIN_WINDOWS = 3000
+#: Without --stride, windows are thinned so that at most about this many train: eight networks by twelve people on two cores
+#: within 45 minutes.
+TRAIN_WINDOWS = 2000
 #: The default recipe of a comparison: smaller than that of ``edgetool train``, for there are a hundred trainings.
-DEFAULTS = Settings(epochs=12, batch=64, patience=4)
+DEFAULTS = Settings(epochs=16, batch=64, patience=5)
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,9 @@ def thinned(recordings: Sequence[Recording], rate_hz: float, fold: Fold) -> int:
             raise RecordingError(
                 f"recording {recording.name!r} has no reference moments; a comparison needs them"
             )
-        spans = recording.valid_s or ((0.0, recording.moments.duration_s),)
+        spans = recording.valid_s
+        if spans is None:
+            spans = ((0.0, recording.moments.duration_s),)
         seconds = sum(stop - start for start, stop in spans)
         if fold.split.kind == "chronological":
             total += fold.split.fractions[0] * seconds

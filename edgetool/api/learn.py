@@ -135,7 +135,7 @@ def compare(
     seeds: int = 1,
     seed: int = 0,
     split: Literal["leave-one-person-out", "by-subject", "chronological"] | None = None,
-    epochs: int = 12,
+    epochs: int = 16,
     stride: int | None = None,
     hidden: int = 64,
     window: int = 64,
@@ -153,7 +153,7 @@ def compare(
 
     ``out`` is a folder with each training's result; what is there is not done again. ``split`` None: leave one person out for
     three people or more, else chronological. ``seeds`` trainings of each network, from ``seed`` on. ``epochs``, ``stride``
-    (None: so that about 3,000 windows train), ``hidden``, ``window``, ``rate_hz`` and ``joints`` are as for
+    (None: so that about 2,000 windows train), ``hidden``, ``window``, ``rate_hz`` and ``joints`` are as for
     :func:`edgetool.train`; the other networks get as many weights as that Cross-LSTM. With ``core`` it is also converted and
     run there, emulated. ``workers`` local processes do the work, or the Dask cluster of ``scheduler``. ``json``,
     ``parquet`` and ``html`` are files to write; ``progress`` is told of each training.

@@ -46,12 +46,12 @@ from edgetool.commands.shared import (
     type=click.Choice(["leave-one-person-out", "by-subject", "chronological"]),
     help="Default: leave-one-person-out for three people or more, else chronological.",
 )
-@click.option("--epochs", default=12, metavar="N", help="Train for at most N epochs.")
+@click.option("--epochs", default=16, metavar="N", help="Train for at most N epochs.")
 @click.option(
     "--stride",
     type=int,
     metavar="N",
-    help="Use every N-th window to train and validate. Default: so that about 3,000 train.",
+    help="Use every N-th window to train and validate. Default: so that about 2,000 train.",
 )
 @click.option("--hidden", default=64, metavar="N", help="LSTM units per stream; sets every network's size.")
 @click.option("--window", default=64, metavar="N", help="Samples of the grid that a model sees at once.")

@@ -119,13 +119,15 @@ def test_one_person_gives_scores_and_no_test(tmp_path: Path) -> None:
     assert "no test is made" in report.sentences(found)[1]
 
 
-def test_windows_are_thinned_to_about_3000() -> None:
+def test_windows_are_thinned_to_about_2000() -> None:
     recordings = load("synthetic:people=3,seconds=60,tasks=level,speeds=1")
     (fold, *_) = folds(recordings)
     # One person of 60 s trains: 6,000 windows at 100 Hz.
-    assert thinned(recordings, 100.0, fold) == 2
+    assert thinned(recordings, 100.0, fold) == 3
     masked = [dataclasses.replace(r, valid_s=((1.0, 2.0),)) for r in recordings]
     assert thinned(masked, 100.0, fold) == 1
+    nothing = [dataclasses.replace(r, valid_s=()) for r in recordings]
+    assert thinned(nothing, 100.0, fold) == 1
 
 
 def test_a_turned_imu_reads_the_same_length_of_gravity_and_turns_by_the_angle() -> None:
