@@ -1,0 +1,84 @@
+"""Adapting a checkpoint to a person: finetune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from toolkit.errors import UsageError
+from toolkit.files import write_bytes, write_json
+from toolkit.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from benchmarks.learning.transfer import OnePerson, Transfer
+
+
+def finetune(
+    checkpoint: str | Path,
+    *,
+    data: str,
+    strides: int = 5,
+    person: str | None = None,
+    policy: Literal["auto", "all", "fusion-and-head", "head", "normaliser", "none"] = "auto",
+    seed: int = 0,
+    out: str | Path | None = None,
+    curve: str | Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    json: str | Path | None = None,
+    html: str | Path | None = None,
+    progress: Progress | None = None,
+) -> OnePerson | Transfer:
+    """Adapt ``checkpoint`` to the first ``strides`` strides of ``person`` in ``data`` (a source as for :func:`edgetool.data`).
+
+    ``person`` may be None if there is one only; nobody who trained the checkpoint is taken. ``policy`` says what is adapted;
+    ``auto`` chooses by cross-validation inside the given strides and changes nothing if that gains less than 2 %. ``seed`` is
+    that of the order of windows. ``out`` is the checkpoint to write, which converts like any other.
+
+    With ``curve``, a folder, every person is adapted with 1, 2, 5, 10 and 20 strides instead, beside the general model and one
+    that learns from those strides alone, on ``workers`` processes or the Dask cluster of ``scheduler``; ``checkpoint`` may
+    then be the folder of :func:`edgetool.compare`, whose fold without the person is used. ``json`` and ``html`` are files
+    to write; ``progress`` is told.
+
+    Raises UsageError for too few strides or a person of the training, RecordingError or ContractError for data that do not fit.
+    """
+    given = dict(locals())
+    from toolkit.model import load_checkpoint
+
+    if (out is None) == (curve is None):
+        raise UsageError("say either --out FILE, to adapt to one person, or --curve FOLDER, for all people")
+    if curve is not None:
+        return _curve(given, Path(curve), progress or silent)
+    from benchmarks.learning.transfer import adapt_person
+
+    if html is not None:
+        raise UsageError("--html shows a learning curve; give --curve FOLDER with it")
+    model = load_checkpoint(checkpoint)
+    result = adapt_person(model, data, strides, policy=policy, person=person, seed=seed)
+    result.checkpoint.save(str(out))
+    if json is not None:
+        write_json(Path(json), result.to_json())
+    return result
+
+
+def _curve(given: dict[str, Any], folder: Path, progress: Progress) -> Transfer:
+    from benchmarks.learning import transfer_report as report
+    from benchmarks.learning.jobs import Pool
+    from benchmarks.learning.transfer import transfer
+    from edgetool.api.command_line import command_line
+
+    result = transfer(
+        given["checkpoint"],
+        given["data"],
+        folder,
+        policy=given["policy"],
+        seed=given["seed"],
+        pool=Pool(given["workers"], given["scheduler"]),
+        progress=progress,
+    )
+    if given["json"] is not None:
+        write_json(Path(given["json"]), report.to_json(result))
+    if given["html"] is not None:
+        page = report.page(result, command_line(given, finetune))
+        write_bytes(Path(given["html"]), page.encode())
+    return result
