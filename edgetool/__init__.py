@@ -18,6 +18,9 @@ from toolkit import __version__ as __version__
 
 if TYPE_CHECKING:
     from benchmarks.learning.compare import Comparison as Comparison
+    from benchmarks.learning.explain import Explanation as Explanation
+    from benchmarks.learning.transfer import OnePerson as OnePerson
+    from benchmarks.learning.transfer import Transfer as Transfer
     from benchmarks.records import Report as Report
     from benchmarks.stress.records import StressReport as StressReport
     from benchmarks.validation.verdict import Verdict as Verdict
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
     from edgetool.api.signing import sign as sign
     from edgetool.api.signing import verify as verify
     from edgetool.api.stress import stress as stress
+    from edgetool.api.transfer import explain as explain
+    from edgetool.api.transfer import finetune as finetune
     from firmware_bridge.tools.doctor import Diagnosis as Diagnosis
     from firmware_bridge.tools.monitor import Health as Health
     from quantization.analysis.error_records import Attribution as Attribution
@@ -92,6 +97,7 @@ _FROM: dict[str, tuple[str, ...]] = {
     "edgetool.api.calibration": ("calibrate",),
     "edgetool.api.live": ("run",),
     "edgetool.api.learn": ("train", "compare", "data", "check_data"),
+    "edgetool.api.transfer": ("finetune", "explain"),
     "quantization.bundle": ("Bundle",),
     "quantization.predict": ("Predicted",),
     "quantization.signing": ("Signer",),
@@ -99,6 +105,8 @@ _FROM: dict[str, tuple[str, ...]] = {
     "benchmarks.records": ("Report",),
     "benchmarks.stress.records": ("StressReport",),
     "benchmarks.learning.compare": ("Comparison",),
+    "benchmarks.learning.explain": ("Explanation",),
+    "benchmarks.learning.transfer": ("Transfer", "OnePerson"),
     "benchmarks.validation.verdict": ("Verdict",),
     "firmware_bridge.tools.doctor": ("Diagnosis",),
     "firmware_bridge.tools.monitor": ("Health",),

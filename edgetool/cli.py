@@ -55,6 +55,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Learn": {
         "train": ("edgetool.commands.train", "train a Cross-LSTM on recordings"),
         "compare": ("edgetool.commands.compare", "is it better than other models, on people it never saw"),
+        "finetune": ("edgetool.commands.finetune", "adapt a checkpoint to a person with a few strides"),
+        "explain": ("edgetool.commands.explain", "the share of each sensor in what a checkpoint estimates"),
         "data": ("edgetool.commands.data", "list, export or plot recordings"),
     },
 }

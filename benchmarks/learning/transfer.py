@@ -224,14 +224,20 @@ def sources_for(checkpoint: str | Path, people: Sequence[str]) -> dict[str, Chec
     return found
 
 
-def require_new(checkpoint: Checkpoint, people: Sequence[str]) -> None:
-    """UsageError if one of ``people`` trained or validated the checkpoint."""
+def new_people(checkpoint: Checkpoint, people: Sequence[str]) -> list[str]:
+    """Those of ``people`` who neither trained nor validated the checkpoint."""
     split = checkpoint.split or {}
     if split.get("kind") == "by-subject":
         known = {*split["people"]["train"], *split["people"]["validation"]}
     else:
         known = set(checkpoint.provenance.get("data", {}).get("people", ()))
-    seen = [person for person in people if person in known]
+    return [person for person in people if person not in known]
+
+
+def require_new(checkpoint: Checkpoint, people: Sequence[str]) -> None:
+    """UsageError if one of ``people`` trained or validated the checkpoint."""
+    new = new_people(checkpoint, people)
+    seen = [person for person in people if person not in new]
     if seen:
         raise UsageError(
             f"{', '.join(seen)} took part in this checkpoint's training; strides of a new person are wanted, or "
@@ -306,7 +312,9 @@ def adapt_person(
     recordings = load_once(source)
     people = sorted({recording.person for recording in recordings})
     if person is None and len(people) > 1:
-        raise UsageError(f"the data has {len(people)} people, {', '.join(people)}; say whose strides with --person")
+        raise UsageError(
+            f"the data has {len(people)} people, {', '.join(people)}; say whose strides with --person"
+        )
     name = person or people[0]
     if name not in people:
         raise UsageError(f"the data has no person {name!r}; it has {', '.join(people)}")
@@ -320,9 +328,7 @@ def adapt_person(
     adapted = adapt(model, windows, found[:number], policy, seed=seed)  # type: ignore[arg-type]
     left = len(found) - number
     scores = _scored(model, adapted.checkpoint, windows, found, number) if left else None
-    return OnePerson(
-        adapted.checkpoint, name, number, left, adapted.policy, dict(adapted.held_out), scores
-    )
+    return OnePerson(adapted.checkpoint, name, number, left, adapted.policy, dict(adapted.held_out), scores)
 
 
 def _scored(

@@ -13,10 +13,10 @@ from benchmarks.report.svg import Panel
 from benchmarks.report.text import KIND_NAMES, short_joint
 
 NOTE = (
-    "RMSE in Nm/kg, mean over people, on strides that nobody learnt from. general: the checkpoint as it is. adapted: to so many "
-    "strides. individual: a network of the same sizes that learnt from those strides alone. gain: general less adapted, with its "
-    "95 % interval over people. worst: the person whom adapting helped least, in percent of that person's general RMSE (+ is "
-    "worse)."
+    "RMSE in Nm/kg, mean over people, on strides that nobody learnt from. general: the checkpoint as it is. adapted: to so "
+    "many strides. individual: a network of the same sizes that learnt from those strides alone. gain: general less adapted, "
+    "with its 95 % interval over people. worst: the person whom adapting helped least, in percent of that person's general "
+    "RMSE (+ is worse)."
 )
 HEAD = [">strides", ">people", ">general", ">adapted", ">individual", ">gain", "interval", ">p", ">worst"]
 
@@ -64,7 +64,9 @@ def sentences(transfer: Transfer) -> list[str]:
         lines.append(text)
     people = {name: max(_changes(transfer, index)) for index, name in enumerate(transfer.people)}
     name = max(people, key=lambda one: people[one])
-    lines.append(f"Over all numbers of strides, {name} is served worst: {people[name]:+.1f} % against the general model.")
+    lines.append(
+        f"Over all numbers of strides, {name} is served worst: {people[name]:+.1f} % against the general model."
+    )
     return lines
 
 
@@ -129,7 +131,9 @@ def page(transfer: Transfer, command: str) -> str:
         ),
     ]
     kinds = ", ".join(KIND_NAMES[kind] for kind in transfer.kinds)
-    return render(Page("Adapting to a person", kinds, sentences(transfer), [], sections, command, [transfer.policy]))
+    return render(
+        Page("Adapting to a person", kinds, sentences(transfer), [], sections, command, [transfer.policy])
+    )
 
 
 def _panel(transfer: Transfer, joint: str) -> Panel:

@@ -120,6 +120,15 @@ class Panel:
                     *(css, a, top, b - a, base - top),
                 )
 
+    def cell(self, x: tuple[float, float], y: tuple[float, float], css: str, opacity: float) -> None:
+        """A filled rectangle between data coordinates, of a heat map."""
+        left, right = sorted(map(self.x, x))
+        top, bottom = sorted(map(self.y, y))
+        self._add(
+            '<rect class="bar {}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}" opacity="{:.2f}"/>',
+            *(css, left, top, right - left, bottom - top, opacity),
+        )
+
     def rule(
         self, value: float, css: str, text: str = "", *, height: float = 0.0, anchor: str = "start"
     ) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgetool.api.command_line import command_line
 from toolkit.files import write_bytes, write_json
 from toolkit.progress import Progress
 
@@ -123,7 +123,7 @@ def train(
     trained = _trained(given)
     if json is not None:
         write_json(Path(json), trained.to_json())
-    _write_pages(trained, _command_line(given, train), html, card)
+    _write_pages(trained, command_line(given, train), html, card)
     return trained
 
 
@@ -181,7 +181,7 @@ def compare(
         pool=Pool(workers, scheduler),
         progress=progress or silent,
     )
-    _write_comparison(comparison, _command_line(given, compare), json, parquet, html)
+    _write_comparison(comparison, command_line(given, compare), json, parquet, html)
     return comparison
 
 
@@ -262,20 +262,3 @@ def _epochs(progress: Progress) -> Callable[[Step], None]:
         progress(text, (step.epoch - 1) * step.steps + step.step, step.epochs * step.steps)
 
     return tell
-
-
-def _command_line(given: dict[str, Any], function: Callable[..., object]) -> str:
-    """The options that differ from their defaults, as they would be typed. Of an absolute path only the name."""
-    words = [f"edgetool {function.__name__}"]
-    for name, parameter in inspect.signature(function).parameters.items():
-        value = given[name]
-        if name == "progress" or value is None or value == parameter.default:
-            continue
-        if value is True:
-            words.append(f"--{name.replace('_', '-')}")
-            continue
-        if not isinstance(value, str | int | float | Path):
-            value = "..."  # recordings or a split in memory
-        text = value.name if isinstance(value, Path) and value.is_absolute() else str(value)
-        words.append(f"--{name.replace('_', '-')} {text}")
-    return " ".join(words)

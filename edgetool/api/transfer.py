@@ -1,15 +1,16 @@
-"""Adapting a checkpoint to a person: finetune."""
+"""What a checkpoint does for people it never saw: finetune, explain."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from toolkit.errors import UsageError
+from toolkit.errors import MissingDependencyError, UsageError
 from toolkit.files import write_bytes, write_json
 from toolkit.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from benchmarks.learning.explain import Explanation
     from benchmarks.learning.transfer import OnePerson, Transfer
 
 
@@ -82,3 +83,44 @@ def _curve(given: dict[str, Any], folder: Path, progress: Progress) -> Transfer:
         page = report.page(result, command_line(given, finetune))
         write_bytes(Path(given["html"]), page.encode())
     return result
+
+
+def explain(
+    checkpoint: str | Path,
+    *,
+    data: str,
+    seed: int = 0,
+    json: str | Path | None = None,
+    html: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Explanation:
+    """The share of each sensor in what ``checkpoint`` estimates for the people of ``data`` whom its training never saw.
+
+    Two methods: permutation of a sensor's windows in time, and Shapley values by sampling (captum); with their rank agreement,
+    a check of integrated gradients for their known artefact, and attention over the gait cycle. ``checkpoint`` may be the
+    folder of :func:`edgetool.compare`. ``seed`` is that of permutations and orders; ``json`` and ``html`` are files to write;
+    ``progress`` is told of each person. Raises UsageError if nobody is new to the checkpoint.
+    """
+    given = dict(locals())
+    _require_captum()
+    from benchmarks.learning.explain import explain as work
+    from benchmarks.learning.explain import to_json
+    from edgetool.api.command_line import command_line
+
+    result = work(checkpoint, data, seed=seed, progress=progress or silent)
+    if json is not None:
+        write_json(Path(json), to_json(result))
+    if html is not None:
+        from benchmarks.learning.explain_report import page
+
+        write_bytes(Path(html), page(result, command_line(given, explain)).encode())
+    return result
+
+
+def _require_captum() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("captum") is None:
+        raise MissingDependencyError(
+            "explaining needs captum, which is not installed: pip install 'edgetool[learn]'"
+        )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command(
     name="finetune",
-    epilog="Example: edgetool finetune m.safetensors --data new.npz --strides 5 --out own.safetensors",
+    epilog="Example: edgetool finetune m.safetensors --data new.npz --out own.safetensors",
     context_settings=SETTINGS,
 )
 @click.argument("checkpoint", type=PATH)
@@ -50,7 +50,9 @@ if TYPE_CHECKING:
 @click.option("--workers", type=int, metavar="N", help="Local processes of --curve. Default: one a core.")
 @click.option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster instead, as tcp://host:8786.")
 @json_option("Also write every figure; - is standard output.")
-@click.option("--html", type=PATH, metavar="FILE", help="Also write a page with the learning curve (with --curve).")
+@click.option(
+    "--html", type=PATH, metavar="FILE", help="Also write a page with the learning curve (with --curve)."
+)
 def command(json: Path | None, html: Path | None, **options: Any) -> None:
     """Adapt a checkpoint to a new person or task with a few strides.
 
@@ -93,4 +95,6 @@ def _show(result: OnePerson, json: Path | None) -> None:
         [name, f"{value:.4f}", f"{result.rmse['adapted'][name]:.4f}"]
         for name, value in result.rmse["general"].items()
     ]
-    show_table(tables(json), f"RMSE, Nm/kg, on the other {result.left}", ["moment", ">general", ">adapted"], rows)
+    show_table(
+        tables(json), f"RMSE, Nm/kg, on the other {result.left}", ["moment", ">general", ">adapted"], rows
+    )

@@ -1,0 +1,52 @@
+"""``edgetool explain``: what a checkpoint's estimates rest on; a thin face of :func:`edgetool.explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgetool.commands.shared import (
+    PATH,
+    SETTINGS,
+    SOURCE,
+    file_of,
+    json_option,
+    print_json,
+    progress,
+    show_table,
+    tables,
+    wrote,
+)
+
+
+@click.command(
+    name="explain",
+    epilog="Example: edgetool explain pretrained --data synthetic --html explained.html",
+    context_settings=SETTINGS,
+)
+@click.argument("checkpoint", type=PATH)
+@click.option("--data", required=True, metavar="SOURCE", help=f"{SOURCE}.")
+@click.option("--seed", default=0, metavar="N", help="Seed of permutations and orders.")
+@json_option("Also write every share; - is standard output.")
+@click.option("--html", type=PATH, metavar="FILE", help="Also write a page with plots.")
+def command(json: Path | None, html: Path | None, **options: Any) -> None:
+    """Show the share of each sensor in a checkpoint's estimates.
+
+    CHECKPOINT is a file, the word pretrained, or the folder of edgetool compare. Only people whom training never saw
+    are used. Two methods: a sensor's windows permuted in time, and Shapley values; their rank agreement is shown.
+    """
+    from benchmarks.learning import explain_report as report
+    from benchmarks.learning.explain import to_json
+    from edgetool.api.transfer import explain
+    from toolkit.terminal import say
+
+    with progress() as shown:
+        result = explain(json=file_of(json), html=html, **options, progress=shown)
+    screen = tables(json)
+    show_table(screen, None, report.head(result), report.rows(result))
+    screen.print(report.NOTE, style="dim")
+    print_json(json, lambda: to_json(result))
+    say(*report.sentences(result), err=json == Path("-"))
+    wrote(json, html)
