@@ -82,7 +82,8 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("rows", "report"),
         ("bench",),
         ("stress",),
-        ("validation", "studies", "learning"),
+        ("validation", "learning"),
+        ("studies",),
     ),
     "firmware_bridge": (
         ("items", "protocol"),
