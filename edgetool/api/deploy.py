@@ -39,9 +39,10 @@ def convert(
     json: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
-    """Convert a trained Cross-LSTM to int8 and write a bundle.
+    """Convert a trained network to int8 and write a bundle.
 
-    ``checkpoint`` is a file, the word ``pretrained``, or a :class:`edgetool.Checkpoint`. ``out`` is the folder to write.
+    ``checkpoint`` is a file, the word ``pretrained``, a :class:`edgetool.Checkpoint`, or a ``.pt2`` of torch.export.save
+    (docs/IMPORT.md). ``out`` is the folder to write.
     ``data`` calibrates the int8 scales: a source as for :func:`edgetool.data` or recordings; None: synthetic gait. Of it,
     ``calibration_windows`` windows of the training split are drawn with ``seed``. ``scheme`` is ``int8`` or ``float32``,
     ``converter`` is ``builtin`` or ``tensorflow``.

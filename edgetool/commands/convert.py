@@ -47,7 +47,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     "--key-map",
     type=FILE,
     metavar="FILE",
-    help="TOML that says which tensor of a foreign PyTorch file is which.",
+    help="TOML: which tensor of a foreign PyTorch file is which, or which input of a .pt2.",
 )
 @click.option(
     "--check",
@@ -67,7 +67,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--seed", default=0, metavar="N", help="Seed of the draw of calibration windows.")
 @json_option("Also write the manifest.")
 def command(checkpoint: str, data: str | None, out: Path, json: Path | None, **options: Any) -> None:
-    """Convert CHECKPOINT, a file or the word pretrained, to an int8 bundle.
+    """Convert CHECKPOINT to an int8 bundle: a file, the word pretrained, or a .pt2.
+
+    A .pt2 is a network of your own as torch.export.save writes it (docs/IMPORT.md).
 
     The bundle holds the int8 and float32 .tflite, the checkpoint, golden vectors and a manifest with the hash of
     every file. Calibration sees the training split only. The same input gives the same bytes.

@@ -120,6 +120,11 @@ def read_dataset_file(path: Path, root: Path | None = None) -> DatasetFile:
     virtual = top.take("virtual_imu", dict, None)
     plates = top.take("force_plates", dict, None)
     events = top.take("events", dict, None)
+    for of_a_network in (
+        "model",
+        "target",
+    ):  # convert reads them, of a network that is imported (docs/IMPORT.md)
+        top.take(of_a_network, dict, None)
     top.done()
     if virtual is not None and tables["imu"] is not None:
         raise RecordingError(f"{path}: both [imu] and [virtual_imu] define the stream imu; keep one")
