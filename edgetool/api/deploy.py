@@ -42,16 +42,15 @@ def convert(
     """Convert a trained network to int8 and write a bundle.
 
     ``checkpoint`` is a file, the word ``pretrained``, a :class:`edgetool.Checkpoint`, or a ``.pt2`` of torch.export.save
-    (docs/IMPORT.md). ``out`` is the folder to write.
-    ``data`` calibrates the int8 scales: a source as for :func:`edgetool.data` or recordings; None: synthetic gait. Of it,
-    ``calibration_windows`` windows of the training split are drawn with ``seed``. ``scheme`` is ``int8`` or ``float32``,
-    ``converter`` is ``builtin`` or ``tensorflow``.
+    (docs/IMPORT.md). ``out`` is the folder to write. ``data`` calibrates the int8 scales: a source as for
+    :func:`edgetool.data` or recordings; None: synthetic gait. Of it, ``calibration_windows`` windows of the training split are
+    drawn with ``seed``. ``scheme`` is ``int8`` or ``float32``, ``converter`` is ``builtin`` or ``tensorflow``.
     With ``max_rmse_increase`` (percent) the cheapest recipe that stays below it on the validation split is searched;
     ``recipe`` changes single entries of the default (docs/CONVERTER.md), as a mapping or a JSON file. ``key_map`` is a
-    TOML that names the tensors of a foreign PyTorch file (docs/MODEL.md). ``core`` (``c99``, ``cortex-m4``, ``cortex-m7``,
-    ``cortex-m33``, ``cortex-m55``) also writes C source, made for ``prefer`` (``speed`` or ``size``), whose names begin with
-    ``prefix``. ``check`` is an NPZ with inputs and the network's own outputs: an import that does not reproduce them is
-    refused (docs/IMPORT.md). ``json`` also writes the manifest there. ``progress`` is told each stage.
+    TOML that names the tensors of a foreign PyTorch file (docs/MODEL.md) or the inputs of a ``.pt2``. ``core`` (``c99``,
+    ``cortex-m4``, ``cortex-m7``, ``cortex-m33``, ``cortex-m55``) also writes C source, made for ``prefer`` (``speed`` or
+    ``size``), whose names begin with ``prefix``. ``check`` is an NPZ with inputs and the network's own outputs: an import that
+    does not reproduce them is refused. ``json`` also writes the manifest there. ``progress`` is told each stage.
 
     The same input gives the same bytes. Raises CheckpointError, RecordingError or ContractError for input that does not
     fit, UsageError for an option that is not allowed, ConversionError if the result does not compute what the checkpoint
