@@ -61,8 +61,8 @@ def hostile_report(text: str) -> Report:
     report = small_report(max_rmse_increase=10)
     data = report.data
     recordings = tuple(spoilt_fields(one, text, "task", "person", "name") for one in data.windows.recordings)
-    # A contract takes only printable names without spaces at their ends.
-    suffix = text.strip() if text.isprintable() else "</td>"
+    # A contract takes only printable names of bounded length without spaces at their ends.
+    suffix = text[:100].strip() if text.isprintable() else "</td>"
     outputs = tuple(Channel(one.name + suffix, "Nm/kg") for one in data.contract.outputs)
     data = dataclasses.replace(
         data,
