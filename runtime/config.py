@@ -25,6 +25,7 @@ from runtime.server.access import Access
 from runtime.settings import (
     LogSettings,
     ModelSettings,
+    PersonSettings,
     RecordingSettings,
     ServerSettings,
     ServiceSettings,
@@ -113,6 +114,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "markers": Key("texts"),
     },
     "service": {"nice": Key("integer", -20, 19), "realtime": Key("integer", 0, 50)},
+    "person": {"mass_kg": Key("number", 1, 500, needed=True)},
     "log": {"level": _text("debug", "info", "warning", "error"), "form": _text("text", "json")},
 }
 #: What its values must be is said where they are read (:mod:`runtime.config_inputs`).
@@ -248,6 +250,7 @@ def _settings(reader: _Reader) -> Settings:
         log=LogSettings(**sections["log"]),
         service=ServiceSettings(**sections["service"]),
         labels=_labels(reader),
+        person=PersonSettings(**sections["person"]),
     )
 
 

@@ -73,6 +73,13 @@ class ServiceSettings:
 
 
 @dataclass(frozen=True)
+class PersonSettings:
+    """Who wears the sensors: ``mass_kg``, the body mass, gives moments in Nm as well; 0: not stated."""
+
+    mass_kg: float = 0.0
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of it. ``sinks`` are URLs or tables as :func:`runtime.sinks.open_sink` takes them."""
 
@@ -87,3 +94,4 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     service: ServiceSettings = field(default_factory=ServiceSettings)
     labels: Mapping[str, str] = field(default_factory=dict)
+    person: PersonSettings = field(default_factory=PersonSettings)

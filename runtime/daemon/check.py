@@ -31,6 +31,7 @@ def check(settings: Settings, holds: bool = False) -> list[str]:
     intake = Intake(contract, settings.inputs, settings.alignment, settings.rules)
     sinks = [open_sink(sink, contract.outputs) for sink in settings.sinks]
     for sink in sinks:
+        sink.mass_kg = settings.person.mass_kg
         sink.check()
         if not holds:
             sink.check_free()

@@ -49,7 +49,7 @@ from runtime.settings import ModelSettings, Settings
 from runtime.sinks import open_sink
 from runtime.sinks.interface import Sink
 from runtime.status.status import DaemonStatus
-from toolkit.contract import Channel
+from toolkit.contract import Channel, SensorContract
 from toolkit.errors import EdgetoolError
 
 if TYPE_CHECKING:
@@ -207,9 +207,7 @@ class Daemon:
         model = await asyncio.to_thread(self._load, settings.model)
         contract = model.bundle.contract
         _identify(self.outlet, self.recorder, model)
-        self.publisher = Publisher(
-            settings.rules, 1e3 / contract.grid_rate_hz, time.monotonic_ns(), self.outlet.give, self.run_id
-        )
+        self.publisher = _publisher(self, contract)
         self.reader = Reader(
             self.keeper,
             lambda: Intake(contract, settings.inputs, settings.alignment, settings.rules),
@@ -279,6 +277,8 @@ class Daemon:
             await asyncio.to_thread(load_pylsl)
         outputs = self.reloader.model.bundle.contract.outputs
         sinks = [open_sink(where, outputs) for where in self.settings.sinks]
+        for sink in sinks:
+            sink.mass_kg = self.settings.person.mass_kg
         await self.outlet.open([*sinks, *self._extra_sinks])
         if self.settings.server is None:
             return
@@ -387,6 +387,19 @@ def _identify(outlet: Outlet, recorder: Recorder | None, model: LoadedModel) -> 
     outlet.identify(model.hash[:12])
     if recorder is not None:
         recorder.about["model"] = model.hash[:12]
+
+
+def _publisher(daemon: Daemon, contract: SensorContract) -> Publisher:
+    """What numbers the estimates and gives them out."""
+    settings = daemon.settings
+    return Publisher(
+        settings.rules,
+        1e3 / contract.grid_rate_hz,
+        time.monotonic_ns(),
+        daemon.outlet.give,
+        daemon.run_id,
+        settings.person.mass_kg,
+    )
 
 
 def _calibrator(daemon: Daemon) -> Calibrator:

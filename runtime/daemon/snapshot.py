@@ -123,6 +123,7 @@ def snapshot(parts: Parts) -> DaemonStatus:
         recording=parts.recorder.status() if parts.recorder is not None else None,
         doubts=parts.worker.estimator.doubts,
         **_plausibility(parts),
+        mass_kg=parts.settings.person.mass_kg,
         calibration=parts.calibrator.status if parts.calibrator.possible else None,
         labels=dict(parts.settings.labels),
         rejected=_rejected(intake),

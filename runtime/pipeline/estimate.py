@@ -56,6 +56,13 @@ class Estimate:
     #: state is ok, and the model knows it: what another state does to the error nobody has measured. Else empty, and 0.
     half_widths: tuple[float, ...] = ()
     level: float = 0.0
+    #: The wearer's body mass, kg; 0: not stated.
+    mass_kg: float = 0.0
+
+    @property
+    def newton_metres(self) -> tuple[float, ...]:
+        """The values in Nm; empty without a body mass."""
+        return tuple(value * self.mass_kg for value in self.values) if self.mass_kg else ()
 
     @property
     def age_ms(self) -> float:

@@ -52,7 +52,9 @@ class RowEstimate:
     half_widths: tuple[float, ...] = ()
     level: float = 0.0
 
-    def published(self, sequence: int, published_ns: int, rules: Rules, run: str = "") -> Estimate:
+    def published(
+        self, sequence: int, published_ns: int, rules: Rules, run: str = "", mass_kg: float = 0.0
+    ) -> Estimate:
         """The estimate as it is published now. What has become too old on the way is stale."""
         verdict = self.verdict
         if (published_ns - self.source_ns) * 1e-6 > rules.stale_ms:
@@ -72,6 +74,7 @@ class RowEstimate:
             self.model,
             self.half_widths if verdict.state is State.OK else (),
             self.level if verdict.state is State.OK else 0.0,
+            mass_kg,
         )
 
 

@@ -29,8 +29,9 @@ class Publisher:
         started_ns: int,
         give: Callable[[Estimate], None],
         run: str = "",
+        mass_kg: float = 0.0,
     ) -> None:
-        self.run = run
+        self.run, self._mass_kg = run, mass_kg
         #: Held while anything is published: the event loop does, and the thread that stands in for it when it hangs.
         self.lock = threading.RLock()
         self.rules = rules
@@ -63,7 +64,7 @@ class Publisher:
 
     def _publish(self, estimates: Iterable[RowEstimate], now_ns: int) -> None:
         for row in estimates:
-            estimate = row.published(self._sequence, now_ns, self.rules, self.run)
+            estimate = row.published(self._sequence, now_ns, self.rules, self.run, self._mass_kg)
             self.age.add(estimate.age_ms)
             self.recent_age.add(estimate.age_ms, now_ns)
             self.source_age.add((now_ns - estimate.source_ns) * 1e-6)

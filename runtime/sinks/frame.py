@@ -6,7 +6,7 @@ import math
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from runtime.pipeline.estimate import Estimate, State
@@ -137,6 +137,29 @@ def _identity(data: bytes) -> tuple[str, str]:
         text.rstrip(b"\0").decode("ascii", "replace") for text in _IDENTITY.unpack_from(data, _HEAD.size)
     )
     return run, model
+
+
+class FrameUnit:
+    """Option ``unit`` (Nm/kg, Nm) of a sink that sends frames. The layout of frames in Nm is another one."""
+
+    def __init__(self, settings: SinkSettings, outputs: Sequence[Channel]) -> None:
+        self.is_nm = settings.choice("unit", ("Nm/kg", "Nm")) == "Nm"
+        self._name = settings.text
+        self.layout = layout_of([Channel(c.name, "Nm") for c in outputs] if self.is_nm else outputs)
+
+    def require(self, mass_kg: float) -> None:
+        """UsageError for Nm without the wearer's body mass."""
+        if self.is_nm and not mass_kg:
+            raise UsageError(
+                f"sink {self._name!r}: unit=Nm needs the wearer's body mass: mass_kg under [person]"
+            )
+
+    def convert(self, estimate: Estimate) -> Estimate:
+        """The estimate in this unit."""
+        if not self.is_nm:
+            return estimate
+        bars = tuple(width * estimate.mass_kg for width in estimate.half_widths)
+        return replace(estimate, values=estimate.newton_metres, half_widths=bars)
 
 
 def says_identity(settings: SinkSettings) -> bool:

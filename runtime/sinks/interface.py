@@ -23,6 +23,8 @@ class Sink(ABC):
     trouble: str | None = None
     #: Where it writes files, None if it writes none.
     folder: Path | None = None
+    #: The wearer's body mass, kg, set before it is opened; 0: not stated.
+    mass_kg: float = 0.0
     #: Told of every exception that is a mistake of ours and not a peer's; may be called from any thread.
     report: Callable[[Exception], None] = staticmethod(lambda error: None)
 

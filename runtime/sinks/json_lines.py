@@ -25,6 +25,7 @@ def estimate_line(estimate: Estimate, outputs: Sequence[Channel], unix_s: float 
         "reasons": list(estimate.reasons),
         "moments": moments,
         **_intervals(estimate, outputs),
+        **_in_nm(estimate, outputs),
         "unit": outputs[0].unit,
         "age_ms": round(estimate.age_ms, 4),
         "source_ns": estimate.source_ns,
@@ -62,6 +63,7 @@ def estimate_of(line: bytes | str) -> Estimate:
             str(value.get("model", "")),
             tuple(_back(v) for v in value.get("half_widths", {}).values()),
             _back(value.get("level", 0.0)),
+            mass_kg=float(value.get("mass_kg", 0.0)),
         )
     except InputError as error:
         raise ValueError(f"not an estimate: {error}") from None
@@ -84,6 +86,14 @@ def read_estimates(path: Path) -> Iterator[Estimate]:
                     ) from None
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _in_nm(estimate: Estimate, outputs: Sequence[Channel]) -> dict[str, object]:
+    """The moments in Nm and the body mass that they come from; nothing without one."""
+    if not estimate.mass_kg:
+        return {}
+    moments = {c.name: _number(v) for c, v in zip(outputs, estimate.newton_metres)}
+    return {"moments_nm": moments or None, "mass_kg": estimate.mass_kg}
 
 
 def _intervals(estimate: Estimate, outputs: Sequence[Channel]) -> dict[str, object]:

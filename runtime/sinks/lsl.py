@@ -72,6 +72,8 @@ class LslSink(DirectSink):
             self._ahead_s = self._measure(estimate)
         taken_s = estimate.source_ns * 1e-9 + self._ahead_s
         sample = [*values, estimate.age_ms, float(estimate.state.rank), *half_widths]
+        if self.mass_kg:
+            sample += estimate.newton_metres or nothing
         self._outlet.push_sample(sample, taken_s)
         return True
 
@@ -106,6 +108,8 @@ class LslSink(DirectSink):
         channels = [*((c.name, c.unit, "Moment") for c in self._outputs)]
         channels += [("age_ms", "ms", "Age"), ("state", "0 ok to 3 invalid", "State")]
         channels += [(f"{c.name}_half_width", c.unit, "HalfWidth") for c in self._outputs]
+        if self.mass_kg:
+            channels += [(f"{c.name}_nm", "Nm", "Moment") for c in self._outputs]
         identity = f"edgetool-{socket.gethostname()}-{self._stream}"
         info = pylsl.StreamInfo(
             self._stream, "JointMoments", len(channels), pylsl.IRREGULAR_RATE, "float32", identity

@@ -13,7 +13,7 @@ from typing import Any
 
 from runtime.pipeline.estimate import Estimate
 from runtime.sinks.delivery import DirectSink, one_line
-from runtime.sinks.frame import EstimateFrame, check_size, layout_of, says_identity
+from runtime.sinks.frame import EstimateFrame, FrameUnit, check_size, says_identity
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 
@@ -35,19 +35,24 @@ class UdpSink(DirectSink):
         again_s: float = 1.0,
     ) -> None:
         self._look_up_s, self._open_s, self._again_s = look_up_s, open_s, again_s
-        settings.allow("hops", "identity")
+        settings.allow("hops", "identity", "unit")
         super().__init__(settings.text)
         self._address = settings.host_and_port(settings.rest, None)
         self._hops = int(settings.number("hops", 1, 1, 255))
         self._identity = says_identity(settings)
         check_size(outputs, self.name)
-        self._layout = layout_of(outputs)
+        self._unit = FrameUnit(settings, outputs)
         self._socket: socket.socket | None = None
         self._doubt = _Doubt()
         self._looking: asyncio.Task[None] | None = None
 
+    def check(self) -> None:
+        """See Sink. UsageError for Nm without a body mass."""
+        self._unit.require(self.mass_kg)
+
     async def open(self) -> None:
         """See Sink. An unknown host is trouble, not an error."""
+        self.check()
         self.trouble = f"looking for {self._address[0]}"
         self._looking = asyncio.create_task(self._look(0.0))
         await asyncio.wait({self._looking}, timeout=self._open_s)
@@ -58,7 +63,11 @@ class UdpSink(DirectSink):
             return False
         try:
             refused = self._refused()
-            self._socket.send(bytes(EstimateFrame.of(estimate, self._layout, identity=self._identity)))
+            self._socket.send(
+                bytes(
+                    EstimateFrame.of(self._unit.convert(estimate), self._unit.layout, identity=self._identity)
+                )
+            )
             refused |= self._refused()  # on this machine it is said at once
         except BlockingIOError:
             self.trouble = "the network takes no more; estimates are dropped"
@@ -91,7 +100,13 @@ class UdpSink(DirectSink):
         taken = False
         if self._socket is not None:
             with suppress(OSError):
-                self._socket.send(bytes(EstimateFrame.of(estimate, self._layout, identity=self._identity)))
+                self._socket.send(
+                    bytes(
+                        EstimateFrame.of(
+                            self._unit.convert(estimate), self._unit.layout, identity=self._identity
+                        )
+                    )
+                )
                 taken = not self._doubt.present
         self.published += taken
         self.dropped += not taken

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from runtime.pipeline.estimate import Estimate
 from runtime.sinks.delivery import DirectSink, one_line
-from runtime.sinks.frame import EstimateFrame, check_size, layout_of, says_identity
+from runtime.sinks.frame import EstimateFrame, FrameUnit, check_size, says_identity
 from runtime.sinks.json_lines import estimate_line
 from runtime.sinks.places import why_not_a_folder
 from runtime.sinks.settings import SinkSettings
@@ -37,7 +37,7 @@ class UnixSocketSink(DirectSink):
     """
 
     def __init__(self, settings: SinkSettings, outputs: tuple[Channel, ...]) -> None:
-        settings.allow("format", "identity")
+        settings.allow("format", "identity", "unit")
         super().__init__(settings.text)
         self._path = Path(settings.rest)
         if not self._path.is_absolute() or len(bytes(self._path)) > _LONGEST_PATH:
@@ -49,7 +49,7 @@ class UnixSocketSink(DirectSink):
         self._identity = says_identity(settings)
         if self._frames:
             check_size(outputs, self.name)
-        self._layout = layout_of(outputs)
+        self._unit = FrameUnit(settings, outputs)
         self._server: socket.socket | None = None
         self._inode: tuple[int, int] | None = None
         self._readers: list[_Reader] = []
@@ -58,6 +58,10 @@ class UnixSocketSink(DirectSink):
     def readers(self) -> int:
         """How many programs are connected."""
         return len(self._readers)
+
+    def check(self) -> None:
+        """See Sink. UsageError for Nm without a body mass."""
+        self._unit.require(self.mass_kg)
 
     def check_free(self) -> None:
         """See Sink. UsageError if another process serves the path, or no socket can be made there."""
@@ -68,6 +72,7 @@ class UnixSocketSink(DirectSink):
 
     async def open(self) -> None:
         """See Sink. A socket file that a dead process left is removed; nothing else ever is."""
+        self.check()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._remove_stale()
@@ -95,7 +100,7 @@ class UnixSocketSink(DirectSink):
         if not self._readers:
             return True
         data = (
-            bytes(EstimateFrame.of(estimate, self._layout, identity=self._identity))
+            bytes(EstimateFrame.of(self._unit.convert(estimate), self._unit.layout, identity=self._identity))
             if self._frames
             else estimate_line(estimate, self._outputs, time.time())
         )

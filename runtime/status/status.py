@@ -208,6 +208,8 @@ class DaemonStatus:
     findings: tuple[Finding, ...] = ()
     sensors: tuple[SensorStatus, ...] = ()
     judged: bool = False
+    #: The wearer's body mass, kg; 0: not stated.
+    mass_kg: float = 0.0
     #: None where the session cannot be calibrated from here: a model that takes sensors as they are, or no place for the file.
     calibration: CalibrationStatus | None = None
     #: Words that a page may show: what the config calls this place.

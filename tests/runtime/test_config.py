@@ -265,3 +265,12 @@ def test_an_escaped_quote_does_not_end_a_long_text() -> None:
     text = 'a = """\n\\"""\n[no]\n"""\n[t]\nk = 1\n'
     assert tomllib.loads(text)["t"] == {"k": 1}
     assert Lines(text).of(("t", "k")) == 6 and Lines(text).of(("no",)) == 1
+
+
+def test_the_wearers_body_mass(tmp_path: Path) -> None:
+    assert read_config(_write(tmp_path, LEAST)).person.mass_kg == 0.0
+    assert read_config(_write(tmp_path, LEAST + "[person]\nmass_kg = 72.5\n")).person.mass_kg == 72.5
+    for text, words in (("mass_kg = 0", "it must be from 1 to 500"), ("", "[person] lacks 'mass_kg'")):
+        with pytest.raises(InputError) as caught:
+            read_config(_write(tmp_path, LEAST + f"[person]\n{text}\n"))
+        assert words in str(caught.value)

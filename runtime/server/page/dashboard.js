@@ -143,7 +143,7 @@ const jointBox = (name, place) =>
       "figcaption",
       {},
       make("span", { class: "name", text: nameWords(name) }),
-      make("span", { class: "value" }, make("b", { id: `value-${place}`, text: "–" }), make("span", { id: `half-width-${place}`, class: "half-width" }), " Nm/kg"),
+      make("span", { class: "value" }, make("b", { id: `value-${place}`, text: "–" }), make("span", { id: `half-width-${place}`, class: "half-width" }), " Nm/kg", make("span", { id: `nm-${place}` })),
     ),
     make("canvas", { id: `joint-${place}`, role: "img", "aria-label": `${nameWords(name)} moment over the last 10 seconds` }),
   );
@@ -242,6 +242,8 @@ const showValues = () => {
   seen.status?.model.outputs.forEach((_, place) => {
     const box = page(`value-${place}`);
     if (box) box.textContent = usable ? fixed(newest.values[place], 2) : "–";
+    const nm = page(`nm-${place}`);
+    if (nm && seen.status.mass_kg) nm.textContent = usable ? ` · ${fixed(newest.values[place] * seen.status.mass_kg, 1)} Nm` : "";
     const bar = page(`half-width-${place}`);
     if (bar) bar.textContent = usable && newest.halfWidths.length ? ` ± ${fixed(newest.halfWidths[place], 2)}` : "";
   });

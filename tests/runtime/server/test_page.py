@@ -368,3 +368,14 @@ def test_a_calibration_is_guided_on_the_page(tmp_path: Path) -> None:
         await page.until("document.getElementById('calibration').hidden")
 
     see(tmp_path, story)
+
+
+def test_moments_are_in_newton_metres_too_where_the_body_mass_is_known(tmp_path: Path) -> None:
+    async def story(page: Page, one: Served) -> None:
+        one.do(lambda daemon: setattr(daemon, "shown", replace(daemon.shown, mass_kg=80.0)))
+        one.walk(values=(0.316, -0.104, 1.2))
+        await page.go(one.url)
+        await page.until("document.getElementById('nm-0')?.textContent", lambda text: text == " · 25.3 Nm")
+        assert await page.ask("document.getElementById('nm-1').textContent") == " · \u22128.3 Nm"
+
+    see(tmp_path, story)
