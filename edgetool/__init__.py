@@ -19,6 +19,7 @@ from toolkit import __version__ as __version__
 if TYPE_CHECKING:
     from benchmarks.learning.compare import Comparison as Comparison
     from benchmarks.learning.explain import Explanation as Explanation
+    from benchmarks.learning.reduce import Reduction as Reduction
     from benchmarks.learning.transfer import OnePerson as OnePerson
     from benchmarks.learning.transfer import Transfer as Transfer
     from benchmarks.records import Report as Report
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from edgetool.api.stress import stress as stress
     from edgetool.api.transfer import explain as explain
     from edgetool.api.transfer import finetune as finetune
+    from edgetool.api.transfer import reduce as reduce
     from firmware_bridge.tools.doctor import Diagnosis as Diagnosis
     from firmware_bridge.tools.monitor import Health as Health
     from quantization.analysis.error_records import Attribution as Attribution
@@ -97,7 +99,7 @@ _FROM: dict[str, tuple[str, ...]] = {
     "edgetool.api.calibration": ("calibrate",),
     "edgetool.api.live": ("run",),
     "edgetool.api.learn": ("train", "compare", "data", "check_data"),
-    "edgetool.api.transfer": ("finetune", "explain"),
+    "edgetool.api.transfer": ("finetune", "explain", "reduce"),
     "quantization.bundle": ("Bundle",),
     "quantization.predict": ("Predicted",),
     "quantization.signing": ("Signer",),
@@ -105,6 +107,7 @@ _FROM: dict[str, tuple[str, ...]] = {
     "benchmarks.records": ("Report",),
     "benchmarks.stress.records": ("StressReport",),
     "benchmarks.learning.compare": ("Comparison",),
+    "benchmarks.learning.reduce": ("Reduction",),
     "benchmarks.learning.explain": ("Explanation",),
     "benchmarks.learning.transfer": ("Transfer", "OnePerson"),
     "benchmarks.validation.verdict": ("Verdict",),

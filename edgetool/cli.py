@@ -57,6 +57,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "compare": ("edgetool.commands.compare", "is it better than other models, on people it never saw"),
         "finetune": ("edgetool.commands.finetune", "adapt a checkpoint to a person with a few strides"),
         "explain": ("edgetool.commands.explain", "the share of each sensor in what a checkpoint estimates"),
+        "reduce": ("edgetool.commands.reduce", "what fewer sensors cost: each choice trained anew"),
         "data": ("edgetool.commands.data", "list, export or plot recordings"),
     },
 }

@@ -1,4 +1,4 @@
-"""What a checkpoint does for people it never saw: finetune, explain."""
+"""What a checkpoint does for people it never saw: finetune, explain, reduce."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from toolkit.progress import Progress, silent
 
 if TYPE_CHECKING:
     from benchmarks.learning.explain import Explanation
+    from benchmarks.learning.reduce import Reduction
     from benchmarks.learning.transfer import OnePerson, Transfer
 
 
@@ -124,3 +125,44 @@ def _require_captum() -> None:
         raise MissingDependencyError(
             "explaining needs captum, which is not installed: pip install 'edgetool[learn]'"
         )
+
+
+def reduce(
+    checkpoint: str | Path,
+    *,
+    data: str,
+    out: str | Path,
+    split: Literal["leave-one-person-out", "by-subject", "chronological"] | None = None,
+    epochs: int = 16,
+    stride: int | None = None,
+    core: str | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    json: str | Path | None = None,
+    html: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Reduction:
+    """Train the sizes of ``checkpoint`` anew on ``data`` with fewer and fewer sensors, in order of their shares.
+
+    ``out`` is a folder with the data and trainings of each choice; what is there is not done again. ``split``, ``epochs``,
+    ``stride``, ``workers`` and ``scheduler`` are as for :func:`edgetool.compare`, ``seed`` is that of training. With ``core``
+    each choice is converted and run there, emulated. ``json`` and ``html`` are files to write; ``progress`` is told of
+    each training. Raises UsageError, RecordingError or ContractError for what cannot be trained.
+    """
+    given = dict(locals())
+    _require_captum()
+    from benchmarks.learning import reduce as work
+    from benchmarks.learning.jobs import Pool
+    from edgetool.api.command_line import command_line
+
+    options = {name: given[name] for name in ("split", "epochs", "stride", "core", "seed")}
+    pool = Pool(workers, scheduler)
+    result = work.reduce(checkpoint, data, Path(out), **options, pool=pool, progress=progress or silent)
+    if json is not None:
+        write_json(Path(json), result.to_json())
+    if html is not None:
+        from benchmarks.learning.reduce_report import page
+
+        write_bytes(Path(html), page(result, command_line(given, reduce)).encode())
+    return result

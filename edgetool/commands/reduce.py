@@ -1,0 +1,60 @@
+"""``edgetool reduce``: what fewer sensors cost; a thin face of :func:`edgetool.reduce`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgetool.commands.shared import (
+    PATH,
+    SETTINGS,
+    SOURCE,
+    file_of,
+    json_option,
+    print_json,
+    progress,
+    show_table,
+    tables,
+    wrote,
+)
+
+
+@click.command(
+    name="reduce",
+    epilog="Example: edgetool reduce compared --data synthetic:people=12 --out reduced",
+    context_settings=SETTINGS,
+)
+@click.argument("checkpoint", type=PATH)
+@click.option("--data", required=True, metavar="SOURCE", help=f"{SOURCE}.")
+@click.option("--out", required=True, type=PATH, metavar="FOLDER", help="Data and trainings of each choice.")
+@click.option(
+    "--split",
+    type=click.Choice(["leave-one-person-out", "by-subject", "chronological"]),
+    help="Default: leave-one-person-out for three people or more, else chronological.",
+)
+@click.option("--epochs", default=16, metavar="N", help="Train for at most N epochs.")
+@click.option("--stride", type=int, metavar="N", help="Use every N-th window. Default: as edgetool compare.")
+@click.option("--core", metavar="CORE", help="Also run each choice on this emulated core, as cortex-m4.")
+@click.option("--seed", default=0, metavar="N", help="Seed of training.")
+@click.option("--workers", type=int, metavar="N", help="Local processes. Default: one a core.")
+@click.option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster instead, as tcp://host:8786.")
+@json_option("Also write every figure; - is standard output.")
+@click.option("--html", type=PATH, metavar="FILE", help="Also write a page with the Pareto plot.")
+def command(json: Path | None, html: Path | None, **options: Any) -> None:
+    """Train anew with fewer sensors, the least important gone first.
+
+    CHECKPOINT is a file, the word pretrained, or the folder of edgetool compare; its sizes are trained, and its
+    sensors' shares (edgetool explain) say which go first. Both streams keep a sensor at least.
+    """
+    from benchmarks.learning import reduce_report as report
+    from edgetool.api.transfer import reduce
+
+    with progress() as shown:
+        result = reduce(json=file_of(json), html=html, **options, progress=shown)
+    screen = tables(json)
+    show_table(screen, None, report.head(result), report.rows(result))
+    screen.print(report.NOTE, style="dim")
+    print_json(json, result.to_json)
+    wrote(json, html)
