@@ -57,6 +57,7 @@ def test_the_wheel_carries_what_runs_and_nothing_else(wheel: Path) -> None:
     for needed in (
         "edgetool/sbom.cdx.json",
         "toolkit/model/pretrained/cross_lstm_synthetic.safetensors",
+        "toolkit/model/pretrained/cross_lstm_calibrated.safetensors",
         "quantization/kernels/lstm/et_lstm.h",
         "firmware_bridge/protocol/codec_c/edgetool_frame.c",
         "benchmarks/report/report.html",

@@ -58,11 +58,16 @@ def cells(row: StressRow) -> list[str]:
     rmse, increase = row.overall.rmse, row.overall.rmse_increase_pct
     return [
         "-" if rmse is None else f"{rmse:.3f}",
-        "-" if increase is None else f"{increase:+.0f} %",
+        percent(increase),
         f"{100 * row.not_ok:.0f} %",
         "-" if row.coverage is None else f"{100 * row.coverage:.0f} %",
         "-" if row.delay_s is None else f"{row.delay_s:.1f} s",
     ]
+
+
+def percent(increase: float | None) -> str:
+    """An increase with its sign, whole; "-" where nothing is shown."""
+    return "-" if increase is None else f"{round(increase) + 0.0:+.0f} %"
 
 
 def reasons(row: StressRow) -> str:

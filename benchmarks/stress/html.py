@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report.text import KIND_NAMES, short_joint
-from benchmarks.stress.console import reasons
+from benchmarks.stress.console import percent, reasons
 from benchmarks.stress.records import JointScore, StressReport, StressRow
 from toolkit import __version__
 from toolkit.files import write_bytes
@@ -103,4 +103,4 @@ def _increase(score: JointScore) -> HeatCell:
     value: Any = score.rmse_increase_pct
     if value is None:
         return HeatCell("-")
-    return HeatCell(f"{value:+.0f} %", sum(value > high for high in _SHADES))
+    return HeatCell(percent(value), sum(value > high for high in _SHADES))

@@ -18,7 +18,7 @@ from quantization.tflite.operators import Shape, multiply_accumulates
 from quantization.tflite.schema import Table, names_of
 from toolkit.contract import SensorContract
 from toolkit.errors import InputError, ModelFileError
-from toolkit.model import PRETRAINED, resolve_checkpoint
+from toolkit.model import SHIPPED, resolve_checkpoint
 from toolkit.model.float_model import FloatModel
 from toolkit.reading import exists, is_folder, read_file
 
@@ -31,7 +31,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     The word ``pretrained`` means the shipped checkpoint. Raises ModelFileError for a damaged .tflite, CheckpointError
     for a damaged checkpoint, BundleError for a bundle that was changed, InputError for anything else.
     """
-    path = resolve_checkpoint(path) if path == PRETRAINED else Path(path)
+    path = resolve_checkpoint(path) if path in SHIPPED else Path(path)
     if not exists(path):
         raise InputError(
             f"{path} does not exist; give a .tflite, a checkpoint, a bundle's folder or the word pretrained"

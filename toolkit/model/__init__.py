@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.model.argument import PRETRAINED as PRETRAINED
+from toolkit.model.argument import SHIPPED as SHIPPED
 from toolkit.model.argument import pretrained as pretrained
 from toolkit.model.argument import resolve_checkpoint as resolve_checkpoint
 

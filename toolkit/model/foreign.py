@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from toolkit.contract import SensorContract
 from toolkit.errors import CheckpointError, ContractError
-from toolkit.model.argument import PRETRAINED, resolve_checkpoint
+from toolkit.model.argument import SHIPPED, resolve_checkpoint
 from toolkit.model.checkpoint import Checkpoint, looks_like_pickle
 from toolkit.model.config import ModelConfig, weight_shapes
 from toolkit.printable import terminal_text
@@ -318,7 +318,7 @@ def _unstandardise(weights: Tensors, key_map: KeyMap, config: ModelConfig) -> No
 def _contract(name: str, folder: Path) -> SensorContract:
     """The contract in a JSON file beside the key map, or of another checkpoint."""
     if not name.endswith(".json"):
-        return Checkpoint.load(resolve_checkpoint(name if name == PRETRAINED else folder / name)).contract
+        return Checkpoint.load(resolve_checkpoint(name if name in SHIPPED else folder / name)).contract
     document = read_json_object(folder / name, "a sensor contract in JSON", ContractError)
     return SensorContract.from_json(document)
 
