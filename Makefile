@@ -28,7 +28,7 @@ $(VENV)/deploy.stamp: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 
 $(VENV)/dev.stamp: $(VENV)/deploy.stamp
 	@echo "Installing what the tests need into $(VENV) ..."
-	$(PIP) --editable '.[deploy,tensorflow,dev]'
+	$(PIP) --editable '.[deploy,learn,tensorflow,dev]'
 	@touch $@
 
 $(VENV)/docs.stamp: $(VENV)/dev.stamp
