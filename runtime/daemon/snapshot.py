@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from firmware_bridge.streams.receiver import NodeKey
 from runtime.daemon.calibrator import Calibrator
@@ -132,31 +132,36 @@ def snapshot(parts: Parts) -> DaemonStatus:
 
 
 def _plausibility(parts: Parts) -> dict[str, Any]:
-    """All sensors of the model, and what is doubted of them."""
-    watch = parts.worker.estimator.watch
-    doubts = () if watch is None else watch.doubts
-    streams = [item.stream for item in parts.reloader.model.bundle.contract.inputs]
-    inertial = {stream.name: _segments(stream) for stream in streams}
-    findings = [
+    """All sensors of a model that can be calibrated, and what is doubted of them; of another nothing can be said."""
+    contract, watch = parts.reloader.model.bundle.contract, parts.worker.estimator.watch
+    if contract.calibration is None:
+        return {}
+    inertial = {item.stream.name: _segments(item.stream) for item in contract.inputs}
+    electric = {
+        item.stream.name: item.stream.channel_names
+        for item in contract.inputs
+        if not inertial[item.stream.name]
+    }
+    # A kind of sensor that is late as a whole goes by its kind.
+    whole = {
+        "imu": tuple(name for segments in inertial.values() for name in segments),
+        "emg": tuple(name for channels in electric.values() for name in channels),
+    }
+    findings = tuple(
         Finding(
             doubt.kind,
-            # Of a kind of sensor that is late as a whole the name is the kind's.
-            tuple(inertial.get(doubt.sensor) or filter(None, doubt.sensor.split(", "))),
+            whole.get(doubt.sensor) or tuple(filter(None, doubt.sensor.split(", "))),
             doubt.text,
         )
-        for doubt in doubts
-    ]
-    sensors = [SensorStatus(name, "imu") for segments in inertial.values() for name in segments]
-    sensors += [
-        SensorStatus(name, "emg")
-        for stream in streams
-        if not inertial[stream.name]
-        for name in stream.channel_names
-    ]
+        for doubt in (() if watch is None else watch.doubts)
+    )
+    kinds: tuple[Literal["imu", "emg"], ...] = ("imu", "emg")
     return {
-        "findings": tuple(findings),
+        "findings": findings,
         "sensors": tuple(
-            replace(one, doubts=tuple(f.kind for f in findings if one.name in f.sensors)) for one in sensors
+            SensorStatus(name, kind, tuple(f.kind for f in findings if name in f.sensors))
+            for kind in kinds
+            for name in whole[kind]
         ),
         "judged": watch is not None and watch.judged,
     }
