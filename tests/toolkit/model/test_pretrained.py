@@ -11,6 +11,7 @@ from toolkit.data.splits import Split, select
 from toolkit.data.windows import cut
 from toolkit.model import SHIPPED, float_reference, load_checkpoint
 from toolkit.model.argument import CALIBRATED
+from toolkit.plausibility import Familiar
 from toolkit.uncertainty import ErrorBars
 
 
@@ -35,6 +36,9 @@ def test_a_shipped_checkpoint_is_as_good_as_its_card_on_people_it_never_saw(word
 def test_the_calibrated_one_asks_for_a_calibration_and_knows_its_error_bars() -> None:
     checkpoint, plain = load_checkpoint(CALIBRATED), load_checkpoint("pretrained")
     assert checkpoint.contract.calibration is not None and checkpoint.familiar is not None
+    assert (
+        Familiar.read(checkpoint.familiar) is not None
+    )  # of this version's form: an older one judges nothing
     assert checkpoint.error_bars is not None
     error_bars = ErrorBars.from_json(checkpoint.error_bars)
     assert error_bars.people == 5 and error_bars.level == 0.9
