@@ -7,6 +7,10 @@ would write (``\\x1b``, ``\\u202e``), so that nothing is hidden. Text for C, HTM
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 #: Characters of one entry of a log: a name of a megabyte must not fill a disk.
 LOG_LIMIT = 4000
 
@@ -54,3 +58,11 @@ def file_name_text(value: object) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+@contextmanager
+def any_character_in_a_figure() -> Iterator[None]:
+    """While names are drawn: matplotlib draws a box for a character that its font lacks, and need not warn of each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
+        yield

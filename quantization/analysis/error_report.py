@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from quantization.analysis.error_records import Attribution, Loss, TensorErrors
 from toolkit.errors import MissingDependencyError
 from toolkit.html_text import template
-from toolkit.printable import terminal_text
+from toolkit.printable import any_character_in_a_figure, terminal_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,8 @@ def plot(attribution: Attribution) -> bytes:
     of = f"{attribution.windows} windows of the {attribution.part} part of {attribution.data}"
     figure.suptitle(_label(f"int8 {attribution.graph} graph on {of}"))
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=90, metadata={"Software": None})
+    with any_character_in_a_figure():
+        figure.savefig(content, format="png", dpi=90, metadata={"Software": None})
     pyplot.close(figure)
     return content.getvalue()
 

@@ -164,3 +164,8 @@ def test_no_name_is_markup_of_the_attribution_page(text: str) -> None:
     page = errors_page(attribution(text))
     assert structure(page) == structure(errors_page(attribution(" innocent")))
     page.encode()
+
+
+def test_a_character_that_no_font_has_is_drawn_as_a_box_without_a_warning() -> None:
+    """matplotlib warned of each on the user's terminal; here every warning is an error."""
+    assert "<img" in errors_page(attribution("\ufdfd \U0001f9bf"))

@@ -15,6 +15,7 @@ from toolkit.contract import stream_to_json
 from toolkit.data.heel_strikes import WHOLE_CYCLE
 from toolkit.errors import MissingDependencyError, RecordingError, UsageError
 from toolkit.files import write_bytes
+from toolkit.printable import any_character_in_a_figure
 from toolkit.records import Recording, Signal
 
 Float = NDArray[np.float64]
@@ -126,5 +127,6 @@ def plot_cycles(recordings: Sequence[Recording], path: Path) -> None:
     kinds = ", ".join(sorted({r.kind for r, _ in shown}))
     figure.suptitle(f"Moments by gait cycle ({kinds}):\nmean and deviation of each recording", fontsize=10)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=80, metadata={undated: None})
+    with any_character_in_a_figure():
+        figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=80, metadata={undated: None})
     write_bytes(path, buffer.getvalue())
