@@ -13,7 +13,9 @@ from runtime.pipeline.intake import Batch
 from toolkit.calibration import Calibration, calibrate, reference_of, with_own_walk
 from toolkit.calibration.estimate import LEAST_STRIDES, STILL_RAD_S, gyroscopes_of, stand_of
 from toolkit.calibration.strides import find_strides
+from toolkit.calibration.verdict import judge_gravity
 from toolkit.contract import SensorContract
+from toolkit.data.channels import GRAVITY
 from toolkit.data.imus import imus
 from toolkit.errors import ContractError, RecordingError
 from toolkit.records import Signal
@@ -180,9 +182,14 @@ class Guide:
             return Progress("stand", have / STAND_S)
         stand = self._signals(STAND_S)[self._imu]
         try:
-            stand_of(stand)
+            means = stand_of(stand)
         except RecordingError as error:
             return Progress("stand", 0.0, str(error))
+        for imu, mean in zip(imus(stand.spec), means):
+            # Said at once: nothing that the walk shows can mend it.
+            verdict, advice = judge_gravity(imu.segment, float(np.linalg.norm(mean[:3])) - GRAVITY)
+            if verdict == "refused":
+                return Progress("stand", 0.0, advice)
         self._stand = Signal(stand.spec, 0.0, np.array(stand.samples, np.float64))
         self.step = "walk"
         self._begin()

@@ -210,7 +210,7 @@ class Daemon:
         self.publisher = _publisher(self, contract)
         self.reader = Reader(
             self.keeper,
-            lambda: Intake(contract, settings.inputs, settings.alignment, settings.rules),
+            lambda: _intake(contract, settings, lambda: self.reloader.model.nodes),
             self.recorder,
             self.clock,
             self.supervisor,
@@ -421,3 +421,10 @@ def _folders(settings: Settings, outputs: Sequence[Channel]) -> list[Path]:
     sinks = [open_sink(where, outputs).folder for where in settings.sinks]
     recordings = [] if settings.recording is None else [settings.recording.folder]
     return recordings + [folder for folder in sinks if folder is not None]
+
+
+def _intake(
+    contract: SensorContract, settings: Settings, calibrated: Callable[[], Mapping[str, str]]
+) -> Intake:
+    """The rows of the model's inputs, of the nodes that the session was ``calibrated`` with."""
+    return Intake(contract, settings.inputs, settings.alignment, settings.rules, calibrated)

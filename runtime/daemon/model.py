@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -41,6 +42,11 @@ class LoadedModel:
             | ({} if self.bundle.signer is None else {"signer": str(self.bundle.signer)})
             | ({} if self.calibration is None else {"calibration": self.calibration.hash[:12]})
         )
+
+    @property
+    def nodes(self) -> Mapping[str, str]:
+        """Which node the session was calibrated with, by input and stream; none for a session without a calibration."""
+        return {} if self.calibration is None else self.calibration.nodes or {}
 
     def watch(self) -> PlausibilityWatch | None:
         """What judges its sensors: for a model that knows its training people's strides, and a session that is calibrated."""

@@ -5,7 +5,7 @@ Everything follows from the items alone. After a silence that is too long to bri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -123,7 +123,10 @@ class _Stream:
 
 
 class Intake:
-    """Takes items, gives batches. ``inputs`` says where each input of ``contract`` comes from; not named: its own name."""
+    """Takes items, gives batches. ``inputs`` says where each input of ``contract`` comes from; not named: its own name.
+
+    ``calibrated`` gives the nodes that the session was calibrated with, by "input/stream": others are not taken.
+    """
 
     def __init__(
         self,
@@ -131,8 +134,10 @@ class Intake:
         inputs: Mapping[str, InputFrom] | None = None,
         alignment: AlignmentSettings | None = None,
         rules: Rules | None = None,
+        calibrated: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         self.contract = contract
+        self._calibrated = calibrated
         self.rules = rules or Rules()
         given = dict(inputs or {})
         own = [item.stream.name for item in contract.inputs]
@@ -270,6 +275,7 @@ class Intake:
             plans = {
                 item.stream.name: self._plan(item, found[item.stream.name]) for item in self.contract.inputs
             }
+            self._require_calibrated(found)
         except ContractError as error:
             self.trouble = str(error)
             self._drop()
@@ -286,6 +292,18 @@ class Intake:
             ]
             self._by_place.update((each.place, each) for each in self._streams[name])
         self.realign()
+
+    def _require_calibrated(self, found: Mapping[str, Sequence[tuple[Place, StreamDescriptor]]]) -> None:
+        """ContractError for a node that the session was not calibrated with: where it sits is not known."""
+        known = {} if self._calibrated is None else self._calibrated()
+        for name, places in found.items():
+            for text, (place, _) in zip(self.inputs[name].streams, places):
+                have, wanted = self.session.receiver.name(place[0]), known.get(f"{name}/{text}")
+                if wanted is not None and have != wanted:
+                    raise ContractError(
+                        f"input {name} comes from node {have!r} and was calibrated with node {wanted!r}: use that node, or "
+                        "calibrate again with this one"
+                    )
 
     def _stream(
         self, text: str, found: tuple[Place, StreamDescriptor], plan: InputPlan, number: int, rate_hz: float

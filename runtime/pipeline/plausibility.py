@@ -12,6 +12,9 @@ from toolkit.calibration.moments import Moments
 from toolkit.model.float_model import FloatModel
 from toolkit.plausibility import Doubt, Familiar, Judge
 
+#: Rows that are added to the moments at once.
+_TOGETHER = 50
+
 
 class PlausibilityWatch:
     """Takes the rows that the model takes; :attr:`doubts` is what is believed now."""
@@ -21,6 +24,8 @@ class PlausibilityWatch:
         self._inputs = judge.shape.layout.inputs
         self._moments = Moments(judge.shape)
         self.doubts: tuple[Doubt, ...] = ()
+        self._waiting: list[NDArray[np.float32]] = []
+        self._count = 0
         #: Whether there was a walk to judge yet.
         self.judged = False
 
@@ -32,11 +37,18 @@ class PlausibilityWatch:
     def reset(self) -> None:
         """The rows begin anew: what was before says nothing of them. What is believed stays until something else is seen."""
         self._moments.reset()
+        self._waiting, self._count = [], 0
 
     def append(self, rows: Mapping[str, NDArray[np.float32]]) -> bool:
         """Add rows of every input; whether they were judged. Nobody who stands is: what was doubted stays so until a walk."""
         now = False
-        joined = np.concatenate([rows[name] for name in self._inputs], axis=1)
+        self._waiting.append(np.concatenate([rows[name] for name in self._inputs], axis=1))
+        self._count += len(self._waiting[-1])
+        # A few rows cost as much as fifty: they wait for each other, but not at a judgement.
+        if self._count < min(_TOGETHER, self._moments.until_whole):
+            return False
+        joined = np.concatenate(self._waiting)
+        self._waiting, self._count = [], 0
         for moments in self._moments.append(joined):
             doubts = self._judge.judge(moments)
             if doubts is not None:

@@ -110,6 +110,11 @@ class Moments:
         self._falling = np.zeros(self.layout.size, np.float32)
         self._row, self._whole = 0, False
 
+    @property
+    def until_whole(self) -> int:
+        """Rows until the half that has begun is whole."""
+        return self.layout.half - self._row
+
     def append(self, rows: Values) -> Iterator[Values]:
         """Take normalised ``rows`` (rows, columns); give the moments (size,) of every triangle that is whole now."""
         half = self.layout.half

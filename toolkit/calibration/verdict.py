@@ -60,7 +60,7 @@ def judge_imu(
     return worst(
         _of_residual(name, fit, max(usual, _LEAST_RESIDUAL)),
         _of_uncertainty(name, uncertainty_deg),
-        _of_gravity(name, gravity_residual),
+        judge_gravity(name, gravity_residual),
     )
 
 
@@ -91,7 +91,8 @@ def _of_uncertainty(name: str, degrees: float) -> Judgement:
     )
 
 
-def _of_gravity(name: str, residual: float | None) -> Judgement:
+def judge_gravity(name: str, residual: float | None) -> Judgement:
+    """``residual``: how far what an accelerometer reads at rest is from 1 g, m/s^2; None without a stand."""
     if residual is None or abs(residual) <= GOOD_GRAVITY:
         return "good", ""
     verdict: Verdict = "doubtful" if abs(residual) <= DOUBTFUL_GRAVITY else "refused"

@@ -169,6 +169,47 @@ def test_who_does_not_stand_still_is_told_so_until_the_time_is_up(
     assert any("moved while standing" in one.trouble for one in told)
 
 
+def test_a_sensor_that_does_not_read_1_g_is_told_of_at_once(
+    contract: SensorContract, walk: Recording
+) -> None:
+    played = after_a_stand(walk, 5.0, np.random.default_rng(0))
+    imu = played.signals["imu"]
+    samples = np.array(imu.samples)
+    samples[:, 6:9] *= 1.1  # the shank's scale is wrong by a tenth
+    spoilt = dataclasses.replace(
+        played, signals={**played.signals, "imu": dataclasses.replace(imu, samples=samples)}
+    )
+    told: list[Progress] = []
+    with pytest.raises(RecordingError, match="step stand: not done after 5 s"):
+        asyncio.run(calibrate_sources(contract, Played(spoilt), wanted=Wanted(limit_s=5.0), show=told.append))
+    assert any(one.trouble.startswith("shank IMU: at rest its accelerometer reads +0.9") for one in told)
+
+
+def test_other_nodes_than_those_calibrated_are_not_taken(contract: SensorContract, walk: Recording) -> None:
+    """Where another node sits is not known: one line that names both, and no rows."""
+    for nodes, message in (
+        ({"imu/imu": "wearer", "emg/emg": "wearer"}, None),
+        (
+            {"imu/imu": "Ada's", "emg/emg": "wearer"},
+            "input imu comes from node 'wearer' and was calibrated with node \"Ada's\": use that node, or calibrate again",
+        ),
+    ):
+        intake = Intake(contract, calibrated=lambda nodes=nodes: nodes)  # type: ignore[misc]
+        batches = 0
+
+        async def run(intake: Intake = intake) -> int:
+            found = 0
+            async for item in Played(walk):
+                found += intake.decode(item) is not None
+                if found or intake.trouble:
+                    break
+            return found
+
+        batches = asyncio.run(run())
+        assert (batches > 0) == (message is None)
+        assert intake.trouble is None if message is None else message in str(intake.trouble)
+
+
 def test_who_does_not_walk_is_told_so(contract: SensorContract, walk: Recording) -> None:
     still_standing = after_a_stand(walk, 25.0, np.random.default_rng(0))
     signals = {
