@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,7 +189,8 @@ class Recording:
 class Windows:
     """Model-ready windows cut from recordings: what training, calibration and bench feed to every engine.
 
-    ``inputs[name]`` is float32 (n, window, channels), filtered and normalised; ``targets`` is float32
+    ``inputs[name]`` is float32 (n, window, channels), filtered and normalised; windows that were cut from recordings are
+    gathered when they are asked for, all at once by ``inputs[name]`` or a few by :meth:`gather`; ``targets`` is float32
     (n, outputs) in Nm/kg. ``recording`` (n,) indexes ``recordings``; ``time_s`` (n,) is the time of the
     newest sample of each window, on the grid. Rows of one recording are in time order.
     """
@@ -203,12 +204,30 @@ class Windows:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def gather(self, index: NDArray[np.int64] | slice) -> dict[str, NDArray[np.float32]]:
+        """Inputs of the windows at ``index`` alone, in that order; windows that are gathered when asked for stay so."""
+        if isinstance(self.inputs, _Lazy):
+            return self.inputs.gather(index)
+        return {name: values[index] for name, values in self.inputs.items()}
+
     def take(self, index: NDArray[np.int64] | slice) -> Windows:
         """The windows at ``index``, in that order."""
+        inputs: Mapping[str, NDArray[np.float32]] = (
+            self.inputs.take(index) if isinstance(self.inputs, _Lazy) else self.gather(index)
+        )
         return Windows(
-            {name: values[index] for name, values in self.inputs.items()},
+            inputs,
             self.targets[index],
             self.recording[index],
             self.time_s[index],
             self.recordings,
         )
+
+
+@runtime_checkable
+class _Lazy(Protocol):
+    """Inputs that know how to gather some of their windows (toolkit.data.gather)."""
+
+    def gather(self, index: NDArray[np.int64] | slice) -> dict[str, NDArray[np.float32]]: ...
+
+    def take(self, index: NDArray[np.int64] | slice) -> Mapping[str, NDArray[np.float32]]: ...

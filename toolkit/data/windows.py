@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, require_same_stream
 from toolkit.data.channels import BAND_PASSED
+from toolkit.data.gather import GatheredInputs
 from toolkit.data.splits import Segment
 from toolkit.errors import ContractError, RecordingError
 from toolkit.filtering.chain import Chain
@@ -159,8 +160,7 @@ def cut(segments: Sequence[Segment], contract: SensorContract, stride: int = 1) 
     index_of = {id(recording): i for i, recording in enumerate(unique)}
     filtered = features(unique, contract.inputs, contract.grid_rate_hz)
     names = [item.stream.name for item in contract.inputs]
-    pieces: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
-    targets, owners, times = [], [], []
+    ends, targets, owners, times = [], [], [], []
     for segment in segments:
         owner = index_of[id(segment.recording)]
         rows = len(filtered[owner][names[0]])
@@ -170,9 +170,7 @@ def cut(segments: Sequence[Segment], contract: SensorContract, stride: int = 1) 
                 f"one window of {contract.window}; record at least {contract.window / contract.grid_rate_hz:g} s"
             )
         last, time_s, target = _last_rows(segment, contract, rows, stride)
-        span = last[:, None] + np.arange(1 - contract.window, 1)[None, :]
-        for name in names:
-            pieces[name].append(filtered[owner][name][span])
+        ends.append(last)
         targets.append(target)
         owners.append(np.full(len(last), owner, np.int32))
         times.append(time_s)
@@ -181,10 +179,11 @@ def cut(segments: Sequence[Segment], contract: SensorContract, stride: int = 1) 
             f"no window is left of {_some(unique)}: all of their moments are masked, or the spans of valid_s lie outside the "
             f"chosen part, or within the first {contract.window / contract.grid_rate_hz:g} s, which is one window"
         )
+    owner_of = np.concatenate(owners)
     return Windows(
-        {name: np.concatenate(parts) for name, parts in pieces.items()},
+        GatheredInputs(filtered, owner_of, np.concatenate(ends), contract.window),
         np.concatenate(targets),
-        np.concatenate(owners),
+        owner_of,
         np.concatenate(times),
         tuple(unique),
     )

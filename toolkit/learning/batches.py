@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -30,10 +29,10 @@ class Batches(Protocol):
 
 
 class WindowBatches:
-    """:class:`Windows`, which lie in memory, as :class:`Batches`."""
+    """:class:`Windows` as :class:`Batches`: those at the indices are gathered, and no others."""
 
     def __init__(self, windows: Windows) -> None:
-        self._inputs: Mapping[str, NDArray[np.float32]] = windows.inputs
+        self._windows = windows
         self.targets = windows.targets
 
     def __len__(self) -> int:
@@ -41,4 +40,4 @@ class WindowBatches:
 
     def batches(self, indices: NDArray[np.int64]) -> tuple[Inputs, NDArray[np.float32]]:
         """Copies of the rows at ``indices``."""
-        return {name: values[indices] for name, values in self._inputs.items()}, self.targets[indices]
+        return self._windows.gather(indices), self.targets[indices]
