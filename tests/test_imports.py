@@ -42,7 +42,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("printable",),
         ("errors",),
         ("reading",),
-        ("files", "contract", "cores", "sbom"),
+        ("files", "contract", "cores", "sbom", "cache_folder"),
         ("terminal", "html_text"),
         ("progress",),
         ("records", "toml_lines"),

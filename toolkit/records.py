@@ -169,6 +169,12 @@ class Recording:
         samples[:, places] = 0.0
         return Signal(signal.spec, signal.start_s, samples)
 
+    @property
+    def span_s(self) -> tuple[float, float]:
+        """Where its first stream starts and stops, s."""
+        first = next(iter(self.signals.values()))
+        return first.start_s, first.start_s + first.duration_s
+
     def is_valid(self, times_s: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether the moments at ``times_s`` (n,) are true; shape (n,). Ends of spans count, to within 1 ns."""
         times = np.asarray(times_s)
@@ -181,6 +187,8 @@ class Recording:
 
     def missing_places(self, stream: str) -> list[int]:
         """Places of the missing channels of ``stream`` among its channels."""
+        if not self.missing.get(stream):
+            return []
         names = self.signals[stream].spec.channel_names
         return [names.index(channel) for channel in self.missing.get(stream, ())]
 

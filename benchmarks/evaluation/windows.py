@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.evaluation.gait_cycles import Units, group, spread
 from toolkit.contract import SensorContract
 from toolkit.data.splits import Segment, Split, select
-from toolkit.data.windows import cut, features
+from toolkit.data.windows import cut, feature_tables
 from toolkit.errors import UsageError
 from toolkit.model.float_model import FloatModel
 from toolkit.records import DataKind, Recording, Windows
@@ -73,10 +73,10 @@ class Evaluation:
         """For engines with carried state: the whole feature sequence of each of ``windows.recordings``."""
         result = []
         rate = self.contract.grid_rate_hz
-        filtered = features(list(self.windows.recordings), self.contract.inputs, rate)
+        filtered = feature_tables(list(self.windows.recordings), self.contract.inputs, rate)
         for segment, one in zip(self.segments, filtered):
             first = self._first_row(segment)
-            result.append(FeatureRun({name: rows[first:] for name, rows in one.items()}))
+            result.append(FeatureRun({name: rows[slice(first, None)] for name, rows in one.items()}))
         return tuple(result)
 
     @cached_property
@@ -95,7 +95,7 @@ class Evaluation:
 
 
 def _start_s(recording: Recording) -> float:
-    return next(iter(recording.signals.values())).start_s
+    return recording.span_s[0]
 
 
 def evaluate_on(

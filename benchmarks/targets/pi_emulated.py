@@ -24,7 +24,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from benchmarks.targets.pi_architectures import ARM64, Architecture
-from runtime.engines.cache import cache_folder
+from toolkit.cache_folder import cache_folder
 from toolkit.errors import MissingDependencyError
 
 _RELEASE = "bookworm"

@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 
 from runtime.engines import DEFAULT_ENGINE, usual_scheme
-from runtime.engines.cache import is_trusted, trusted_folder
 from runtime.settings import ModelSettings, ServerSettings, Settings
 from toolkit import __version__
+from toolkit.cache_folder import is_trusted, trusted_folder
 from toolkit.errors import EdgetoolError
 from toolkit.progress import Progress
 
@@ -21,7 +21,7 @@ SOURCE = "sim://synthetic?jitter_ms=2&drop=0.0005&drift_ppm=20"
 def demo_bundle(folder: Path | None = None, progress: Progress | None = None) -> Path:
     """The shipped checkpoint as a bundle, converted once (it takes seconds; ``progress`` is told) and kept in the cache.
 
-    Raises UsageError if another user could have put one there (``engines/cache.py``).
+    Raises UsageError if another user could have put one there (``toolkit/cache_folder.py``).
     """
     from quantization.bundle import Bundle
     from quantization.convert import convert

@@ -23,7 +23,7 @@ from quantization.bundle import Bundle
 from quantization.c_emitter.bundle_files import emission
 from quantization.graph.graph_file import GraphFile
 from quantization.kernels import kernel_paths, kernel_text
-from runtime.engines.cache import is_trusted, trusted_folder
+from toolkit.cache_folder import is_trusted, trusted_folder
 from toolkit.errors import MissingDependencyError, ModelFileError, OutputError
 from toolkit.files import write_bytes
 

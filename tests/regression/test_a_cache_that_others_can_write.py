@@ -16,10 +16,10 @@ import pytest
 from quantization.bundle import Bundle
 from runtime.daemon.demo import demo_bundle
 from runtime.engines import native_build, open_engine
-from runtime.engines.cache import is_trusted, trusted_folder
 from tests.quantization.c_emitter.harness import require
 from tests.quantization.small_models import SMALL
 from tests.runtime.engines.models import make_bundle
+from toolkit.cache_folder import is_trusted, trusted_folder
 from toolkit.errors import UsageError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners and modes of POSIX")

@@ -19,7 +19,7 @@ class FeatureTable(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Rows and channels."""
 
-    def __getitem__(self, rows: Rows) -> NDArray[np.float32]: ...
+    def __getitem__(self, rows: Rows | slice) -> NDArray[np.float32]: ...
 
 
 class GatheredInputs(Mapping[str, NDArray[np.float32]]):

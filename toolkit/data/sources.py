@@ -68,12 +68,21 @@ def _folder(path: Path) -> list[Recording]:
     files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".toml", ".npz"))
     if not files:
         raise RecordingError(f"folder {path} holds no .toml and no .npz; {_ALLOWED}")
-    recordings = [recording for file in files for recording in _file(file, None)]
+    recordings = [recording for file in files for recording in _stored(file)]
     names = [r.name for r in recordings]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise RecordingError(f"folder {path} has recording {twice[0]!r} twice; give each its own name")
     return recordings
+
+
+def _stored(path: Path) -> list[Recording]:
+    """A file of a folder: an NPZ stays in its file until its samples are asked for."""
+    from toolkit.data.stored import StoredRecording
+
+    if path.suffix.lower() == ".npz":
+        return [StoredRecording.open(path)]
+    return _file(path, None)
 
 
 def _synthetic(text: str) -> list[Recording]:

@@ -101,8 +101,7 @@ def select(recordings: Sequence[Recording], split: Split, part: Part) -> list[Se
     segments = []
     place = PARTS.index(part)
     for recording in recordings:
-        first = next(iter(recording.signals.values()))
-        start, stop = first.start_s, first.start_s + first.duration_s
+        start, stop = recording.span_s
         if split.kind == "chronological":
             edges = np.concatenate([[0.0], np.cumsum(split.fractions)])
             edges[-1] = 1.0

@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, require_same_stream
 from toolkit.data.channels import BAND_PASSED
-from toolkit.data.gather import GatheredInputs
+from toolkit.data.feature_cache import cached
+from toolkit.data.gather import FeatureTable, GatheredInputs
 from toolkit.data.splits import Segment
+from toolkit.data.stored import StoredRecording
 from toolkit.errors import ContractError, RecordingError
 from toolkit.filtering.chain import Chain
 from toolkit.records import TIME_TOLERANCE_S, Recording, Signal, Windows
 
 Features = Mapping[str, NDArray[np.float32]]
+#: Filters and normalisers are fitted on at most so much, evenly spread: more changes no figure, and would not fit in memory.
+FITTED_ON_S = 3600.0
 
 #: Two streams of a recording must start this close together, in seconds, to share a grid.
 _SAME_START_S = 1e-6
@@ -35,6 +39,46 @@ def features(
     A missing channel is 0 throughout, which is its mean once ``normalise`` is applied.
     Raises ContractError if a recording's stream differs from the input's, RecordingError if it is missing.
     """
+    return _computed(recordings, inputs, grid_rate_hz, normalise)
+
+
+def feature_tables(
+    recordings: Sequence[Recording], inputs: Sequence[ModelInput], grid_rate_hz: float
+) -> list[Mapping[str, FeatureTable]]:
+    """:func:`features`, with those of stored recordings in files of the cache, so that memory stays bounded."""
+    stored = [(i, one) for i, one in enumerate(recordings) if isinstance(one, StoredRecording)]
+    others = [i for i, one in enumerate(recordings) if not isinstance(one, StoredRecording)]
+    result: list[Mapping[str, FeatureTable]] = [{} for _ in recordings]
+    if stored:
+        found = cached(
+            [one for _, one in stored],
+            inputs,
+            grid_rate_hz,
+            lambda some: _computed(some, inputs, grid_rate_hz, True),
+        )
+        for (place, _), own in zip(stored, found):
+            result[place] = own
+    for place, made in zip(others, _computed([recordings[i] for i in others], inputs, grid_rate_hz, True)):
+        result[place] = made
+    return result
+
+
+def sample(segments: Sequence[Segment], seconds: float = FITTED_ON_S) -> list[Segment]:
+    """Segments of about ``seconds`` in all, evenly spread; all of them if they are no longer than that."""
+    lengths = np.array([segment.stop_s - segment.start_s for segment in segments])
+    if lengths.sum() <= seconds:
+        return list(segments)
+    number = max(1, int(len(segments) * seconds / lengths.sum()))
+    places = np.unique(np.round((np.arange(number) + 0.5) * len(segments) / number - 0.5).astype(int))
+    return [segments[place] for place in places]
+
+
+def _computed(
+    recordings: Sequence[Recording],
+    inputs: Sequence[ModelInput],
+    grid_rate_hz: float,
+    normalise: bool,
+) -> list[dict[str, NDArray[np.float32]]]:
     result: list[dict[str, NDArray[np.float32]]] = [{} for _ in recordings]
     for item in inputs:
         by_length: dict[int, list[int]] = defaultdict(list)
@@ -158,12 +202,12 @@ def cut(segments: Sequence[Segment], contract: SensorContract, stride: int = 1) 
     for recording in unique:
         require_calibration(recording, contract)
     index_of = {id(recording): i for i, recording in enumerate(unique)}
-    filtered = features(unique, contract.inputs, contract.grid_rate_hz)
+    filtered = feature_tables(unique, contract.inputs, contract.grid_rate_hz)
     names = [item.stream.name for item in contract.inputs]
     ends, targets, owners, times = [], [], [], []
     for segment in segments:
         owner = index_of[id(segment.recording)]
-        rows = len(filtered[owner][names[0]])
+        rows = filtered[owner][names[0]].shape[0]
         if rows < contract.window:
             raise RecordingError(
                 f"recording {segment.recording.name!r} has {rows} rows on the {contract.grid_rate_hz:g} Hz grid, fewer than "
@@ -218,7 +262,7 @@ def _last_rows(
     segment: Segment, contract: SensorContract, rows: int, stride: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float32]]:
     """Grid rows at which a window may end, their times and their labels."""
-    start = next(iter(segment.recording.signals.values())).start_s
+    start = segment.recording.span_s[0]
     last = np.arange(contract.window - 1, rows)
     time_s = start + last / contract.grid_rate_hz
     first_s = start + (last - contract.window + 1) / contract.grid_rate_hz

@@ -92,7 +92,7 @@ def _gain_to_fraction(
     missing: Sequence[Sequence[int]] | None,
 ) -> FilterStage:
     channels = len(stream.channels)
-    rows = [Chain(envelope, channels, stream.rate_hz, grid_rate_hz).push(example) for example in examples]
+    rows = _filtered(envelope, stream, grid_rate_hz, examples)
     lacking = missing if missing is not None else [()] * len(rows)
     high = np.zeros(channels)
     for place in range(channels):
@@ -102,3 +102,22 @@ def _gain_to_fraction(
     # A silent channel keeps its unit rather than being blown up to full scale.
     gain = [float(np.float32(1.0 / value)) if value > 1e-9 else 1.0 for value in high]
     return FilterStage("scale", {"gain": gain})
+
+
+def _filtered(
+    stages: tuple[FilterStage, ...],
+    stream: StreamSpec,
+    grid_rate_hz: float,
+    examples: Sequence[NDArray[np.floating]],
+) -> list[NDArray[np.floating]]:
+    """Each example through the chain from its start; those of one length side by side, for the time loop is Python's."""
+    result: list[NDArray[np.floating]] = [np.zeros((0, len(stream.channels)), np.float32)] * len(examples)
+    by_length: dict[int, list[int]] = {}
+    for place, example in enumerate(examples):
+        by_length.setdefault(len(example), []).append(place)
+    for places in by_length.values():
+        chain = Chain(stages, len(stream.channels), stream.rate_hz, grid_rate_hz)
+        stack = chain.push(np.stack([examples[place] for place in places], axis=1))
+        for column, place in enumerate(places):
+            result[place] = stack[:, column]
+    return result

@@ -17,7 +17,7 @@ from toolkit.data.splits import (
     Split,
     select,
 )
-from toolkit.data.windows import band_passed, cut, fit_normaliser
+from toolkit.data.windows import band_passed, cut, fit_normaliser, sample
 from toolkit.errors import RecordingError, UsageError
 from toolkit.filtering.design import default_filters
 from toolkit.model.config import STREAMS
@@ -75,8 +75,9 @@ def prepare(
 
 
 def fit_input(name: str, segments: Sequence[Segment], rate_hz: float) -> ModelInput:
-    """The stream as the recordings have it, its usual filters, its normaliser; all from ``segments``."""
+    """The stream as the recordings have it, its usual filters, its normaliser; from at most an hour of ``segments``."""
     spec = _stream(name, segments)
+    segments = sample(segments)
     missing = [segment.recording.missing_places(name) for segment in segments]
     rows = [_rows(name, segment) for segment in segments]
     filters = default_filters(spec, rate_hz, rows, missing, name == "emg" and band_passed(segments))

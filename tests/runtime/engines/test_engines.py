@@ -14,10 +14,10 @@ from quantization.bundle import Bundle
 from quantization.reference import Interpreter
 from quantization.tflite.file import read
 from runtime.engines import ENGINES, open_engine, usual_scheme
-from runtime.engines.cache import cache_folder
 from runtime.engines.interface import Engine, Rows, probe
 from tests.runtime.engines.models import MODELS, make_bundle
 from tests.tools import require
+from toolkit.cache_folder import cache_folder
 from toolkit.errors import (
     InputError,
     MissingDependencyError,

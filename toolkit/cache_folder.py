@@ -1,4 +1,4 @@
-"""The folder of compiled models and the demo's bundle: where it is, and that nobody else can have put anything there.
+"""The folder of compiled models, features and the demo's bundle: where it is, and that nobody else can have put anything there.
 
 It is ``$EDGETOOL_CACHE``, else systemd's ``$CACHE_DIRECTORY``, else ``$XDG_CACHE_HOME/edgetool``, else
 ``~/.cache/edgetool``. What lies in it is loaded into this process. A hash in a file's name says what it was made from, and is
