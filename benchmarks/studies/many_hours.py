@@ -58,15 +58,11 @@ def index(folder: Path, hours: float, stride: int) -> str:
 
 def train(folder: Path, hours: float, stride: int) -> str:
     """One epoch on every ``stride``-th window."""
-    from edgetool.api.learn import train as learn
+    from toolkit.learning.settings import Settings
+    from toolkit.learning.train import train as learn
 
-    trained = learn(
-        data=str(folder / "recordings"),
-        epochs=1,
-        stride=stride,
-        out=folder / "model.safetensors",
-        split="by-subject",
-    )
+    settings = Settings(epochs=1, stride=stride, split="by-subject")
+    trained = learn(str(folder / "recordings"), folder / "model.safetensors", settings)
     counted = trained.checkpoint.provenance["windows"]
     return ", ".join(f"{part} {number:,} windows" for part, number in counted.items())
 

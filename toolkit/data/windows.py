@@ -58,8 +58,10 @@ def feature_tables(
         )
         for (place, _), own in zip(stored, found):
             result[place] = own
-    for place, made in zip(others, _computed([recordings[i] for i in others], inputs, grid_rate_hz, True)):
-        result[place] = made
+    if others:
+        made = _computed([recordings[i] for i in others], inputs, grid_rate_hz, True)
+        for place, one in zip(others, made):
+            result[place] = one
     return result
 
 
