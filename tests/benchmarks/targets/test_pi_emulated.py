@@ -79,7 +79,9 @@ def test_packages_are_fetched_when_what_a_wheel_requires_changes(
     only(monkeypatch, "aarch64-linux-gnu-gcc", "qemu-aarch64-static")
     (tmp_path / "made").touch()
     fetched: list[list[str]] = []
-    monkeypatch.setattr(pi_user_land, "_fetch", lambda folder, to, wanted, architecture: fetched.append(list(wanted)))
+    monkeypatch.setattr(
+        pi_user_land, "_fetch", lambda folder, to, wanted, architecture: fetched.append(list(wanted))
+    )
     for requirement in ("numpy>=1", "numpy>=1", "numpy>=2"):
         make(tmp_path, "set", [wheel_requiring(tmp_path, requirement)])
     assert len(fetched) == 2

@@ -169,13 +169,27 @@ def test_calibrated_over_a_port_then_right_then_a_strap_slips(tmp_path: Path, bu
     before = [e for e in running.estimates if e.source_ns * 1e-9 < slip_s and e.values]
     good = [e for e in before if e.state is State.OK]
     assert len(good) > 300
-    assert {reason for e in before for reason in e.reasons} <= {"gap", "late", "clock-uncertain", "saturated"}
+    _require_hardly_a_doubt(before)
     assert _rmse(good, load(WALK)[0], wearer.started_s + STAND_S) < 1.05 * own < 0.15
     flagged = next(e for e in running.estimates if "orientation" in e.reasons)
     # By sample time: a judgement looks at four seconds and comes every two.
     assert slip_s < flagged.source_ns * 1e-9 < slip_s + 5.0
     _require_named(told["status"], str(told["metrics"]))
     assert any("thigh IMU turned by about" in e.get("doubts", "") for e in running.event("state"))
+
+
+def _require_hardly_a_doubt(before: list[Estimate]) -> None:
+    """No IMU is doubted while all sit as they were calibrated. Where in a stride spans begin differs from run to run, and an
+    electrode is doubted in 1 % of them by design (docs/PLAUSIBILITY.md): two judgements, each of which stands for HALF_S."""
+    doubted = [e for e in before if set(e.reasons) - {"gap", "late", "clock-uncertain", "saturated"}]
+    assert {reason for e in doubted for reason in e.reasons} <= {
+        "gain",
+        "gap",
+        "late",
+        "clock-uncertain",
+        "saturated",
+    }
+    assert len(doubted) <= 2 * HALF_S * 100
 
 
 def _require_named(status: object, metrics: str) -> None:
