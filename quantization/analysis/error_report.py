@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SHOWN = 18
 COLOURS = {"fake-quantized": "#888888", "reference": "#1f77b4", "litert": "#d62728", "tflm": "#2ca02c"}
 STYLES = {"fake-quantized": ":", "reference": "-", "litert": "-", "tflm": "--"}
+#: Characters of a label in the plot; the table beside it has all of a name.
+_LONGEST = 60
 
 
 def plot(attribution: Attribution) -> bytes:
@@ -40,8 +42,9 @@ def plot(attribution: Attribution) -> bytes:
     _losses(axes["losses"], attribution)
     _along_graph(axes["graph"], attribution)
     _over_time(axes["time"], attribution)
-    of = f"{attribution.windows} windows of the {attribution.part} part of {attribution.data}"
-    figure.suptitle(_label(f"int8 {attribution.graph} graph on {of}"))
+    part, data = _label(attribution.part), _label(attribution.data)
+    of = f"{attribution.windows} windows of the {part} part of {data}"
+    figure.suptitle(f"int8 {_label(attribution.graph)} graph on {of}")
     content = io.BytesIO()
     with any_character_in_a_figure():
         figure.savefig(content, format="png", dpi=90, metadata={"Software": None})
@@ -111,8 +114,12 @@ def _over_time(axis: Axes, attribution: Attribution) -> None:
 
 
 def _label(text: str) -> str:
-    """``text`` as matplotlib shows it unchanged: between dollars it would be a formula, and an error where it is none."""
-    return terminal_text(text).replace("$", r"\$")
+    """``text`` as matplotlib shows it unchanged: between dollars it would be a formula, and an error where it is none. The
+    middle of a long one is left out, or there is no room for what is plotted."""
+    shown = terminal_text(text)
+    if len(shown) > _LONGEST:
+        shown = f"{shown[: _LONGEST // 2]}...{shown[-_LONGEST // 2 :]}"
+    return shown.replace("$", r"\$")
 
 
 def _alpha(engine: str) -> float:
