@@ -28,8 +28,13 @@ def html_text(value: object) -> Markup:
 
 
 def template(package: str, name: str) -> Template:
-    """The template ``name`` among the files of ``package``, which may include others of them; it must be given every name."""
-    folder = files(package)
+    """The template ``name`` among the files of ``package``; it must be given every name. It may include and extend others of
+    them, and, as ``PACKAGE/NAME``, those of another package."""
+
+    def read(asked: str) -> str:
+        other, _, file = asked.rpartition("/")
+        return files(other or package).joinpath(file).read_text(encoding="utf-8")
+
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -37,7 +42,7 @@ def template(package: str, name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        loader=FunctionLoader(lambda asked: folder.joinpath(asked).read_text(encoding="utf-8")),
+        loader=FunctionLoader(read),
     )
     return environment.get_template(name)
 

@@ -43,5 +43,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 def render(page: Page) -> str:
     """The page's HTML."""
     return template("benchmarks.report", "page.html").render(
-        page=page, style=own_markup("benchmarks.report", "style.css"), version=__version__
+        page=page,
+        title=page.title,
+        badges=[{"kind": "kind", "text": page.kind}, *({"kind": "", "text": text} for text in page.badges)],
+        sentences=page.sentences,
+        style=own_markup("benchmarks.report", "style.css"),
+        version=__version__,
     )

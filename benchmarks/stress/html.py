@@ -39,8 +39,8 @@ def page(report: StressReport) -> str:
     return template("benchmarks.stress", "stress.html").render(
         title=f"Stress test of {report.bundle['name']}",
         style=own_markup("benchmarks.report", "style.css"),
-        badges=[KIND_NAMES[kind] for kind in report.data["kinds"]],
-        about=_about(report),
+        badges=[{"kind": "kind", "text": KIND_NAMES[kind]} for kind in report.data["kinds"]],
+        sentences=_about(report),
         head=[
             "what",
             "size",
