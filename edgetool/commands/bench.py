@@ -12,6 +12,7 @@ from edgetool.commands.shared import (
     SETTINGS,
     SOURCE,
     file_of,
+    html_option,
     json_option,
     on_option,
     print_json,
@@ -30,7 +31,7 @@ from edgetool.commands.shared import (
 @click.option("--data", metavar="SOURCE", help=f"{SOURCE}. Default: the data that calibrated the bundle.")
 @on_option
 @json_option("Write all figures (docs/BENCH.md); - is standard output.")
-@click.option("--html", type=PATH, metavar="FILE", help="Write a report with plots, in one file.")
+@html_option("Write a report with plots, in one file.")
 @click.option(
     "--max-rmse-increase",
     type=float,

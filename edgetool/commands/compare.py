@@ -12,11 +12,15 @@ from edgetool.commands.shared import (
     SETTINGS,
     SOURCE,
     file_of,
+    folds_option,
+    html_option,
     json_option,
+    pool_options,
     print_json,
     progress,
     show_table,
     tables,
+    tell,
     wrote,
 )
 
@@ -41,11 +45,7 @@ from edgetool.commands.shared import (
 )
 @click.option("--seeds", default=1, metavar="N", help="Train each network N times and average its scores.")
 @click.option("--seed", default=0, metavar="N", help="The first seed.")
-@click.option(
-    "--split",
-    type=click.Choice(["leave-one-person-out", "by-subject", "chronological"]),
-    help="Default: leave-one-person-out for three people or more, else chronological.",
-)
+@folds_option
 @click.option("--epochs", default=16, metavar="N", help="Train for at most N epochs.")
 @click.option(
     "--stride",
@@ -64,11 +64,10 @@ from edgetool.commands.shared import (
     metavar="CORE",
     help="Also convert the Cross-LSTM and run it on this emulated core, as cortex-m4.",
 )
-@click.option("--workers", type=int, metavar="N", help="Local processes. Default: one a core.")
-@click.option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster instead, as tcp://host:8786.")
+@pool_options()
 @json_option("Also write every figure; - is standard output.")
 @click.option("--parquet", type=PATH, metavar="FILE", help="Also write RMSE by model, person and joint.")
-@click.option("--html", type=PATH, metavar="FILE", help="Also write a page with plots.")
+@html_option("Also write a page with plots.")
 def command(json: Path | None, html: Path | None, parquet: Path | None, **options: Any) -> None:
     """Compare models on people whom they never saw.
 
@@ -78,7 +77,6 @@ def command(json: Path | None, html: Path | None, parquet: Path | None, **option
     """
     from benchmarks.learning import compare_report as report
     from edgetool.api.learn import compare
-    from toolkit.terminal import say
 
     with progress() as shown:
         comparison = compare(json=file_of(json), html=html, parquet=parquet, **options, progress=shown)
@@ -88,5 +86,5 @@ def command(json: Path | None, html: Path | None, parquet: Path | None, **option
     screen.print(report.ACCURACY_NOTE, style="dim")
     screen.print(report.COST_NOTE, style="dim")
     print_json(json, lambda: report.to_json(comparison))
-    say(*report.sentences(comparison), err=json == Path("-"))
+    tell(json, *report.sentences(comparison))
     wrote(json, parquet, html)

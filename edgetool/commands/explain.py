@@ -12,11 +12,13 @@ from edgetool.commands.shared import (
     SETTINGS,
     SOURCE,
     file_of,
+    html_option,
     json_option,
     print_json,
     progress,
     show_table,
     tables,
+    tell,
     wrote,
 )
 
@@ -30,7 +32,7 @@ from edgetool.commands.shared import (
 @click.option("--data", required=True, metavar="SOURCE", help=f"{SOURCE}.")
 @click.option("--seed", default=0, metavar="N", help="Seed of permutations and orders.")
 @json_option("Also write every share; - is standard output.")
-@click.option("--html", type=PATH, metavar="FILE", help="Also write a page with plots.")
+@html_option("Also write a page with plots.")
 def command(json: Path | None, html: Path | None, **options: Any) -> None:
     """Show the share of each sensor in a checkpoint's estimates.
 
@@ -40,7 +42,6 @@ def command(json: Path | None, html: Path | None, **options: Any) -> None:
     from benchmarks.learning import explain_report as report
     from benchmarks.learning.explain import to_json
     from edgetool.api.transfer import explain
-    from toolkit.terminal import say
 
     with progress() as shown:
         result = explain(json=file_of(json), html=html, **options, progress=shown)
@@ -48,5 +49,5 @@ def command(json: Path | None, html: Path | None, **options: Any) -> None:
     show_table(screen, None, report.head(result), report.rows(result))
     screen.print(report.NOTE, style="dim")
     print_json(json, lambda: to_json(result))
-    say(*report.sentences(result), err=json == Path("-"))
+    tell(json, *report.sentences(result))
     wrote(json, html)

@@ -11,12 +11,16 @@ from edgetool.commands.shared import (
     PATH,
     SETTINGS,
     SOURCE,
+    count,
     file_of,
+    html_option,
     json_option,
+    pool_options,
     print_json,
     progress,
     show_table,
     tables,
+    tell,
     wrote,
 )
 
@@ -47,12 +51,9 @@ if TYPE_CHECKING:
     metavar="FOLDER",
     help="Instead: every person with 1, 2, 5, 10 and 20 strides; a file each in FOLDER.",
 )
-@click.option("--workers", type=int, metavar="N", help="Local processes of --curve. Default: one a core.")
-@click.option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster instead, as tcp://host:8786.")
+@pool_options(" of --curve")
 @json_option("Also write every figure; - is standard output.")
-@click.option(
-    "--html", type=PATH, metavar="FILE", help="Also write a page with the learning curve (with --curve)."
-)
+@html_option("Also write a page with the learning curve (with --curve).")
 def command(json: Path | None, html: Path | None, **options: Any) -> None:
     """Adapt a checkpoint to a new person or task with a few strides.
 
@@ -63,7 +64,6 @@ def command(json: Path | None, html: Path | None, **options: Any) -> None:
     from benchmarks.learning import transfer_report as report
     from benchmarks.learning.transfer import OnePerson
     from edgetool.api.transfer import finetune
-    from toolkit.terminal import say
 
     with progress() as shown:
         result = finetune(json=file_of(json), html=html, **options, progress=shown)
@@ -76,20 +76,17 @@ def command(json: Path | None, html: Path | None, **options: Any) -> None:
     show_table(screen, None, report.HEAD, report.rows(result))
     screen.print(report.NOTE, style="dim")
     print_json(json, lambda: report.to_json(result))
-    say(*report.sentences(result), err=json == Path("-"))
+    tell(json, *report.sentences(result))
     wrote(json, html)
 
 
 def _show(result: OnePerson, json: Path | None) -> None:
     """What was adapted, and what it gained on the strides that were left."""
-    from edgetool.commands.shared import count
-    from toolkit.terminal import say
-
     asked = count(result.strides, "stride", "strides")
     done = "nothing: the checkpoint stays as it is" if result.policy == "none" else result.policy
-    say(f"Adapted to {asked} of {result.person}: {done}.", err=json == Path("-"))
+    tell(json, f"Adapted to {asked} of {result.person}: {done}.")
     if result.rmse is None:
-        say("No stride was left to test on.", err=json == Path("-"))
+        tell(json, "No stride was left to test on.")
         return
     rows = [
         [name, f"{value:.4f}", f"{result.rmse['adapted'][name]:.4f}"]

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgetool.commands.shared import PATH, SETTINGS, SOURCE, json_option, progress, show_table, wrote
+from edgetool.commands.shared import (
+    SETTINGS,
+    SOURCE,
+    html_option,
+    json_option,
+    progress,
+    show_table,
+    wrote,
+)
 from toolkit.errors import InputError
 from toolkit.printable import terminal_text
 from toolkit.reading import reading
@@ -33,9 +41,7 @@ if TYPE_CHECKING:
     metavar="SOURCE",
     help=f"Windows for --errors, of the validation split: {SOURCE}. Default: the data that calibrated the bundle.",
 )
-@click.option(
-    "--html", type=PATH, metavar="FILE", help="Write the result of --errors with plots, in one file."
-)
+@html_option("Write the result of --errors with plots, in one file.")
 @click.option(
     "--windows", type=click.IntRange(2), default=200, metavar="N", help="Draw N windows for --errors."
 )

@@ -12,7 +12,10 @@ from edgetool.commands.shared import (
     SETTINGS,
     SOURCE,
     file_of,
+    folds_option,
+    html_option,
     json_option,
+    pool_options,
     print_json,
     progress,
     show_table,
@@ -29,19 +32,14 @@ from edgetool.commands.shared import (
 @click.argument("checkpoint", type=PATH)
 @click.option("--data", required=True, metavar="SOURCE", help=f"{SOURCE}.")
 @click.option("--out", required=True, type=PATH, metavar="FOLDER", help="Data and trainings of each choice.")
-@click.option(
-    "--split",
-    type=click.Choice(["leave-one-person-out", "by-subject", "chronological"]),
-    help="Default: leave-one-person-out for three people or more, else chronological.",
-)
+@folds_option
 @click.option("--epochs", default=16, metavar="N", help="Train for at most N epochs.")
 @click.option("--stride", type=int, metavar="N", help="Use every N-th window. Default: as edgetool compare.")
 @click.option("--core", metavar="CORE", help="Also run each choice on this emulated core, as cortex-m4.")
 @click.option("--seed", default=0, metavar="N", help="Seed of training.")
-@click.option("--workers", type=int, metavar="N", help="Local processes. Default: one a core.")
-@click.option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster instead, as tcp://host:8786.")
+@pool_options()
 @json_option("Also write every figure; - is standard output.")
-@click.option("--html", type=PATH, metavar="FILE", help="Also write a page with the Pareto plot.")
+@html_option("Also write a page with the Pareto plot.")
 def command(json: Path | None, html: Path | None, **options: Any) -> None:
     """Train anew with fewer sensors, the least important gone first.
 

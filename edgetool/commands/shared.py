@@ -29,6 +29,35 @@ def json_option(help: str) -> Callable[[F], F]:
     return click.option("--json", type=PATH, metavar="FILE", help=help)
 
 
+def html_option(help: str) -> Callable[[F], F]:
+    """``--html FILE``: the result for people."""
+    return click.option("--html", type=PATH, metavar="FILE", help=help)
+
+
+def folds_option(function: F) -> F:
+    """``--split NAME``: who trains and who is tested, where several models are trained."""
+    return click.option(
+        "--split",
+        type=click.Choice(["leave-one-person-out", "by-subject", "chronological"]),
+        help="Default: leave-one-person-out for three people or more, else chronological.",
+    )(function)
+
+
+def pool_options(of: str = "") -> Callable[[F], F]:
+    """``--workers N`` and ``--scheduler ADDRESS``: who does the trainings."""
+
+    def decorate(function: F) -> F:
+        scheduler = click.option(
+            "--scheduler", metavar="ADDRESS", help="Work on a Dask cluster instead, as tcp://host:8786."
+        )
+        workers = click.option(
+            "--workers", type=int, metavar="N", help=f"Local processes{of}. Default: one a core."
+        )
+        return workers(scheduler(function))
+
+    return decorate
+
+
 def seconds_option(function: F) -> F:
     """``--seconds N``: how long to run; without it until Ctrl-C."""
     positive = click.FloatRange(min=0, min_open=True)
@@ -75,6 +104,13 @@ def tables(json: Path | None) -> Console:
     from toolkit.terminal import console
 
     return console(file=sys.stderr if json == STDOUT else None)
+
+
+def tell(json: Path | None, *lines: str) -> None:
+    """Say ``lines`` beside the tables."""
+    from toolkit.terminal import say
+
+    say(*lines, err=json == STDOUT)
 
 
 def wrote(*paths: Path | None) -> None:

@@ -12,6 +12,7 @@ from edgetool.commands.shared import (
     SETTINGS,
     SOURCE,
     file_of,
+    html_option,
     json_option,
     print_json,
     progress,
@@ -42,7 +43,7 @@ from edgetool.commands.shared import (
     "--bounds", type=PATH, metavar="FILE", help="TOML of what must hold; exit with 1 if it does not."
 )
 @json_option("Write all figures (docs/STRESS.md); - is standard output.")
-@click.option("--html", type=PATH, metavar="FILE", help="Write a heat map, in one file.")
+@html_option("Write a heat map, in one file.")
 def command(bundle: Path, json: Path | None, html: Path | None, **options: Any) -> None:
     """Wear, mistake and break the sensors in every known way: what it costs, and is it noticed.
 

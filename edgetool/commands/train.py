@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgetool.commands.shared import PATH, SETTINGS, SOURCE, json_option, progress, wrote
+from edgetool.commands.shared import (
+    PATH,
+    SETTINGS,
+    SOURCE,
+    html_option,
+    json_option,
+    progress,
+    wrote,
+)
 
 if TYPE_CHECKING:
     from toolkit.learning.train import Trained
@@ -103,7 +111,7 @@ if TYPE_CHECKING:
     help="Threads of the processor. Another number gives other last digits.",
 )
 @json_option("Also write scores and losses.")
-@click.option("--html", type=PATH, metavar="FILE", help="Also write a page with learning curves.")
+@html_option("Also write a page with learning curves.")
 @click.option("--card", type=PATH, metavar="FILE", help="Also write a model card.")
 def command(out: Path, json: Path | None, html: Path | None, card: Path | None, **options: Any) -> None:
     """Train a Cross-LSTM on recordings and write a checkpoint.
