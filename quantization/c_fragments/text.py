@@ -1,7 +1,8 @@
 """What becomes text of C: names, numbers, strings, and constants that are written once however often they are used.
 
 Nothing that comes from a file is written into C, a Makefile or CMake but through this module: a name through
-:func:`identifier`, text through :func:`string_literal`, a number through the function of its type.
+:func:`identifier`, text through :func:`string_literal` or, within a comment, :func:`comment_text`, a number through the
+function of its type.
 """
 
 from __future__ import annotations
@@ -89,6 +90,11 @@ def string_literal(value: str) -> str:
         return chr(byte) if 32 <= byte < 127 and chr(byte) not in '\\"?' else f"\\{byte:03o}"
 
     return '"' + "".join(map(escaped, value.encode("utf-8", "surrogatepass"))) + '"'
+
+
+def comment_text(value: str) -> str:
+    """``value`` within a comment: letters, digits and a few signs, so that nothing ends the comment or the line."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in " .,:+-_") else "?" for c in value)
 
 
 def number(value: Any, dtype: np.dtype[Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from quantization.c_emitter import filters
-from quantization.c_emitter.calibration import calibration_header
+from quantization.c_emitter.calibration import calibration_header, declaration
 from quantization.kernels import kernel_text
-from tests.quantization.c_emitter.harness import STRICT, emulate, link_image, run, write
+from tests.hostile import hostile_strings
+from tests.quantization.c_emitter.harness import STRICT, emulate, link_image, run, unchecked, write
 from tests.quantization.c_emitter.test_filters import FILTER_KERNEL, bits
 from tests.tools import require
 from toolkit.calibration import Calibration, calibrate, fit_reference, stages
@@ -155,6 +157,24 @@ def test_names_of_people_cannot_break_the_header(session: Session, folder: Path)
     text = (folder / "today.h").read_text()
     assert '#define EDGETOOL_TODAY_PERSON "eve \\042*/ \\012"' in text
     assert session.calibration.hash in text
+
+
+def test_names_of_segments_cannot_break_the_struct(session: Session) -> None:
+    """They stand in a comment: what a compiler sees is the same as with innocent ones."""
+
+    def code(contract: SensorContract) -> str:
+        return re.sub(r"/\*.*?\*/", "", "\n".join(declaration(contract)), flags=re.DOTALL)
+
+    imu, emg = session.contract.inputs
+    for name in hostile_strings(300, 13):
+        if "\n" in name:  # no segment: the channel is none of an IMU
+            continue
+        channels = tuple(
+            dataclasses.replace(c, name=c.name.replace(SEGMENTS[0], f"x{name}")) for c in imu.stream.channels
+        )
+        stream = dataclasses.replace(imu.stream, channels=channels)
+        hostile = unchecked(session.contract, inputs=(dataclasses.replace(imu, stream=stream), emg))
+        assert code(hostile) == code(session.contract), name
 
 
 def test_what_does_not_fit_makes_no_header(session: Session) -> None:
