@@ -21,6 +21,8 @@ ANGLES_OF_ONE_DEG = (10, 20, 30, 90)
 GAINS = (0.1, 0.25, 0.5, 2.0, 4.0, 10.0)
 DELAYS_MS = (10, 20, 50, 100)
 HUM_MV = (0.02, 0.1, 0.5)
+#: A strap that swings with the soft tissue below it: Hz and m/s^2, assumed; well above what a segment itself does in walking.
+WOBBLE_HZ, WOBBLE = 9.0, 4.0
 #: Ends of a range that is too narrow for walking: 2 g and 250 deg/s.
 _ENDS = {"m/s^2": 19.6, "rad/s": 4.36}
 #: What a strap's foot turns fastest with, where a recording has no heel strikes: half of a usual stride, s.
@@ -95,6 +97,12 @@ def _rotations(sensors: Sensors) -> Iterator[Perturbation]:
         return worn.turned(recording, {name: worn.random_rotation(rng) for name in sensors.segments})
 
     yield Perturbation("imu-mounted", "all at random", mount, quick=True)
+    for segment in sensors.segments:
+
+        def wobble(recording: Recording, rng: np.random.Generator, segment: str = segment) -> Recording:
+            return faulty.wobbling(recording, segment, WOBBLE_HZ, WOBBLE, rng)
+
+        yield Perturbation("strap-loose", f"{segment} {WOBBLE_HZ:g} Hz", wobble, quick=segment == "shank")
 
 
 def _turn(segments: Sequence[str], degrees: float) -> Change:

@@ -113,6 +113,24 @@ def biased(recording: Recording, offsets: Mapping[str, float], rng: np.random.Ge
     return _changed(recording, change)
 
 
+def wobbling(
+    recording: Recording, segment: str, rate_hz: float, size: float, rng: np.random.Generator
+) -> Recording:
+    """An IMU on a loose strap or on soft tissue: its accelerometer swings at ``rate_hz`` along a drawn axis, with an amplitude
+    of ``size`` m/s^2."""
+    axis = rng.normal(size=3)
+    axis /= np.linalg.norm(axis)
+
+    def change(signal: Signal, samples: Float) -> Float:
+        for imu in imus(signal.spec):
+            if imu.segment == segment:
+                swing = size * np.sin(2.0 * np.pi * rate_hz * signal.times_s)
+                samples[:, list(imu.places[:3])] += np.outer(swing, axis)
+        return samples
+
+    return _changed(recording, change)
+
+
 def with_hum(
     recording: Recording, streams: Collection[str], amplitude: float, line_hz: float, rng: np.random.Generator
 ) -> Recording:

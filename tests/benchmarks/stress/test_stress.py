@@ -36,6 +36,7 @@ def test_the_catalogue_has_every_kind_and_no_two_alike(shipped_bundle: Path) -> 
             "none",
             "imu-turned",
             "imu-mounted",
+            "strap-loose",
             "imus-swapped",
             "other-leg",
             "unit-mistaken",

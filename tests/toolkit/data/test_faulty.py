@@ -75,6 +75,16 @@ def test_a_bias_has_its_size_and_a_sign() -> None:
     assert found[:, [0, 1, 2, 6, 7, 8]] == pytest.approx(0.0)
 
 
+def test_a_loose_strap_swings_one_accelerometer() -> None:
+    change = imu_of(faulty.wobbling(recording(), "shank", 2.5, 4.0, np.random.default_rng(1))) - imu_of(
+        recording()
+    )
+    # 2.5 Hz at 10 Hz: 0, 1, 0, -1 times 4 m/s^2, along one axis.
+    assert np.linalg.norm(change[:4, 6:9], axis=1) == pytest.approx([0, 4, 0, 4])
+    assert change[1, 6:9] == pytest.approx(-change[3, 6:9])
+    assert not change[:, :6].any() and not change[:, 9:].any()
+
+
 def test_hum_is_a_line_of_its_amplitude() -> None:
     changed = faulty.with_hum(recording(), ("emg",), 0.2, 50.0, np.random.default_rng(0))
     added = np.asarray(changed.signals["emg"].samples - recording().signals["emg"].samples)[:, 0]
