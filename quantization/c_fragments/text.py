@@ -35,7 +35,7 @@ _WORDS = """
     operator or or_eq private protected public register reinterpret_cast requires restrict return short signed sizeof static
     static_assert static_cast struct switch template this thread_local throw true try typedef typeid typename typeof
     typeof_unqual union unix unsigned using virtual void volatile wchar_t while xor xor_eq
-    i j k l m n memcpy memset moments place run_step run_window state to
+    i j k l m n memcpy memset moments place range run_step run_window state to worst
 """
 _TAKEN = frozenset(_WORDS.split())
 #: Beginnings of the names that are the kernels', the model's and the layers'.

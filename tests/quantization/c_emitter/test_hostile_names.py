@@ -164,6 +164,8 @@ TAKEN = (
     "state",
     "moments",
     "memcpy",
+    "range",
+    "worst",
     "et_add_s8",
     "edgetool_reset",
     "uint8_t",

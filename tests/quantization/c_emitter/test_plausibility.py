@@ -34,7 +34,7 @@ from toolkit.data import load
 from toolkit.data.virtual_imu import rotation
 from toolkit.data.windows import features
 from toolkit.data.worn import amplified, turned
-from toolkit.errors import ContractError
+from toolkit.errors import ContractError, ModelFileError
 from toolkit.model import load_checkpoint
 from toolkit.plausibility import Familiar, Judge, Walked, fit_familiar
 from toolkit.plausibility.findings import KINDS
@@ -278,6 +278,26 @@ def test_a_cortex_m4_has_the_same_bits_within_the_budget(session: Session, folde
     )
     assert a_row + judgement / 200 <= 11_100
     assert code <= 3072 and memory <= 2048
+
+
+def test_a_stream_called_as_a_local_name_of_the_function_is_refused(session: Session) -> None:
+    """All names that the function declares; what it only reads of others (``state->row``) is no such name."""
+    imu, emg = session.contract.inputs
+
+    def made(name: str) -> str:
+        stream = dataclasses.replace(emg.stream, name=name)
+        contract = dataclasses.replace(
+            session.contract, inputs=(imu, dataclasses.replace(emg, stream=stream))
+        )
+        return plausibility.files(contract, session.familiar)[plausibility.SOURCE]
+
+    function = made("emg").partition("int32_t edgetool_plausibility_push")[2]
+    declared = set(re.findall(r"(?:float|int32_t|et_\w+|edgetool_\w+) \*?([a-z]\w*)(?=[\[;,) =])", function))
+    assert {"walk", "findings", "row", "found", "own", "scratch", "i", "state"} <= declared
+    for name in {*declared, "familiar"} - {"imu", "emg"}:
+        with pytest.raises(ModelFileError, match=f"is called '{name}', which"):
+            made(name)
+    assert "const float *timing" in made("timing")
 
 
 def test_what_does_not_fit_makes_no_c(session: Session) -> None:
