@@ -139,32 +139,31 @@ def _identity(data: bytes) -> tuple[str, str]:
     return run, model
 
 
-class FrameUnit:
-    """Option ``unit`` (Nm/kg, Nm) of a sink that sends frames. The layout of frames in Nm is another one."""
+class FrameWriter:
+    """Options ``unit`` (Nm/kg, Nm) and ``identity`` (0, 1: frames say run and model) of a sink that sends frames.
+
+    The layout of frames in Nm is another one.
+    """
 
     def __init__(self, settings: SinkSettings, outputs: Sequence[Channel]) -> None:
-        self.is_nm = settings.choice("unit", ("Nm/kg", "Nm")) == "Nm"
+        self._identity = settings.choice("identity", ("0", "1")) == "1"
+        self._is_nm = settings.choice("unit", ("Nm/kg", "Nm")) == "Nm"
         self._name = settings.text
-        self.layout = layout_of([Channel(c.name, "Nm") for c in outputs] if self.is_nm else outputs)
+        self._layout = layout_of([Channel(c.name, "Nm") for c in outputs] if self._is_nm else outputs)
 
     def require(self, mass_kg: float) -> None:
         """UsageError for Nm without the wearer's body mass."""
-        if self.is_nm and not mass_kg:
+        if self._is_nm and not mass_kg:
             raise UsageError(
                 f"sink {self._name!r}: unit=Nm needs the wearer's body mass: mass_kg under [person]"
             )
 
-    def convert(self, estimate: Estimate) -> Estimate:
-        """The estimate in this unit."""
-        if not self.is_nm:
-            return estimate
-        bars = tuple(width * estimate.mass_kg for width in estimate.half_widths)
-        return replace(estimate, values=estimate.newton_metres, half_widths=bars)
-
-
-def says_identity(settings: SinkSettings) -> bool:
-    """Option ``identity`` (0, 1) of a sink that sends frames: whether they say run and model."""
-    return settings.choice("identity", ("0", "1")) == "1"
+    def frame(self, estimate: Estimate) -> bytes:
+        """The bytes of the estimate's frame."""
+        if self._is_nm:
+            bars = tuple(width * estimate.mass_kg for width in estimate.half_widths)
+            estimate = replace(estimate, values=estimate.newton_metres, half_widths=bars)
+        return bytes(EstimateFrame.of(estimate, self._layout, identity=self._identity))
 
 
 def frame_size(count: int, *, identity: bool = False) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from runtime.pipeline.estimate import Estimate
 from runtime.sinks.delivery import DirectSink, one_line
-from runtime.sinks.frame import EstimateFrame, FrameUnit, check_size, says_identity
+from runtime.sinks.frame import FrameWriter, check_size
 from runtime.sinks.settings import SinkSettings
 from toolkit.contract import Channel
 
@@ -39,16 +39,15 @@ class UdpSink(DirectSink):
         super().__init__(settings.text)
         self._address = settings.host_and_port(settings.rest, None)
         self._hops = int(settings.number("hops", 1, 1, 255))
-        self._identity = says_identity(settings)
         check_size(outputs, self.name)
-        self._unit = FrameUnit(settings, outputs)
+        self._frames = FrameWriter(settings, outputs)
         self._socket: socket.socket | None = None
         self._doubt = _Doubt()
         self._looking: asyncio.Task[None] | None = None
 
     def check(self) -> None:
         """See Sink. UsageError for Nm without a body mass."""
-        self._unit.require(self.mass_kg)
+        self._frames.require(self.mass_kg)
 
     async def open(self) -> None:
         """See Sink. An unknown host is trouble, not an error."""
@@ -63,11 +62,7 @@ class UdpSink(DirectSink):
             return False
         try:
             refused = self._refused()
-            self._socket.send(
-                bytes(
-                    EstimateFrame.of(self._unit.convert(estimate), self._unit.layout, identity=self._identity)
-                )
-            )
+            self._socket.send(self._frames.frame(estimate))
             refused |= self._refused()  # on this machine it is said at once
         except BlockingIOError:
             self.trouble = "the network takes no more; estimates are dropped"
@@ -100,13 +95,7 @@ class UdpSink(DirectSink):
         taken = False
         if self._socket is not None:
             with suppress(OSError):
-                self._socket.send(
-                    bytes(
-                        EstimateFrame.of(
-                            self._unit.convert(estimate), self._unit.layout, identity=self._identity
-                        )
-                    )
-                )
+                self._socket.send(self._frames.frame(estimate))
                 taken = not self._doubt.present
         self.published += taken
         self.dropped += not taken

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from runtime.pipeline.estimate import Estimate
 from runtime.sinks.delivery import DirectSink, one_line
-from runtime.sinks.frame import EstimateFrame, FrameUnit, check_size, says_identity
+from runtime.sinks.frame import FrameWriter, check_size
 from runtime.sinks.json_lines import estimate_line
 from runtime.sinks.places import why_not_a_folder
 from runtime.sinks.settings import SinkSettings
@@ -46,10 +46,9 @@ class UnixSocketSink(DirectSink):
             )
         self._outputs = outputs
         self._frames = settings.choice("format", ("ndjson", "frames")) == "frames"
-        self._identity = says_identity(settings)
         if self._frames:
             check_size(outputs, self.name)
-        self._unit = FrameUnit(settings, outputs)
+        self._writer = FrameWriter(settings, outputs)
         self._server: socket.socket | None = None
         self._inode: tuple[int, int] | None = None
         self._readers: list[_Reader] = []
@@ -61,7 +60,7 @@ class UnixSocketSink(DirectSink):
 
     def check(self) -> None:
         """See Sink. UsageError for Nm without a body mass."""
-        self._unit.require(self.mass_kg)
+        self._writer.require(self.mass_kg)
 
     def check_free(self) -> None:
         """See Sink. UsageError if another process serves the path, or no socket can be made there."""
@@ -100,7 +99,7 @@ class UnixSocketSink(DirectSink):
         if not self._readers:
             return True
         data = (
-            bytes(EstimateFrame.of(self._unit.convert(estimate), self._unit.layout, identity=self._identity))
+            self._writer.frame(estimate)
             if self._frames
             else estimate_line(estimate, self._outputs, time.time())
         )
