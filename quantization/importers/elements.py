@@ -167,7 +167,7 @@ class Elements:
         return self._sliced(base, rows, columns, shape)
 
     def _computed(self, dense: Dense, rows: Ids, columns: Ids, shape: tuple[int, ...]) -> int:
-        key = (id(dense), rows.tobytes(), columns.tobytes())
+        key = (dense, rows.tobytes(), columns.tobytes())
         if key not in self.made:
             row_form = len(rows) == 1
             x = self.tensor(dense.x[rows], row_form=row_form)
