@@ -108,7 +108,7 @@ def _predicted(
             f"{contract.window}"
         )
     newest = np.arange(contract.window - 1, count)
-    start_s = next(iter(recording.signals.values())).start_s
+    start_s = recording.span_s[0]
     time_s = start_s + newest / contract.grid_rate_hz + contract.horizon_ms / 1000.0
     return Prediction(recording, time_s, _moments(model, inputs, contract.window))
 

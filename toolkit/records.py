@@ -169,11 +169,16 @@ class Recording:
         samples[:, places] = 0.0
         return Signal(signal.spec, signal.start_s, samples)
 
+    def extent(self, stream: str) -> tuple[StreamSpec, float, int]:
+        """What ``stream`` is, where it starts, s, and how many rows it has: all but its samples."""
+        signal = self.signals[stream]
+        return signal.spec, signal.start_s, len(signal.samples)
+
     @property
     def span_s(self) -> tuple[float, float]:
         """Where its first stream starts and stops, s."""
-        first = next(iter(self.signals.values()))
-        return first.start_s, first.start_s + first.duration_s
+        spec, start_s, rows = self.extent(next(iter(self.signals)))
+        return start_s, start_s + rows / spec.rate_hz
 
     def is_valid(self, times_s: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether the moments at ``times_s`` (n,) are true; shape (n,). Ends of spans count, to within 1 ns."""
@@ -189,8 +194,8 @@ class Recording:
         """Places of the missing channels of ``stream`` among its channels."""
         if not self.missing.get(stream):
             return []
-        names = self.signals[stream].spec.channel_names
-        return [names.index(channel) for channel in self.missing.get(stream, ())]
+        names = self.extent(stream)[0].channel_names
+        return [names.index(channel) for channel in self.missing[stream]]
 
 
 @dataclass(frozen=True, eq=False)

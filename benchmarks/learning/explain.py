@@ -142,11 +142,8 @@ def _windows(
 
 def whole(recordings: Sequence[Recording], person: str, model: Checkpoint) -> Windows:
     """All windows of a person as the checkpoint's contract cuts them."""
-    segments = []
-    for recording in for_model([r for r in recordings if r.person == person], model.contract):
-        first = next(iter(recording.signals.values()))
-        segments.append(Segment(recording, first.start_s, first.start_s + first.duration_s))
-    return cut(segments, model.contract)
+    own = for_model([r for r in recordings if r.person == person], model.contract)
+    return cut([Segment(recording, *recording.span_s) for recording in own], model.contract)
 
 
 def thinned(windows: Windows) -> Windows:

@@ -122,10 +122,7 @@ def windows_of(
     """The person's windows as the checkpoint's contract cuts them, and the rows of each stride."""
     own = [recording for recording in recordings if recording.person == person]
     ready = for_model(own, checkpoint.contract)
-    segments = []
-    for recording in ready:
-        first = next(iter(recording.signals.values()))
-        segments.append(Segment(recording, first.start_s, first.start_s + first.duration_s))
+    segments = [Segment(recording, *recording.span_s) for recording in ready]
     windows = cut(segments, checkpoint.contract, STRIDE)
     return windows, strides(windows)
 

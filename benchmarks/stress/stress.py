@@ -202,7 +202,7 @@ def _evenly(segments: Sequence[Segment], seconds: float) -> list[Segment]:
 
 def _truth(bundle: Bundle, segment: Segment) -> Truth:
     contract, recording = bundle.contract, segment.recording
-    start_s = next(iter(recording.signals.values())).start_s
+    start_s = recording.span_s[0]
     seconds = min(recording.signals[item.stream.name].duration_s for item in contract.inputs)
     time_s = start_s + np.arange(int(seconds * contract.grid_rate_hz)) / contract.grid_rate_hz
     label_s = time_s + contract.horizon_ms / 1000.0

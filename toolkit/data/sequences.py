@@ -48,7 +48,7 @@ def sequences(segments: Sequence[Segment], contract: SensorContract) -> list[Lab
     result = []
     for segment in segments:
         rows = filtered[place[id(segment.recording)]]
-        start_s = next(iter(segment.recording.signals.values())).start_s
+        start_s = segment.recording.span_s[0]
         time_s = start_s + np.arange(len(next(iter(rows.values())))) / contract.grid_rate_hz
         inside = np.flatnonzero(
             (time_s >= segment.start_s - TIME_TOLERANCE_S) & (time_s < segment.stop_s - TIME_TOLERANCE_S)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from toolkit.contract import StreamSpec
 from toolkit.data.readers.npz import StoredHead, read_head, read_signal
 from toolkit.records import Recording, Signal
 
@@ -72,12 +73,9 @@ class StoredRecording(Recording):
         object.__setattr__(one, "content", hashlib.sha256(head.checksums.encode()).hexdigest())
         return one
 
-    @property
-    def span_s(self) -> tuple[float, float]:
-        """Where its first stream starts and stops, s; told by the head."""
-        name = next(iter(self.signals))
-        spec, start_s, rows = self.head.streams[name]
-        return start_s, start_s + rows / spec.rate_hz
+    def extent(self, stream: str) -> tuple[StreamSpec, float, int]:
+        """What ``stream`` is, where it starts, s, and how many rows it has; told by the head, no samples are read."""
+        return self.head.streams[stream]
 
     @property
     def signals(self) -> Mapping[str, Signal]:

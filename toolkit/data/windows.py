@@ -17,7 +17,7 @@ from toolkit.data.splits import Segment
 from toolkit.data.stored import StoredRecording
 from toolkit.errors import ContractError, RecordingError
 from toolkit.filtering.chain import Chain
-from toolkit.records import TIME_TOLERANCE_S, Recording, Signal, Windows
+from toolkit.records import TIME_TOLERANCE_S, Recording, Windows
 
 Features = Mapping[str, NDArray[np.float32]]
 #: Filters and normalisers are fitted on at most so much, evenly spread: more changes no figure, and would not fit in memory.
@@ -85,7 +85,7 @@ def _computed(
     for item in inputs:
         by_length: dict[int, list[int]] = defaultdict(list)
         for index, recording in enumerate(recordings):
-            by_length[len(_matching_signal(recording, item).samples)].append(index)
+            by_length[_matching_rows(recording, item)].append(index)
         chain = Chain(
             item.filters,
             len(item.stream.channels),
@@ -111,21 +111,22 @@ def _computed(
     return result
 
 
-def _matching_signal(recording: Recording, item: ModelInput) -> Signal:
+def _matching_rows(recording: Recording, item: ModelInput) -> int:
+    """How many rows a recording has of the input's stream; no samples are read, for they may lie in a file."""
     name = item.stream.name
     if name not in recording.signals:
         raise RecordingError(
             f"recording {recording.name!r} has no stream {name!r}; it has {', '.join(recording.signals)}"
         )
-    signal = recording.signals[name]
-    require_same_stream(item.stream, signal.spec, f"recording {recording.name!r}")
-    start = next(iter(recording.signals.values())).start_s
-    if abs(signal.start_s - start) > _SAME_START_S:
+    spec, start_s, rows = recording.extent(name)
+    require_same_stream(item.stream, spec, f"recording {recording.name!r}")
+    start = recording.span_s[0]
+    if abs(start_s - start) > _SAME_START_S:
         raise RecordingError(
-            f"recording {recording.name!r}: stream {name!r} starts at {signal.start_s:.6f} s and another at {start:.6f} s; "
+            f"recording {recording.name!r}: stream {name!r} starts at {start_s:.6f} s and another at {start:.6f} s; "
             "cut them to a common start"
         )
-    return signal
+    return rows
 
 
 def fit_normaliser(segments: Sequence[Segment], item: ModelInput, grid_rate_hz: float) -> Normaliser:
@@ -140,7 +141,7 @@ def fit_normaliser(segments: Sequence[Segment], item: ModelInput, grid_rate_hz: 
     for segment, one in zip(segments, filtered):
         rows = one[item.stream.name].astype(np.float64)
         rows[:, segment.recording.missing_places(item.stream.name)] = np.nan
-        times = segment.recording.signals[item.stream.name].start_s + np.arange(len(rows)) / grid_rate_hz
+        times = segment.recording.extent(item.stream.name)[1] + np.arange(len(rows)) / grid_rate_hz
         parts.append(
             rows[(times >= segment.start_s - TIME_TOLERANCE_S) & (times < segment.stop_s - TIME_TOLERANCE_S)]
         )

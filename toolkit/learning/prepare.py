@@ -92,7 +92,7 @@ def _stream(name: str, segments: Sequence[Segment]) -> StreamSpec:
             raise RecordingError(
                 f"recording {segment.recording.name!r} has no stream {name!r}; a Cross-LSTM needs {' and '.join(STREAMS)}"
             )
-    return segments[0].recording.signals[name].spec
+    return segments[0].recording.extent(name)[0]
 
 
 def _rows(name: str, segment: Segment) -> NDArray[Any]:

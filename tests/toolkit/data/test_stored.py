@@ -12,9 +12,9 @@ import pytest
 
 from tests.toolkit.data.test_masks import pair, pair_contract
 from toolkit.contract import Normaliser
-from toolkit.data import load, windows
+from toolkit.data import load, stored, windows
 from toolkit.data.feature_cache import FeatureFile
-from toolkit.data.readers.npz import read_recording, write_recording
+from toolkit.data.readers.npz import read_recording, read_signal, write_recording
 from toolkit.data.splits import Segment, Split, select
 from toolkit.data.stored import StoredRecording
 from toolkit.errors import RecordingError, UsageError
@@ -92,6 +92,19 @@ def test_features_are_computed_once(folder: Path, monkeypatch: pytest.MonkeyPatc
     np.testing.assert_array_equal(again.inputs["emg"], first.inputs["emg"])
     with pytest.raises(TypeError):
         windows.cut(whole(load(str(folder))), contract(mean=6.0))  # another normaliser, other features
+
+
+def test_each_stream_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[str, str]] = []
+
+    def counted(path: Path, head: Any, name: str, missing: tuple[str, ...]) -> Any:
+        read.append((path.stem, name))
+        return read_signal(path, head, name, missing)
+
+    monkeypatch.setattr(stored, "read_signal", counted)
+    monkeypatch.setattr(stored, "_KEPT", 1)  # as with a hundred recordings: what was read is soon gone
+    windows.cut(whole(load(str(folder))), contract())
+    assert sorted(read) == [(person, name) for person in "ab" for name in ("emg", "imu", "moments")]
 
 
 def test_other_content_has_other_features(folder: Path) -> None:
