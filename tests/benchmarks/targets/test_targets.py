@@ -284,7 +284,9 @@ def test_a_board_that_fails_in_the_middle_ends_the_bench(
         return plain_infer(link, asks, *rest)
 
     monkeypatch.setattr(target_qemu, "Emulator", kept)
-    monkeypatch.setattr(target_qemu, "TargetLink", partial(TargetLink, timeout_s=0.5))
+    # What hangs is waited for to the end of all attempts; a board that was reset answers when this machine lets it.
+    if what == "stop":
+        monkeypatch.setattr(target_qemu, "TargetLink", partial(TargetLink, timeout_s=0.5))
     monkeypatch.setattr(TargetLink, "_infer", infer)
     with pytest.raises(LinkError, match=message):
         bench(bundle, on=["qemu:cortex-m4"], windows=60, json=tmp_path / "bench.json")
