@@ -7,7 +7,7 @@ float32, C-contiguous and read-only, rows in time order.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
@@ -26,6 +26,17 @@ TIME_TOLERANCE_S = 1e-9
 
 #: Where the numbers of a recording come from. Virtual IMU is computed from measured motion.
 DataKind = Literal["synthetic", "measured", "virtual-imu"]
+
+
+def within(times_s: NDArray[np.float64], spans: Sequence[tuple[float, float]] | None) -> NDArray[np.bool_]:
+    """Which of ``times_s`` lie in one of ``spans`` (start, stop), ends included to within 1 ns; None: everywhere."""
+    times = np.asarray(times_s)
+    if spans is None:
+        return np.ones(times.shape, np.bool_)
+    found = np.zeros(times.shape, np.bool_)
+    for start, stop in spans:
+        found |= (times >= start - TIME_TOLERANCE_S) & (times <= stop + TIME_TOLERANCE_S)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,13 +193,7 @@ class Recording:
 
     def is_valid(self, times_s: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether the moments at ``times_s`` (n,) are true; shape (n,). Ends of spans count, to within 1 ns."""
-        times = np.asarray(times_s)
-        if self.valid_s is None:
-            return np.ones(times.shape, np.bool_)
-        valid = np.zeros(times.shape, np.bool_)
-        for start, stop in self.valid_s:
-            valid |= (times >= start - TIME_TOLERANCE_S) & (times <= stop + TIME_TOLERANCE_S)
-        return valid
+        return within(times_s, self.valid_s)
 
     def missing_places(self, stream: str) -> list[int]:
         """Places of the missing channels of ``stream`` among its channels."""

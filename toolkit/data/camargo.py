@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from toolkit.contract import Channel, StreamSpec
 from toolkit.data.camargo_tasks import Part, parts
-from toolkit.data.channels import BAND_PASSED, GRAVITY, MOMENTS, SEGMENTS, inertial_channels
+from toolkit.data.channels import BAND_PASSED, GRAVITY, SEGMENTS, imu_stream, moment_stream
 from toolkit.data.dataset import common_start
 from toolkit.data.readers.matlab import MatTable, read_variables, tables
 from toolkit.data.readers.table import Spans, runs
@@ -65,7 +65,7 @@ def is_camargo(root: Path) -> bool:
     """Whether ``root`` is that tree: it holds SubjectInfo.mat, or a subject's folder with a mode below a date."""
     if _inside(root, SUBJECTS) is not None:
         return True
-    folders = [entry for entry in root.iterdir() if entry.is_dir() and _SUBJECT.fullmatch(entry.name)]
+    folders = [folder for folder in _folders(root) if _SUBJECT.fullmatch(folder.name)]
     return any(_inside(date, mode) for folder in folders for date in _folders(folder) for mode in MODES)
 
 
@@ -133,7 +133,7 @@ def read_trial(trial: Trial, masses: dict[str, float]) -> list[Recording]:
     emg, seen_emg = _signal(
         _table(trial, "emg"), StreamSpec("emg", _EMG_HZ, tuple(Channel(m, "mV") for m in MUSCLES)), MUSCLES
     )
-    spec = StreamSpec("moments", _MOMENT_HZ, tuple(Channel(name, "Nm/kg") for name in MOMENTS))
+    spec = moment_stream(_MOMENT_HZ)
     torque, known = _signal(_table(trial, "id"), spec, _MOMENT_COLUMNS)
     signs = np.array([1.0, _knee_sign(trial), 1.0]) / mass_kg
     moments = Signal(spec, torque.start_s, torque.samples * signs)
@@ -207,7 +207,7 @@ def _inertial(table: MatTable) -> tuple[Signal, Bools, str]:
     In g the accelerometers' median length is about 1, in m/s^2 about 9.8; a leg in gait turns at 2 to 8 rad/s, which is 100 to
     500 in deg/s. RecordingError where neither fits.
     """
-    spec = StreamSpec("imu", _IMU_HZ, inertial_channels(SEGMENTS))
+    spec = imu_stream(_IMU_HZ)
     signal, seen = _signal(table, spec, spec.channel_names)
     samples = np.array(signal.samples, np.float64).reshape(len(signal.samples), len(SEGMENTS), 2, 3)
     length = np.median(np.linalg.norm(samples[:, :, 0], axis=2)[seen]) if seen.any() else 0.0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from toolkit.data.readers.matlab import MatTable, tables
 from toolkit.data.readers.table import Spans, runs
-from toolkit.records import TIME_TOLERANCE_S
+from toolkit.records import within
 
 #: Label in the tables -> task. What is not here and joins two words with "-" is a transition; standing is left out.
 TASKS = {
@@ -40,12 +40,7 @@ class Part:
 
     def inside(self, times_s: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which of ``times_s`` lie in this part."""
-        if self.spans is None:
-            return np.ones(len(times_s), np.bool_)
-        found = np.zeros(len(times_s), np.bool_)
-        for start, stop in self.spans:
-            found |= (times_s >= start - TIME_TOLERANCE_S) & (times_s <= stop + TIME_TOLERANCE_S)
-        return found
+        return within(times_s, self.spans)
 
 
 def parts(mode: str, name: str, conditions: Mapping[str, Any]) -> list[Part]:
@@ -56,9 +51,7 @@ def parts(mode: str, name: str, conditions: Mapping[str, Any]) -> list[Part]:
         return _speeds(speeds)
     labels = next((table for table in found if table.place("Label") is not None), None)
     if labels is None:
-        return [
-            Part({"levelground": "level", "treadmill": "level"}.get(mode, mode), _whole(mode), None, None)
-        ]
+        return [Part(_whole(mode), _whole(mode), None, None)]
     condition = _condition(mode, name, conditions)
     times, texts = labels.numbers("Header"), [text.strip().lower() for text in labels.texts("Label")]
     result: list[Part] = []
