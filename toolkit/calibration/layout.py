@@ -44,7 +44,7 @@ class SensorLayout:
     def electrodes(self) -> tuple[Sensor, ...]:
         return tuple(sensor for sensor in self.sensors if not sensor.is_imu)
 
-    def physical(self, features: Float) -> Float:
+    def physical(self, features: NDArray[np.floating]) -> Float:
         """``features`` (..., columns) in the channels' units."""
         result: Float = features * self.deviation + self.mean
         return result

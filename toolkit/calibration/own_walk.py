@@ -31,7 +31,7 @@ def own_moments(rows: Values, layout: SensorLayout) -> Values:
     """
     inertial = layout.imus
     columns = [column for sensor in inertial for column in sensor.columns[3:]]
-    gyroscopes = rows[:, columns].astype(np.float64) * layout.deviation[columns] + layout.mean[columns]
+    gyroscopes = layout.physical(rows)[:, columns]
     strides = find_strides(gyroscopes.reshape(len(rows), len(inertial), 3), layout.grid_rate_hz)
     shape = MomentLayout(layout)
     walked = rows[strides.rows[0, 0] : strides.rows[-1, 1]] if len(strides) else rows[:0]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.contract import StreamSpec
+from toolkit.data import frames
 from toolkit.data.imus import imus
 from toolkit.records import Recording, Signal
 
@@ -67,9 +68,8 @@ def mirrored(recording: Recording, stride_s: float) -> Recording:
     """
 
     def change(signal: Signal, samples: Float) -> Float:
-        for imu in imus(signal.spec):
-            samples[:, [imu.places[2], imu.places[3], imu.places[4]]] *= -1.0
-        return _late(samples, stride_s / 2, signal.spec.rate_hz)
+        reflected = np.asarray(frames.mirrored(signal).samples, np.float64)
+        return _late(reflected, stride_s / 2, signal.spec.rate_hz)
 
     return _changed(recording, change)
 

@@ -9,7 +9,7 @@ found by leaving one person out at a time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,7 @@ def fit_familiar(walks: Sequence[Walked], layout: SensorLayout) -> Familiar:
     margins = np.repeat(np.square(_MARGINS), (n, m, m, 2 * n + 1))
     margins[n + 2 * m :] = _MARGINS[3]  # the others are squares
     limits = np.max(np.concatenate(held), axis=0) * margins
-    return _with(familiar, limits=np.asarray(limits, np.float32))
+    return replace(familiar, limits=np.asarray(limits, np.float32))
 
 
 def _prints(
@@ -190,8 +190,3 @@ def _figures(familiar: Familiar, one: _Print, shape: MomentLayout) -> Float:
     for away, fast in zip(one.deviations, one.speeds):
         found.append(figures(familiar, away.astype(np.float32), np.float32(fast), shape).limited)
     return np.array(found, np.float64)
-
-
-def _with(familiar: Familiar, **changes: Any) -> Familiar:
-    values = {one.name: getattr(familiar, one.name) for one in fields(familiar)}
-    return Familiar(**{**values, **changes})
