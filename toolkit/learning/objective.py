@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -134,9 +134,6 @@ class TowardsSource:
     def __init__(self, objective: Objective, network: nn.Module, strength: float) -> None:
         self._objective, self._strength = objective, strength
         self._source = [p.detach().clone() for p in network.parameters()]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._objective, name)
 
     @property
     def items(self) -> int:
