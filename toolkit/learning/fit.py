@@ -17,9 +17,9 @@ from torch import nn
 from toolkit.errors import UsageError
 from toolkit.learning.batches import Batches
 from toolkit.learning.loop import Loop
-from toolkit.learning.objective import EVALUATION_BATCH, Objective, TargetScale, WindowObjective
+from toolkit.learning.objective import EVALUATION_BATCH, Objective, TargetScale
 from toolkit.learning.recipe import Epoch, Recipe, Step
-from toolkit.model.config import STREAMS, ModelConfig
+from toolkit.model.config import STREAMS
 from toolkit.model.network import CrossLSTM
 
 N = TypeVar("N", bound=nn.Module)
@@ -79,7 +79,7 @@ def reproducible(threads: int = 1) -> Iterator[None]:
 
 def fit(
     make: Callable[[], N],
-    objective: Callable[[N], Objective],
+    objective: Objective,
     recipe: Recipe,
     seed: int,
     *,
@@ -97,22 +97,11 @@ def fit(
     with reproducible(machine.threads):
         torch.manual_seed(seed)
         network = make().to(machine.device)
-        loop = Loop(network, objective(network), recipe, seed)
+        loop = Loop(network, objective, recipe, seed)
         if before is not None:
             before(loop)
         loop.run(progress, after_epoch)
     return Fitted(network.cpu().eval(), tuple(loop.history), loop.best_epoch)
-
-
-def fit_cross_lstm(
-    config: ModelConfig, train: Batches, validation: Batches, recipe: Recipe, seed: int
-) -> Fitted[CrossLSTM]:
-    """A Cross-LSTM of ``config`` on windows, in Nm/kg, with the window objective."""
-    scale = TargetScale.of(train.targets)
-    objective = WindowObjective(train, validation, scale, recipe.cell_limit, seed)
-    fitted = fit(lambda: CrossLSTM(config), lambda _: objective, recipe, seed)
-    scale.fold_into(fitted.network.head_output)
-    return fitted
 
 
 def best_so_far(loop: Loop, scale: TargetScale) -> CrossLSTM:

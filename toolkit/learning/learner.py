@@ -76,7 +76,7 @@ def _network(
     def make() -> CrossLSTM | Baseline:
         return CrossLSTM(config) if name == CROSS_LSTM else baseline(name, config)
 
-    fitted = fit(make, lambda _: objective, recipe, seed, progress=progress)
+    fitted = fit(make, objective, recipe, seed, progress=progress)
     network = fitted.network
     scale.fold_into(network.head_output)
 

@@ -168,7 +168,7 @@ class _Run:
         try:
             fitted = fit.fit(
                 self._network,
-                self._objective,
+                self._objective(),
                 self.settings.recipe,
                 self.settings.seed,
                 machine=self.machine,
@@ -197,7 +197,7 @@ class _Run:
             self.scale.take_from(network.head_output)
         return network
 
-    def _objective(self, _: CrossLSTM) -> Objective:
+    def _objective(self) -> Objective:
         from toolkit.learning.objective import WindowObjective
 
         augment: Augment | None = None

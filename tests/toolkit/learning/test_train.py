@@ -23,15 +23,15 @@ from toolkit.errors import (
     RecordingError,
     UsageError,
 )
-from toolkit.learning.batches import WindowBatches
-from toolkit.learning.fit import fit_cross_lstm
+from toolkit.learning import learner
 from toolkit.learning.prepare import prepare
 from toolkit.learning.recipe import Recipe, Step
 from toolkit.learning.settings import Settings
 from toolkit.learning.train import Trained
 from toolkit.learning.train import train as learn
 from toolkit.model import float_reference
-from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.checkpoint import Checkpoint, Weights
+from toolkit.model.network import CrossLSTM
 from toolkit.records import Recording, Signal
 
 RATE = 50.0
@@ -350,14 +350,16 @@ def test_splits_from_text(one: list[Recording], tmp_path: Path) -> None:
 def test_the_average_of_the_weights_is_what_is_kept(one: list[Recording]) -> None:
     result = prepared(one, Split("chronological"))
     config = train(one, epochs=1, **SMALL).checkpoint.config
-    parts = WindowBatches(result.windows["train"]), WindowBatches(result.windows["validation"])
-    plain, averaged = (
-        fit_cross_lstm(config, *parts, Recipe(epochs=1, averaging=keep), 0).network.to_weights()
-        for keep in (0.0, 0.99)
-    )
+
+    def weights(recipe: Recipe) -> Weights:
+        network = learner.learn("cross-lstm", config, result, recipe, 0).network
+        assert isinstance(network, CrossLSTM)
+        return network.to_weights()
+
+    plain, averaged = (weights(Recipe(epochs=1, averaging=keep)) for keep in (0.0, 0.99))
     # The same steps were taken; the average lags behind them, towards the initial weights.
     name = "imu.lstm.0.weight_hh"
-    initial = fit_cross_lstm(config, *parts, Recipe(epochs=1, learning_rate=1e-12), 0).network.to_weights()
+    initial = weights(Recipe(epochs=1, learning_rate=1e-12))
     assert 0 < np.abs(averaged[name] - initial[name]).mean() < np.abs(plain[name] - initial[name]).mean()
 
 
