@@ -14,7 +14,6 @@ import math
 import re
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,11 @@ from quantization.importers.evaluate import ELEMENTS, TARGETS
 from quantization.importers.program import Node, Program, Ref, references
 from toolkit.errors import CheckpointError
 from toolkit.printable import terminal_text
-from toolkit.reading import DOCUMENT_BYTES, parse_json_object, read_file, reading
+from toolkit.reading import DOCUMENT_BYTES, parse_json_object, reading
 
 EXPECTED = "a network as torch.export.save writes it"
 #: Major version of the schema; minor ones only add what may be left out.
 SCHEMA = 8
-#: Bytes of a whole file and of one weight: what a body-worn network has, a thousand times over.
-FILE_BYTES = 1 << 30
 #: Entries of the zip and nodes of the graph. An LSTM of 64 steps, unrolled by hand, has 64 times 10.
 ENTRIES, NODES = 4_096, 20_000
 #: Problems that a message names before it counts the rest.
@@ -49,13 +46,6 @@ _AS_IS = frozenset(
 _FRAME = re.compile(r'File "([^"\n]*)", line (\d+), in [^\n]*\n([^\n]*)')
 
 
-def read_network(path: str | Path) -> Program:
-    """The network in the file ``path``; CheckpointError says all that cannot be imported, each with its source line."""
-    path = Path(path)
-    content = read_file(path, EXPECTED, CheckpointError, FILE_BYTES)
-    return parse_network(content, path.name)
-
-
 def looks_like_export(content: bytes) -> bool:
     """Whether a file's bytes are such a zip, by the entries that it names; never raises."""
     try:
@@ -66,7 +56,10 @@ def looks_like_export(content: bytes) -> bool:
 
 
 def parse_network(content: bytes, what: str) -> Program:
-    """The same from a file's bytes; ``what`` names it in messages."""
+    """The network in a file's bytes; CheckpointError says all that cannot be imported, each with its source line.
+
+    ``what`` names the file in messages.
+    """
     with reading(what, EXPECTED, CheckpointError):
         entries = _Entries(content, what)
         model = entries.json("models/model.json")
@@ -255,6 +248,7 @@ class _Reader:
             for part in ("weights", "constants")
         }
         weights: dict[str, NDArray[np.float32]] = {}
+        values = 0
         for spec in self.signature["input_specs"]:
             kind, inner = next(iter(spec.items()))
             if kind in ("parameter", "buffer"):
@@ -281,7 +275,8 @@ class _Reader:
                         f"weight {key!r} has shape {weight.shape} and the graph {self.shapes[name]}"
                     )
                 weights[name] = weight
-                if sum(w.size for w in weights.values()) > self.entries.size:
+                values += weight.size
+                if values > self.entries.size:
                     raise ValueError("its weights claim more values than it has bytes")
         return weights
 
