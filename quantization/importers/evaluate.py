@@ -138,17 +138,20 @@ def convolution_parts(a: Arguments) -> tuple[int, int, int, int]:
     return stride, padding[0], dilation, a.get("groups", 1)
 
 
+def _taps(x: Array, kernel: int, stride: int, dilation: int = 1) -> list[Array]:
+    """What each of ``kernel`` taps sees of x (N, C, T) at every output, (N, C, outputs)."""
+    count = (x.shape[2] - dilation * (kernel - 1) - 1) // stride + 1
+    return [x[:, :, k * dilation : k * dilation + stride * (count - 1) + 1 : stride] for k in range(kernel)]
+
+
 def _conv1d(a: Arguments) -> Array:
     stride, padding, dilation, groups = convolution_parts(a)
     bounded(a["input"].shape[1], a["input"].shape[2] + 2 * padding, a["weight"].shape[2])
     x = np.pad(a["input"], ((0, 0), (0, 0), (padding, padding)))
     weight = a["weight"]
     outputs, width, kernel = weight.shape
-    count = (x.shape[2] - dilation * (kernel - 1) - 1) // stride + 1
-    columns = np.stack(
-        [x[:, :, k * dilation : k * dilation + stride * (count - 1) + 1 : stride] for k in range(kernel)],
-        axis=-1,
-    )
+    columns = np.stack(_taps(x, kernel, stride, dilation), axis=-1)
+    count = columns.shape[2]
     grouped = columns.reshape(x.shape[0], groups, width, count, kernel)
     kernels = weight.reshape(groups, outputs // groups, width, kernel)
     result: Array = np.einsum("bgitk,goik->bgot", grouped, kernels).reshape(x.shape[0], outputs, count)
@@ -216,9 +219,7 @@ def _max_pool(a: Arguments) -> Array:
     kernel, stride, padding, dilation = pooling_parts(a)
     bounded(a["self"].shape[1], a["self"].shape[2] + 2 * padding, kernel)
     x = np.pad(a["self"], ((0, 0), (0, 0), (padding, padding)), constant_values=-np.inf)
-    count = (x.shape[2] - dilation * (kernel - 1) - 1) // stride + 1
-    taps = [x[:, :, k * dilation : k * dilation + stride * (count - 1) + 1 : stride] for k in range(kernel)]
-    result: Array = np.max(taps, axis=0)
+    result: Array = np.max(_taps(x, kernel, stride, dilation), axis=0)
     return result
 
 
@@ -226,10 +227,7 @@ def _average_pool(a: Arguments) -> Array:
     kernel, stride, padding, _ = pooling_parts(a)
     if padding:
         raise ValueError("padding of an average pooling is not supported")
-    x = a["self"]
-    count = (x.shape[2] - kernel) // stride + 1
-    taps = [x[:, :, k : k + stride * (count - 1) + 1 : stride] for k in range(kernel)]
-    result: Array = np.mean(taps, axis=0)
+    result: Array = np.mean(_taps(a["self"], kernel, stride), axis=0)
     return result
 
 
@@ -248,6 +246,13 @@ def pooling_parts(a: Arguments) -> tuple[int, int, int, int]:
 def _mean(a: Arguments) -> Array:
     axes = None if not a.get("dim") else tuple(a["dim"])
     result: Array = np.mean(a["self"], axis=axes, keepdims=bool(a.get("keepdim")))
+    return result
+
+
+def _whole_mean(a: Arguments) -> Array:
+    if list(a["output_size"]) != [1]:
+        raise ValueError(f"an adaptive pooling to {a['output_size']} steps is not supported; to 1 is")
+    result: Array = a["self"].mean(axis=-1, keepdims=True)
     return result
 
 
@@ -402,16 +407,9 @@ COMPUTED: dict[str, Callable[[Arguments], Any]] = {
     "mean.default": _mean,
     "max_pool1d.default": _max_pool,
     "avg_pool1d.default": _average_pool,
-    "adaptive_avg_pool1d.default": lambda a: _whole_mean(a),
+    "adaptive_avg_pool1d.default": _whole_mean,
     "pad.default": _pad,
 }
-
-
-def _whole_mean(a: Arguments) -> Array:
-    if list(a["output_size"]) != [1]:
-        raise ValueError(f"an adaptive pooling to {a['output_size']} steps is not supported; to 1 is")
-    result: Array = a["self"].mean(axis=-1, keepdims=True)
-    return result
 
 
 #: Every op that is known, by ATen's name.

@@ -21,12 +21,10 @@ from quantization.importers.elements import Dense, NotAPatternError
 from quantization.importers.elementwise_ops import binary, gelu, layer_norm, scaled, unary
 from quantization.importers.evaluate import MOVEMENT, TARGETS
 from quantization.importers.making import NOTHING, Arguments, GraphMaking, UnsupportedError, is_constant
-from quantization.importers.program import Node, Program, Ref
+from quantization.importers.program import Node, Program, Ref, listed
 from quantization.importers.recurrent_ops import gru, lstm
 from quantization.importers.time_ops import average_pool, max_pool, mean, pad, whole_mean
 from toolkit.errors import ConversionError
-
-_MOST_TOLD = 6
 
 
 def lower_program(
@@ -60,10 +58,8 @@ class _Lowering(GraphMaking):
         for node in program.nodes:
             self._node(node)
         if self.problems:
-            each = list(dict.fromkeys(self.problems))
-            more = f"; and {len(each) - _MOST_TOLD} more" if len(each) > _MOST_TOLD else ""
             raise ConversionError(
-                f"the network has no int8 form yet: {'; '.join(each[:_MOST_TOLD])}{more}; docs/IMPORT.md lists what has"
+                f"the network has no int8 form yet: {listed(self.problems)}; docs/IMPORT.md lists what has"
             )
 
     def output(self, target: Mapping[str, Any] | None) -> int:
@@ -71,11 +67,10 @@ class _Lowering(GraphMaking):
         ids = self.values[self.program.output]
         if is_constant(ids):
             raise ConversionError("the network's output does not depend on its inputs")
-        base = self.elements.base_of(ids.reshape(-1))
-        mean, std = (
-            np.asarray(1.0 * i if target is None else target[key]) for i, key in enumerate(("mean", "std"))
-        )
         flat = ids.reshape(-1)
+        base = self.elements.base_of(flat)
+        undone = {"mean": 0.0, "std": 1.0} if target is None else target
+        mean, std = (np.asarray(undone[key]) for key in ("mean", "std"))
         if base is not None and base.dense is not None and base.dense.activation == "NONE":
             local = flat - base.first
             rows, columns = np.unique(local // base.width), local % base.width
@@ -144,7 +139,7 @@ LOWERINGS: dict[str, Callable[[GraphMaking, Arguments, str], Any]] = {
     "scaled_dot_product_attention.default": attention,
     "bmm.default": matmul,
     "matmul.default": matmul,
-    "softmax.int": lambda low, a, name: softmax(low, a, name),
+    "softmax.int": softmax,
     "relu.default": relu,
     "gelu.default": gelu,
     "tanh.default": unary("TANH"),

@@ -6,7 +6,7 @@ Small on purpose: what the networks of the family need, so that it is evaluated 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from toolkit.errors import CheckpointError
 
 Weights = Mapping[str, NDArray[np.float32]]
+#: Problems that a message names before it counts the rest.
+_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,13 @@ class Program:
             known |= set(node.outputs)
         if self.output not in known:
             raise CheckpointError(f"the output {self.output!r} is given by no node")
+
+
+def listed(problems: Sequence[str]) -> str:
+    """What cannot be imported of a network, for one message: each problem once, the first few by name."""
+    each = list(dict.fromkeys(problems))
+    more = f"; and {len(each) - _SHOWN} more" if len(each) > _SHOWN else ""
+    return f"{'; '.join(each[:_SHOWN])}{more}"
 
 
 def references(value: Any) -> list[str]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.importers.evaluate import ELEMENTS, TARGETS
-from quantization.importers.program import Node, Program, Ref, references
+from quantization.importers.program import Node, Program, Ref, listed, references
 from toolkit.errors import CheckpointError
 from toolkit.printable import terminal_text
 from toolkit.reading import DOCUMENT_BYTES, parse_json_object, reading
@@ -30,8 +30,6 @@ EXPECTED = "a network as torch.export.save writes it"
 SCHEMA = 8
 #: Entries of the zip and nodes of the graph. An LSTM of 64 steps, unrolled by hand, has 64 times 10.
 ENTRIES, NODES = 4_096, 20_000
-#: Problems that a message names before it counts the rest.
-_SHOWN = 6
 
 #: ScalarType of the schema -> how its raw bytes are read.
 _TYPES = {4: "<i4", 5: "<i8", 6: "<f2", 7: "<f4", 8: "<f8", 12: "?"}
@@ -146,7 +144,9 @@ class _Reader:
         weights = self._weights()
         output = self._output()
         if self.problems:
-            raise CheckpointError(_told(self.what, self.problems))
+            raise CheckpointError(
+                f"{self.what} cannot be imported: {listed(self.problems)}; docs/IMPORT.md lists the ops that are supported"
+            )
         needed = _needed(read, output)
         used = {name for node in needed for name in references(dict(node.arguments))}
         program = Program(
@@ -356,9 +356,3 @@ def source_line(stack_trace: str) -> str:
 
 def _at(where: str) -> str:
     return f" at {where}" if where else ""
-
-
-def _told(what: str, problems: list[str]) -> str:
-    each = list(dict.fromkeys(problems))
-    more = f"; and {len(each) - _SHOWN} more" if len(each) > _SHOWN else ""
-    return f"{what} cannot be imported: {'; '.join(each[:_SHOWN])}{more}; docs/IMPORT.md lists the ops that are supported"
