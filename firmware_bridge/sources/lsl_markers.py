@@ -1,7 +1,8 @@
 """Event markers of the Lab Streaming Layer: texts or codes without a rate, as stimulus programs send them.
 
 They are no samples, so no :class:`Source` brings them: whoever records is told of each, with the time that its sender gave
-it on this machine's monotonic clock.
+it on this machine's monotonic clock. The source of LSL samples is imported when markers are followed, not by whoever only
+reads the name of a stream.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from collections.abc import Callable
 from typing import Any
 
 from firmware_bridge.sources.base import SourceUrl
-from firmware_bridge.sources.lsl import correct, load_pylsl
 from toolkit.errors import LinkError, UsageError
 from toolkit.printable import terminal_text
 
@@ -45,8 +45,9 @@ async def follow_markers(name: str, give: Give, tell: Callable[[str], None] = la
 
     ``tell`` gets one line when it is found, is lost, or sends more than is taken. MissingDependencyError without pylsl.
     """
-    load_pylsl()
-    loop, stopping = asyncio.get_running_loop(), threading.Event()
+    from firmware_bridge.sources.lsl import load_pylsl
+
+    pylsl, loop, stopping = load_pylsl(), asyncio.get_running_loop(), threading.Event()
 
     def call(action: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
@@ -56,7 +57,7 @@ async def follow_markers(name: str, give: Give, tell: Callable[[str], None] = la
         name, lambda text, at_ns: call(give, text, at_ns), lambda words: call(tell, words), stopping
     )
     try:
-        await asyncio.to_thread(reader.run)
+        await asyncio.to_thread(reader.run, pylsl)
     finally:
         stopping.set()
 
@@ -69,9 +70,8 @@ class _Reader:
         self._room, self._room_s = float(_MOST_A_SECOND), time.monotonic()
         self._flooded = False
 
-    def run(self) -> None:
+    def run(self, pylsl: Any) -> None:
         """Find, read, and find again."""
-        pylsl = load_pylsl()
         while not self._stopping.is_set():
             found = pylsl.resolve_byprop("name", self._name, 1, _LOOK_S)
             if not found:
@@ -83,6 +83,8 @@ class _Reader:
             self._stopping.wait(_AGAIN_S)
 
     def _read(self, pylsl: Any, info: Any) -> None:
+        from firmware_bridge.sources.lsl import correct
+
         inlet = pylsl.StreamInlet(info, max_buflen=10, recover=False)
         try:
             inlet.open_stream(5.0)

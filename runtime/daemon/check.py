@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from firmware_bridge.sources.lsl import load_pylsl
 from runtime.daemon.model import load_model
 from runtime.pipeline.intake import Intake
 from runtime.server import server_class
@@ -40,6 +39,8 @@ def check(settings: Settings, holds: bool = False) -> list[str]:
         if why is not None:
             raise UsageError(f"recording.folder {settings.recording.folder}: {why}; choose another")
         if settings.recording.markers:
+            from firmware_bridge.sources.lsl import load_pylsl
+
             load_pylsl()
     lines = [
         f"model     {settings.model.bundle} {model.hash[:12]}, signed with {model.bundle.signer or 'no key'}",

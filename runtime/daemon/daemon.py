@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 from firmware_bridge.sources import open_source
 from firmware_bridge.sources.base import Source
-from firmware_bridge.sources.lsl import load_pylsl
 from runtime.daemon.calibrator import Calibrator
 from runtime.daemon.clock import SourceClock
 from runtime.daemon.disks import Disks
@@ -274,6 +273,8 @@ class Daemon:
 
     async def _open(self) -> None:
         if self.settings.recording is not None and self.settings.recording.markers:
+            from firmware_bridge.sources.lsl import load_pylsl
+
             await asyncio.to_thread(load_pylsl)
         outputs = self.reloader.model.bundle.contract.outputs
         sinks = [open_sink(where, outputs) for where in self.settings.sinks]
