@@ -228,7 +228,7 @@ class Daemon:
             lambda: self._load(settings.model),
             self._estimator,
             self.worker,
-            lambda: self.reader.intake.realign(),
+            lambda: self.reader.intake.choose_streams_again(),
             lambda model: _identify(self.outlet, self.recorder, model),
             self.journal,
             self.notifier,

@@ -17,9 +17,9 @@ from runtime.pipeline.estimator import Estimator
 class Reloader:
     """Holds the running ``model``. One reload at a time; whatever goes wrong, the old model goes on.
 
-    ``load`` reads and opens the bundle (in a thread), ``estimator`` puts it to work, ``realign`` begins the rows anew,
-    ``changed`` is told of the model that runs now. Whoever sets ``asked`` gets a reload, one however often it is set before
-    that begins.
+    ``load`` reads and opens the bundle (in a thread), ``estimator`` puts it to work, ``realign`` chooses the streams and begins
+    the rows anew, ``changed`` is told of the model that runs now. Whoever sets ``asked`` gets a reload, one however often it is
+    set before that begins.
     """
 
     def __init__(

@@ -205,6 +205,12 @@ class Intake:
         self._next = dict.fromkeys(self._streams, 0)
         self._restart = True
 
+    def choose_streams_again(self) -> None:
+        """Another model or calibration: whether its nodes are the ones that are here, and the rows begin anew."""
+        if self._known:
+            self._choose()
+        self.realign()
+
     def _learn(self) -> None:
         """Nodes repeat their descriptors; only another one changes something."""
         if self.session.receiver.descriptors != self._known:

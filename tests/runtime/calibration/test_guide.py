@@ -210,6 +210,33 @@ def test_other_nodes_than_those_calibrated_are_not_taken(contract: SensorContrac
         assert intake.trouble is None if message is None else message in str(intake.trouble)
 
 
+def test_a_calibration_that_is_loaded_later_says_which_nodes_are_taken(
+    contract: SensorContract, walk: Recording
+) -> None:
+    """Nodes describe themselves as before: what was refused is looked at again, and so is what was taken."""
+    nodes = {"imu/imu": "Ada's"}
+    intake = Intake(contract, calibrated=lambda: nodes)
+    batches: list[int] = []
+
+    async def run() -> None:
+        async for item in Played(walk):
+            batch = intake.decode(item)
+            if intake.trouble is not None and not batches:
+                nodes["imu/imu"] = "wearer"
+                intake.choose_streams_again()
+                assert intake.trouble is None
+            if batch is not None:
+                batches.append(batch.inputs["imu"].first if "imu" in batch.inputs else 0)
+            if len(batches) == 20:
+                break
+
+    asyncio.run(run())
+    assert len(batches) == 20 and batches[0] == 0
+    nodes["imu/imu"] = "Ada's"
+    intake.choose_streams_again()
+    assert 'was calibrated with node "Ada\'s"' in str(intake.trouble) and intake.streams() == []
+
+
 def test_who_does_not_walk_is_told_so(contract: SensorContract, walk: Recording) -> None:
     still_standing = after_a_stand(walk, 25.0, np.random.default_rng(0))
     signals = {
