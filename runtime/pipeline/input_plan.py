@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge.protocol.packets import ChannelDescriptor, StreamDescriptor
-from runtime.pipeline.input_from import ChannelFrom, InputFrom
+from runtime.pipeline.input_from import KINDS, ChannelFrom, InputFrom
 from toolkit.contract import Channel, ModelInput, StreamSpec, require_same_stream
 from toolkit.data.imus import imus
 from toolkit.data.units import conversion
@@ -157,7 +157,7 @@ def _in_order(item: ModelInput, streams: Sequence[SensorStream], wanted: InputFr
     rate_hz = item.stream.rate_hz
     for stream in streams:
         own = stream.descriptor
-        if not wanted.resample and abs(own.rate_hz - item.stream.rate_hz) > _SAME_RATE * item.stream.rate_hz:
+        if _is_of_another_rate(stream, item, wanted):
             rate_hz = own.rate_hz
         for channel in own.channels:
             want = expected[len(channels)] if len(channels) < len(expected) else None
@@ -191,22 +191,24 @@ def _turned(item: ModelInput, wanted: InputFrom) -> tuple[NDArray[np.intp], NDAr
     return order, signs
 
 
+def _is_of_another_rate(stream: SensorStream, item: ModelInput, wanted: InputFrom) -> bool:
+    """Whether a stream has not the contract's rate and may not be resampled."""
+    away_hz = abs(stream.descriptor.rate_hz - item.stream.rate_hz)
+    return not wanted.resample and away_hz > _SAME_RATE * item.stream.rate_hz
+
+
 def _require_rates(item: ModelInput, streams: Sequence[SensorStream], wanted: InputFrom, label: str) -> None:
     for stream in streams:
-        rate_hz = stream.descriptor.rate_hz
-        if not wanted.resample and abs(rate_hz - item.stream.rate_hz) > _SAME_RATE * item.stream.rate_hz:
+        if _is_of_another_rate(stream, item, wanted):
             raise ContractError(
                 f"{label}: stream {item.stream.name!r} must have {item.stream.rate_hz:g} Hz and {stream.name} has "
-                f"{rate_hz:g} Hz{_hint(item, streams, wanted)}"
+                f"{stream.descriptor.rate_hz:g} Hz{_hint(item, streams, wanted)}"
             )
 
 
 def _hint(item: ModelInput, streams: Sequence[SensorStream], wanted: InputFrom) -> str:
     """What in ``[inputs]`` would take what does not fit as it comes; empty if nothing there would."""
-    rates = {stream.descriptor.rate_hz for stream in streams}
-    if not wanted.resample and any(
-        abs(r - item.stream.rate_hz) > _SAME_RATE * item.stream.rate_hz for r in rates
-    ):
+    if any(_is_of_another_rate(stream, item, wanted) for stream in streams):
         return f"; with resample = true in [inputs.{item.stream.name}] it is resampled"
     stated = {channel.unit for stream in streams for channel in stream.descriptor.channels}
     if not wanted.unit and stated - {channel.unit for channel in item.stream.channels}:
@@ -215,7 +217,7 @@ def _hint(item: ModelInput, streams: Sequence[SensorStream], wanted: InputFrom) 
 
 
 def _kind(channel: str) -> str:
-    return next((kind for kind in ("accel", "gyro") if f"_{kind}_" in channel), "")
+    return next((kind for kind in KINDS if f"_{kind}_" in channel), "")
 
 
 def _stated(channel: str, wanted: InputFrom) -> str | None:
