@@ -17,6 +17,8 @@ from toolkit.errors import ContractError
 
 #: Units a channel may have. "1" is a fraction (an EMG envelope over its maximum).
 UNITS = ("m/s^2", "rad/s", "V", "mV", "uV", "1", "Nm/kg", "Nm", "rad", "deg", "g", "deg/s")
+#: Those of raw EMG: a voltage.
+VOLTS = ("V", "mV", "uV")
 
 #: Rates that a sensor or a grid can have, Hz: once in 100 s to ten times the fastest EMG amplifiers.
 RATE_HZ = (0.01, 1e6)

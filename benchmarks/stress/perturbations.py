@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from toolkit.contract import SensorContract
+from toolkit.contract import VOLTS, SensorContract
 from toolkit.data import faulty, worn
 from toolkit.data.imus import imus
 from toolkit.records import Recording
@@ -165,7 +165,7 @@ def _gains(sensors: Sensors) -> Iterator[Perturbation]:
         return worn.amplified(recording, dict(zip(sensors.muscles, gains.tolist())))
 
     yield Perturbation("emg-gain", "each 0.1 to 10", each)
-    if sensors.unit in ("mV", "uV", "V"):
+    if sensors.unit in VOLTS:
         yield _by_unit("EMG a thousand times", {sensors.unit: 1000.0})
 
 
@@ -188,7 +188,7 @@ def _electrodes(sensors: Sensors) -> Iterator[Perturbation]:
 
 
 def _hum(sensors: Sensors) -> Iterator[Perturbation]:
-    if sensors.unit in ("mV", "uV", "V"):
+    if sensors.unit in VOLTS:
         per_mv = {"mV": 1.0, "uV": 1000.0, "V": 0.001}[sensors.unit]
         for line_hz in (50.0, 60.0):
             for size in HUM_MV:

@@ -32,6 +32,7 @@ from firmware_bridge.protocol.table import (
     Format,
 )
 from firmware_bridge.simulator.faults import Faults
+from toolkit.contract import VOLTS
 from toolkit.records import Recording
 
 #: Full scales of the usual sensors, by unit: 16 g, 2,000 deg/s, surface EMG amplifiers, an envelope over its maximum.
@@ -76,7 +77,7 @@ class Programme:
         """``recording``'s signals quantised as a sensor would: int16, or int24 for electric units if ``emg_bits`` is 24."""
         streams = []
         for number, (label, signal) in enumerate(recording.signals.items()):
-            electric = all(channel.unit in ("V", "mV", "uV") for channel in signal.spec.channels)
+            electric = all(channel.unit in VOLTS for channel in signal.spec.channels)
             form = Format.INT24 if electric and emg_bits == 24 else Format.INT16
             limit = _LIMITS[form]
             channels = []

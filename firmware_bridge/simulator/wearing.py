@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge.simulator.faults import Faults
+from toolkit.contract import VOLTS
 from toolkit.data import faulty, worn
 from toolkit.data.imus import imus
 from toolkit.errors import UsageError
@@ -128,7 +129,7 @@ def _sensors(recording: Recording) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _hummed(recording: Recording, faults: Faults, seed: int) -> Recording:
     for name, signal in recording.signals.items():
         unit = signal.spec.channels[0].unit
-        if unit in ("V", "mV", "uV"):
+        if unit in VOLTS:
             size = faults.hum_mv * {"V": 1e-3, "mV": 1.0, "uV": 1e3}[unit]
             rng = np.random.default_rng([seed, 5])
             recording = faulty.with_hum(recording, (name,), size, faults.hum_hz, rng)

@@ -14,14 +14,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract import FilterStage, StreamSpec
+from toolkit.contract import VOLTS, FilterStage, StreamSpec
 from toolkit.errors import ContractError
 from toolkit.filtering.chain import Chain
 
 IMU_LOWPASS_HZ = 12.0
 EMG_BAND_HZ = (20.0, 450.0)
 EMG_ENVELOPE_HZ = 6.0
-_RAW_EMG_UNITS = ("V", "mV", "uV")
 
 
 def butterworth(
@@ -71,7 +70,7 @@ def default_filters(
         resample = (FilterStage("resample", {"from_hz": stream.rate_hz, "to_hz": grid_rate_hz}),)
     if units <= {"1"}:
         return resample
-    if units <= set(_RAW_EMG_UNITS):
+    if units <= set(VOLTS):
         high = min(EMG_BAND_HZ[1], 0.45 * stream.rate_hz)
         band = () if band_passed else (butterworth("bandpass", 2, (EMG_BAND_HZ[0], high), stream.rate_hz),)
         envelope = (

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.contract import ModelInput, SensorContract
+from toolkit.contract import VOLTS, ModelInput, SensorContract
 from toolkit.data.imus import imus
 from toolkit.errors import ContractError, UsageError
 from toolkit.learning.batches import Inputs
@@ -101,7 +101,7 @@ class _Layout:
         electric = [
             place
             for place, channel in enumerate(item.stream.channels)
-            if place not in taken and channel.unit in ("V", "mV", "uV", "1")
+            if place not in taken and channel.unit in (*VOLTS, "1")
         ]
         mean, std = (np.asarray(v, np.float32) for v in (item.normaliser.mean, item.normaliser.std))
         return cls(item.stream.name, inertial, tuple(electric), mean, std)
