@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from benchmarks.learning import results, statistics
 from benchmarks.learning.comparison import CompareJob, data_hash, load_once
 from benchmarks.learning.deployment import DeviceCost, device_cost
-from benchmarks.learning.jobs import Pool, run_jobs
+from benchmarks.learning.jobs import Pool, job_file, run_jobs
 from benchmarks.learning.results import Estimates, ModelResult
 from benchmarks.learning.statistics import Cluster
 from toolkit.errors import RecordingError, UsageError
-from toolkit.learning.baselines.table import CROSS_LSTM, MODELS, require_models
+from toolkit.learning.baselines.table import MODELS, is_network, require_models
 from toolkit.learning.folds import Fold, folds
 from toolkit.learning.settings import Settings
 from toolkit.progress import Progress, silent
@@ -48,7 +48,10 @@ class Against:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Models in order of mean RMSE; ``against[name]`` compares each with ``reference``, the first model asked for."""
+    """Models in order of mean RMSE; ``against[name]`` compares each with ``reference``, the first model asked for.
+
+    ``devices``: what each network costs on the emulated core, where one was asked for.
+    """
 
     source: str
     kinds: tuple[str, ...]
@@ -63,7 +66,7 @@ class Comparison:
     critical_difference: float | None
     reference_curves: Float
     files: tuple[Path, ...]
-    device: DeviceCost | None
+    devices: Mapping[str, DeviceCost]
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -86,8 +89,8 @@ def compare(
 ) -> Comparison:
     """Train every model on every fold with every seed, as jobs whose results lie in ``folder``, and judge them.
 
-    ``stride`` None: about :data:`TRAIN_WINDOWS` windows train. With ``core`` the first fold's Cross-LSTM is converted and run
-    on that emulated core. Raises UsageError, RecordingError or ContractError for what cannot be compared.
+    ``stride`` None: about :data:`TRAIN_WINDOWS` windows train. With ``core`` the first fold's networks are converted and
+    run on that emulated core. Raises UsageError, RecordingError or ContractError for what cannot be compared.
     """
     names = require_models(list(models))
     if seeds < 1:
@@ -97,13 +100,26 @@ def compare(
     stride = stride or thinned(recordings, settings.rate_hz, parts[0])
     settings = dataclasses.replace(settings, stride=stride)
     jobs = jobs_of(source, recordings, parts, names, settings, seeds)
+    first = {name: next(job for job in jobs if job.model == name) for name in names if is_network(name)}
+    if core is not None:
+        _forget_without_network([job_file(job, folder) for job in first.values()])
     files = run_jobs(jobs, folder, pool, progress)
     progress("scores and tests", 0, 0)
     comparison = judge(split, parts, settings, names, [results.read(file) for file in files], files)
-    if core is None or CROSS_LSTM not in names:
+    if core is None:
         return comparison
-    checkpoint = results.checkpoint_of(files[[job.model for job in jobs].index(CROSS_LSTM)])
-    return dataclasses.replace(comparison, device=device_cost(checkpoint, source, core, progress))
+    devices: dict[str, DeviceCost] = {}
+    for name, job in first.items():
+        progress(f"{MODELS[name].title} on an emulated {core}", len(devices), len(first))
+        devices[name] = device_cost(results.network_of(job_file(job, folder)), source, core)
+    return dataclasses.replace(comparison, devices=devices)
+
+
+def _forget_without_network(files: Sequence[Path]) -> None:
+    """Results that an older version wrote without their network go, so that their jobs run again."""
+    for file in files:
+        if file.exists() and not results.holds_network(file):
+            file.unlink()
 
 
 def thinned(recordings: Sequence[Recording], rate_hz: float, fold: Fold) -> int:
@@ -146,7 +162,7 @@ def jobs_of(
         )
         for fold in parts
         for name in names
-        for seed in range(seeds if MODELS[name].module or name == CROSS_LSTM else 1)
+        for seed in range(seeds if is_network(name) else 1)
     ]
 
 
@@ -179,7 +195,7 @@ def judge(
         statistics.critical_difference(*table.shape),
         results.reference_curves(of_model[first.name]),
         tuple(files),
-        None,
+        {},
     )
 
 

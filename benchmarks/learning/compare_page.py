@@ -13,6 +13,9 @@ from benchmarks.learning.compare_report import (
     accuracy_rows,
     cost_head,
     cost_rows,
+    device_head,
+    device_note,
+    device_rows,
     p_text,
     sentences,
     title,
@@ -41,6 +44,7 @@ def page(comparison: Comparison, command: str) -> str:
             COST_NOTE,
             tables=[_table(cost_head(comparison), cost_rows(comparison))],
         ),
+        *_devices(comparison),
         Section(
             "Each person, beside the first model",
             f"RMSE less that of {title(comparison.reference)}, Nm/kg; a dot a person, the bar is the mean's 95 % interval over "
@@ -73,6 +77,14 @@ def page(comparison: Comparison, command: str) -> str:
             "Comparison of models", kinds, sentences(comparison), tiles, sections, command, [comparison.split]
         )
     )
+
+
+def _devices(comparison: Comparison) -> list[Section]:
+    """What networks cost, where a core was asked for."""
+    found = device_rows(comparison)
+    if not found:
+        return []
+    return [Section("On a device", device_note(comparison), tables=[_table(device_head(), found)])]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> Table:

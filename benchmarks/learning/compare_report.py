@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.learning.compare import Comparison
-from benchmarks.learning.deployment import DeviceCost
 from benchmarks.learning.results import ModelResult
 from benchmarks.report.text import count, short_joint
-from toolkit.learning.baselines.table import CROSS_LSTM, MODELS
+from toolkit.learning.baselines.table import MODELS, is_network
 
 ACCURACY_NOTE = (
     "RMSE in Nm/kg: mean over people (standard deviation), each joint, the worst person. diff.: to the first model of the "
@@ -22,6 +21,11 @@ ACCURACY_NOTE = (
 COST_NOTE = (
     "MACs: of one window. 10° 20° 30°: by how much RMSE rises, on the same windows, with every IMU turned by so much, each "
     "about an axis of its own."
+)
+DEVICE_NOTE = (
+    "The first fold's networks in int8 on an emulated {core}: bytes of flash and of RAM with stack; instructions of one sample "
+    "(graph: stream), or of a whole window where a network has no stream graph; outputs that differ from the integer "
+    "reference; RMSE against float."
 )
 
 
@@ -63,7 +67,7 @@ def p_text(p: float | None) -> str:
 
 def cost_head(comparison: Comparison) -> list[str]:
     """Names of the columns of what models need and stand."""
-    return ["model", ">weights", ">MACs", *(f">{angle}°" for angle in _angles(comparison)), "on a device"]
+    return ["model", ">weights", ">MACs", *(f">{angle}°" for angle in _angles(comparison)), "converts"]
 
 
 def cost_rows(comparison: Comparison) -> list[list[str]]:
@@ -74,7 +78,7 @@ def cost_rows(comparison: Comparison) -> list[list[str]]:
             f"{model.weights:,}" if model.weights is not None else "-",
             count(model.macs) if model.macs is not None else "-",
             *(_rise(model, angle) for angle in _angles(comparison)),
-            deploys(comparison, model),
+            "yes" if is_network(model.name) else "no",
         ]
         for model in comparison.models
     ]
@@ -86,11 +90,32 @@ def _rise(model: ModelResult, angle: int) -> str:
     return f"{100 * (model.rotated[angle].mean() / model.upright.mean() - 1):+.0f} %"
 
 
-def deploys(comparison: Comparison, model: ModelResult) -> str:
-    """What deploying takes, as far as it was measured."""
-    if model.name != CROSS_LSTM:
-        return "not converted"
-    return "yes" if comparison.device is None else "yes, see below"
+def device_head() -> list[str]:
+    """Names of the columns of what networks cost on a device."""
+    return ["model", ">flash", ">RAM", "graph", ">instructions", ">differing", ">RMSE"]
+
+
+def device_rows(comparison: Comparison) -> list[list[str]]:
+    """One row a network that ran on the emulated core; none where no core was asked for."""
+    return [
+        [
+            title(model.name),
+            count(cost.flash_bytes),
+            count(cost.ram_bytes),
+            cost.graph,
+            count(cost.instructions),
+            f"{cost.differing} of {cost.compared:,}",
+            f"{cost.rmse_increase_pct:+.2f} %",
+        ]
+        for model in comparison.models
+        if (cost := comparison.devices.get(model.name)) is not None
+    ]
+
+
+def device_note(comparison: Comparison) -> str:
+    """What the columns mean; empty where no core was asked for."""
+    cores = sorted({cost.core for cost in comparison.devices.values()})
+    return "".join(DEVICE_NOTE.format(core=core) for core in cores)
 
 
 def _angles(comparison: Comparison) -> list[int]:
@@ -115,17 +140,7 @@ def sentences(comparison: Comparison) -> list[str]:
             f"At 5 % after Holm's correction, better than it: {_list(better)}; worse: {_list(worse)}; "
             "the rest cannot be told apart."
         )
-    if comparison.device is not None:
-        lines.append(_on_device(comparison.device))
     return lines
-
-
-def _on_device(cost: DeviceCost) -> str:
-    return (
-        f"The Cross-LSTM of the first fold in int8 on an emulated {cost.core}: {cost.flash_bytes / 1000:.0f} kB of flash, "
-        f"{cost.ram_bytes / 1000:.1f} kB of RAM with stack, {count(cost.instructions)} instructions a sample; {cost.differing} "
-        f"of {cost.compared:,} outputs differ from the integer reference; RMSE {cost.rmse_increase_pct:+.2f} % against float."
-    )
 
 
 def _significant(comparison: Comparison, name: str, sign: int) -> bool:
@@ -155,7 +170,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "against": {name: asdict(one) for name, one in comparison.against.items()},
         "mean_ranks": dict(comparison.mean_ranks),
         "critical_difference": comparison.critical_difference,
-        "device": None if comparison.device is None else comparison.device.to_json(),
+        "devices": {name: cost.to_json() for name, cost in comparison.devices.items()},
     }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import toolkit.data
+from benchmarks.learning.stored_network import network_bytes
 from toolkit import __version__
 from toolkit.contract import SensorContract
 from toolkit.data.provenance import data_provenance, source_name
@@ -21,11 +22,10 @@ from toolkit.data.rotated import rotated_by
 from toolkit.data.splits import Segment, Split, select
 from toolkit.data.windows import cut
 from toolkit.learning.baselines.floors import phases
-from toolkit.learning.baselines.table import CROSS_LSTM, MODELS
+from toolkit.learning.baselines.table import MODELS
 from toolkit.learning.learner import Learnt, learn
 from toolkit.learning.prepare import Prepared, prepare
 from toolkit.learning.settings import Settings
-from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import config_for
 from toolkit.records import Recording, Windows
 
@@ -35,7 +35,7 @@ ANGLES = (10, 20, 30)
 ROTATED_STRIDE = 4
 #: The entry of a Parquet file's metadata that says what its rows are.
 ENTRY = b"edgetool"
-#: The entry that holds the fold's Cross-LSTM as a checkpoint.
+#: The entry that holds the fold's network: the Cross-LSTM as a checkpoint, a baseline as an imported network.
 CHECKPOINT = b"edgetool.checkpoint"
 
 
@@ -138,23 +138,19 @@ def _pack(
         "history": [dataclasses.asdict(epoch) for epoch in learnt.history],
     }
     metadata = {ENTRY: json.dumps(about).encode()}
-    if job.model == CROSS_LSTM:
-        metadata[CHECKPOINT] = _checkpoint(job, contract, learnt, about)
+    if learnt.network is not None:
+        metadata[CHECKPOINT] = _network(job, contract, learnt, about)
     table = pyarrow.table(columns).replace_schema_metadata(metadata)
     sink = io.BytesIO()
     parquet.write_table(table, sink, compression="zstd")
     return sink.getvalue()
 
 
-def _checkpoint(job: CompareJob, contract: SensorContract, learnt: Learnt, about: Mapping[str, Any]) -> bytes:
-    """The Cross-LSTM of a fold as a checkpoint, which converts like any other."""
-    from toolkit.model.network import CrossLSTM
-
-    assert isinstance(learnt.network, CrossLSTM)
+def _network(job: CompareJob, contract: SensorContract, learnt: Learnt, about: Mapping[str, Any]) -> bytes:
     names = ("source", "kinds", "fold", "data", "settings", "best_epoch", "versions")
     provenance = {"comparison": {name: about[name] for name in names}}
-    weights = learnt.network.to_weights()
-    return Checkpoint(learnt.network.config, contract, weights, json.loads(job.split), provenance).to_bytes()
+    assert learnt.network is not None
+    return network_bytes(learnt.network, contract, json.loads(job.split), provenance)
 
 
 def _named(what: str, outputs: Sequence[str], values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

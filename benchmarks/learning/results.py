@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from benchmarks.learning import statistics
 from benchmarks.learning.comparison import ANGLES, CHECKPOINT, ENTRY
+from quantization.importers.network import load_model
 from toolkit.errors import CheckpointError, RecordingError
 from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.float_model import FloatModel
 
 Float = NDArray[np.float64]
 
@@ -79,14 +81,32 @@ def _stack(columns: Mapping[str, NDArray[Any]], what: str, names: Sequence[str])
     return np.stack([columns[f"{what}.{name}"] for name in names], axis=1).astype(np.float64)
 
 
+def holds_network(path: Path) -> bool:
+    """Whether the job's network lies in its file: a floor has none, and versions before 0.2 kept the Cross-LSTM's alone."""
+    return _network(path) is not None
+
+
+def network_of(path: Path) -> FloatModel:
+    """The network that a job trained; CheckpointError if its file holds none."""
+    content = _network(path)
+    if content is None:
+        raise CheckpointError(f"{path} holds no network: it is not the result of one")
+    return load_model(content, str(path))
+
+
 def checkpoint_of(path: Path) -> Checkpoint:
     """The Cross-LSTM that a job trained; CheckpointError if its file holds none."""
+    found = network_of(path)
+    if not isinstance(found, Checkpoint):
+        raise CheckpointError(f"{path} holds no checkpoint: it is not the result of a Cross-LSTM")
+    return found
+
+
+def _network(path: Path) -> bytes | None:
     from pyarrow import parquet
 
-    content = (parquet.read_schema(path).metadata or {}).get(CHECKPOINT)
-    if content is None:
-        raise CheckpointError(f"{path} holds no checkpoint: it is not the result of a Cross-LSTM")
-    return Checkpoint.from_bytes(content, str(path))
+    content: bytes | None = (parquet.read_schema(path).metadata or {}).get(CHECKPOINT)
+    return content
 
 
 @dataclass(frozen=True)

@@ -154,9 +154,9 @@ def compare(
     ``out`` is a folder with each training's result; what is there is not done again. ``split`` None: leave one person out for
     three people or more, else chronological. ``seeds`` trainings of each network, from ``seed`` on. ``epochs``, ``stride``
     (None: so that about 2,000 windows train), ``hidden``, ``window``, ``rate_hz`` and ``joints`` are as for
-    :func:`edgetool.train`; the other networks get as many weights as that Cross-LSTM. With ``core`` it is also converted and
-    run there, emulated. ``workers`` local processes do the work, or the Dask cluster of ``scheduler``. ``json``,
-    ``parquet`` and ``html`` are files to write; ``progress`` is told of each training.
+    :func:`edgetool.train`; the other networks get as many weights as that Cross-LSTM. With ``core`` the first fold's networks
+    are also converted and run there, emulated. ``workers`` local processes do the work, or the Dask cluster of
+    ``scheduler``. ``json``, ``parquet`` and ``html`` are files to write; ``progress`` is told of each training.
 
     Raises UsageError, RecordingError or ContractError for what cannot be compared.
     """

@@ -62,7 +62,7 @@ from edgetool.commands.shared import (
 @click.option(
     "--core",
     metavar="CORE",
-    help="Also convert the Cross-LSTM and run it on this emulated core, as cortex-m4.",
+    help="Also convert the first fold's networks and run them on this emulated core, as cortex-m4.",
 )
 @pool_options()
 @json_option("Also write every figure; - is standard output.")
@@ -83,8 +83,12 @@ def command(json: Path | None, html: Path | None, parquet: Path | None, **option
     screen = tables(json)
     show_table(screen, None, report.accuracy_head(comparison), report.accuracy_rows(comparison))
     show_table(screen, None, report.cost_head(comparison), report.cost_rows(comparison))
+    if devices := report.device_rows(comparison):
+        show_table(screen, None, report.device_head(), devices)
     screen.print(report.ACCURACY_NOTE, style="dim")
     screen.print(report.COST_NOTE, style="dim")
+    if devices:
+        screen.print(report.device_note(comparison), style="dim")
     print_json(json, lambda: report.to_json(comparison))
     tell(json, *report.sentences(comparison))
     wrote(json, parquet, html)

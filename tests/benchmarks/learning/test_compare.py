@@ -8,17 +8,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from pyarrow import parquet
 
 from benchmarks.learning import compare_report as report
 from benchmarks.learning import results
 from benchmarks.learning.compare import DEFAULTS, Comparison, compare, thinned
 from benchmarks.learning.compare_page import page
+from benchmarks.learning.comparison import CHECKPOINT
 from benchmarks.learning.jobs import Pool
+from benchmarks.learning.stored_network import network_bytes
+from quantization.importers.network import ImportedNetwork, float_moments, load_model, window_graph
+from tests.tools import require
 from toolkit.data import load
 from toolkit.data.imus import imus
 from toolkit.data.rotated import rotated_by
+from toolkit.data.splits import Split, select
+from toolkit.data.windows import cut
 from toolkit.errors import CheckpointError, RecordingError, UsageError
+from toolkit.learning.baselines.table import CROSS_LSTM, MODELS, baseline, is_network
 from toolkit.learning.folds import folds
+from toolkit.model.checkpoint import plain_contract
+from toolkit.model.config import ModelConfig
+from toolkit.model.network import CrossLSTM
 
 SOURCE = "synthetic:people=6,seconds=3,tasks=level,speeds=1"
 SMALL = dataclasses.replace(DEFAULTS, epochs=1, hidden=8, head_hidden=8, window=16)
@@ -90,6 +102,63 @@ def test_a_folds_cross_lstm_is_a_checkpoint_with_its_split(comparison: Compariso
     other = next(path for path, job in jobs.items() if job.about["model"] == "mlp")
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
         results.checkpoint_of(other)
+    floor = next(path for path, job in jobs.items() if job.about["model"] == "ridge")
+    with pytest.raises(CheckpointError, match="holds no network"):
+        results.network_of(floor)
+
+
+def test_a_folds_baseline_is_a_network_that_estimates_what_the_job_did(comparison: Comparison) -> None:
+    jobs = {path: results.read(path) for path in comparison.files}
+    path, job = next((path, job) for path, job in jobs.items() if job.about["model"] == "mlp")
+    network = results.network_of(path)
+    assert network.split is not None and network.split["people"]["test"] == [job.about["fold"]]
+    recordings = load(SOURCE)
+    test = cut(select(recordings, Split.from_json(network.split), "test"), network.contract, 2)
+    # Numpy's sums against PyTorch's, in single precision.
+    assert isinstance(network, ImportedNetwork)
+    assert network.window(test.inputs) == pytest.approx(job.estimate, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if is_network(name)])
+def test_every_network_of_the_table_converts(name: str) -> None:
+    """What a job stores of it is read again and lowered, with the weights that the table counts."""
+    config = ModelConfig(hidden=16, head_hidden=16, window=16)
+    contract = plain_contract(config, np.random.default_rng(0))
+    network = CrossLSTM(config) if name == CROSS_LSTM else baseline(name, config)
+    stored = network_bytes(network, contract, {"method": "chronological"}, {})
+    read = load_model(stored, name)
+    assert read.contract == contract
+    assert window_graph(read).ops
+    generator = np.random.default_rng(1)
+    inputs = {
+        item.stream.name: generator.normal(size=(3, 16, len(item.stream.channels)))
+        for item in contract.inputs
+    }
+    with torch.no_grad():
+        wanted = network.eval()(*(torch.from_numpy(inputs[one]).float() for one in ("imu", "emg"))).numpy()
+    # Double precision against PyTorch's single, over 16 steps.
+    assert float_moments(read, inputs) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_networks_are_run_on_the_core_that_is_asked_for(comparison: Comparison, folder: Path) -> None:
+    """A result of a version that kept no network is made again first."""
+    mlp = next(path for path in comparison.files if results.read(path).about["model"] == "mlp")
+    table = parquet.read_table(mlp)
+    bare = {name: value for name, value in table.schema.metadata.items() if name != CHECKPOINT}
+    before = mlp.read_bytes()
+    parquet.write_table(table.replace_schema_metadata(bare), mlp)
+    assert not results.holds_network(mlp)
+    require("qemu-system-arm", "arm-none-eabi-gcc")
+    names = ["mlp", "ridge"]
+    found = compare(SOURCE, folder, models=names, settings=SMALL, stride=4, core="cortex-m4", pool=HERE)
+    assert mlp.read_bytes() == before
+    (cost,) = found.devices.values()
+    assert list(found.devices) == ["mlp"] and (cost.core, cost.graph) == ("cortex-m4", "window")
+    assert cost.differing == 0 < cost.compared
+    (row,) = report.device_rows(found)
+    assert row[0] == "MLP" and row[5] == f"0 of {cost.compared:,}"
+    assert report.device_note(found).startswith("The first fold's networks in int8 on an emulated cortex-m4")
+    assert "On a device" in page(found, "edgetool compare")
 
 
 def test_a_result_that_was_damaged_is_named(comparison: Comparison, tmp_path: Path) -> None:

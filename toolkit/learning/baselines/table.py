@@ -45,6 +45,11 @@ MODELS: dict[str, Row] = {
 }
 
 
+def is_network(name: str) -> bool:
+    """Whether the model is trained from a seed and converts; a floor is fitted, and has no graph."""
+    return name == CROSS_LSTM or bool(MODELS[name].module)
+
+
 def require_models(names: list[str]) -> list[str]:
     """``names``, each known and given once; UsageError says which there are."""
     for name in names:
