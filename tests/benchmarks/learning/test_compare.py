@@ -122,7 +122,7 @@ def test_a_folds_baseline_is_a_network_that_estimates_what_the_job_did(compariso
 @pytest.mark.parametrize("name", [name for name in MODELS if is_network(name)])
 def test_every_network_of_the_table_converts(name: str) -> None:
     """What a job stores of it is read again and lowered, with the weights that the table counts."""
-    config = ModelConfig(hidden=16, head_hidden=16, window=16)
+    config = ModelConfig(hidden=32, head_hidden=32, window=16)
     contract = plain_contract(config, np.random.default_rng(0))
     network = CrossLSTM(config) if name == CROSS_LSTM else baseline(name, config)
     stored = network_bytes(network, contract, {"method": "chronological"}, {})
