@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,9 @@ def network_bytes(
 def _exported(network: nn.Module, contract: SensorContract) -> bytes:
     """As ``torch.export.save`` writes it, for one window."""
     shapes = [(1, contract.window, len(item.stream.channels)) for item in contract.inputs]
-    program = torch.export.export(network.eval(), tuple(torch.zeros(shape) for shape in shapes))
+    with warnings.catch_warnings():  # PyTorch's own LSTM and GRU set attributes when they are traced
+        warnings.filterwarnings("ignore", message=r"The tensor attributes? self\.", category=UserWarning)
+        program = torch.export.export(network.eval(), tuple(torch.zeros(shape) for shape in shapes))
     sink = io.BytesIO()
     torch.export.save(program, sink)
     return sink.getvalue()
