@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.learning.compare import Comparison
 from benchmarks.learning.compare_report import (
     ACCURACY_NOTE,
+    AGAINST_NOTE,
     COST_NOTE,
     accuracy_head,
     accuracy_rows,
+    against_head,
+    against_rows,
     cost_head,
     cost_rows,
     device_head,
@@ -28,7 +33,9 @@ from benchmarks.report.svg import Panel
 from benchmarks.report.text import KIND_NAMES, short_joint
 
 Float = NDArray[np.float64]
-_ROW = 26
+_ROW = 30
+#: Where in its row a mean lies, below the dots of people.
+_BELOW = 0.28
 
 
 def page(comparison: Comparison, command: str) -> str:
@@ -47,16 +54,25 @@ def page(comparison: Comparison, command: str) -> str:
         *_devices(comparison),
         Section(
             "Each person, beside the first model",
-            f"RMSE less that of {title(comparison.reference)}, Nm/kg; a dot a person, the bar is the mean's 95 % interval over "
-            "people where there are five or more. Left of zero is better.",
+            f"RMSE less that of {title(comparison.reference)}, Nm/kg: a dot a person; below them the mean, and where there are "
+            f"five people or more its 95 % interval. Left of zero is better. {AGAINST_NOTE}",
             panels=[_paired(comparison)],
+            tables=[_table(against_head(comparison), against_rows(comparison))],
         ),
         Section("Mean ranks", _rank_note(comparison), panels=[_ranks(comparison)]),
         Section(
             "Over the gait cycle",
-            "Mean over people of the reference (band: standard deviation between people) and of each model's estimates.",
+            "Mean over people of the reference (band: standard deviation between people) and of the estimates: of the first "
+            "model asked for, of the best of the others, and of the worst.",
             panels=_curves(comparison),
-            legend=_legend(comparison),
+            legend=_legend(comparison, _drawn(comparison)),
+        ),
+        Section(
+            "Error over the gait cycle",
+            "Root-mean-square error at each percent of the cycle, mean over people, of the same models; the band is the "
+            "standard deviation between people of the first model's.",
+            panels=_errors(comparison),
+            legend=_legend(comparison, _drawn(comparison))[1:],
         ),
         Section(
             "Where over the gait cycle errors differ",
@@ -91,11 +107,17 @@ def _table(head: list[str], rows: list[list[str]]) -> Table:
     return table([name.removeprefix(">") for name in head], rows)
 
 
-def _legend(comparison: Comparison) -> list[tuple[str, str]]:
-    return [
-        ("ref", "reference"),
-        *((series_class(i), title(m.name)) for i, m in enumerate(comparison.models)),
-    ]
+def _legend(comparison: Comparison, places: Iterable[int]) -> list[tuple[str, str]]:
+    names = [title(model.name) for model in comparison.models]
+    return [("ref", "reference"), *((series_class(place), names[place]) for place in places)]
+
+
+def _drawn(comparison: Comparison) -> list[int]:
+    """Places of the models whose estimates are drawn: ten curves that lie on each other show nothing."""
+    names = [model.name for model in comparison.models]
+    first = names.index(comparison.reference)
+    others = [place for place in range(len(names)) if place != first]
+    return sorted({first, *others[:1], *others[-1:]})
 
 
 def _paired(comparison: Comparison) -> Panel:
@@ -103,25 +125,28 @@ def _paired(comparison: Comparison) -> Panel:
     first = by_name[comparison.reference].rmse_all
     others = [model for model in comparison.models if model.name != comparison.reference]
     differences = [model.rmse_all - first for model in others]
-    reach = max([1e-3, *(float(np.abs(d).max()) for d in differences)]) * 1.1
+    low, high = (float(f([0.0, *(f(d) for d in differences)])) for f in (np.min, np.max))
+    margin = max(1e-3, 0.05 * (high - low))
     rows = max(1, len(others))
     panel = Panel(
         680,
         60 + _ROW * rows,
-        (-reach, reach),
+        (low - margin, high + margin),
         (rows - 0.4, -0.6),
         describe="differences of RMSE to the first model, a dot a person",
         margins=(8, 10, 34, 120),
     )
     panel.axes("difference of RMSE, Nm/kg", y_ticks=False)
+    panel.rule(0.0, "zero")
     for row, (model, difference) in enumerate(zip(others, differences)):
         style = series_class(comparison.models.index(model))
         panel.text(panel.x.start - 8, panel.y(row) + 4, title(model.name), "tick end")
         interval = comparison.against[model.name].interval
         if interval is not None:
-            panel.whisker(*interval, row, style)
+            panel.whisker(*interval, row + _BELOW, style)
+        panel.dot(float(difference.mean()), row + _BELOW, style, f"mean: {difference.mean():+.4f}", 4)
         for person, value in zip(model.people, difference):
-            panel.dot(float(value), row, style, f"{person}: {value:+.4f}", 3)
+            panel.dot(float(value), row, style, f"{person}: {value:+.4f}", 2.5)
     return panel
 
 
@@ -166,8 +191,11 @@ def _curves(comparison: Comparison) -> list[Panel]:
     percent = np.linspace(0.0, 100.0, POINTS)
     for joint, name in enumerate(comparison.outputs):
         middle, spread = _over_people(reference[:, :, joint])
-        lines = [_over_people(model.curves[:, :, joint])[0] for model in comparison.models]
-        whole = np.concatenate([middle - spread, middle + spread, *lines])
+        lines = {
+            place: _over_people(comparison.models[place].curves[:, :, joint])[0]
+            for place in _drawn(comparison)
+        }
+        whole = np.concatenate([middle - spread, middle + spread, *lines.values()])
         low, high = float(np.nanmin(whole)), float(np.nanmax(whole))
         margin = 0.05 * (high - low) or 0.1
         panel = Panel(
@@ -181,7 +209,39 @@ def _curves(comparison: Comparison) -> list[Panel]:
         known = np.isfinite(middle)
         panel.band(percent[known], (middle - spread)[known], (middle + spread)[known], "ref")
         panel.line(percent[known], middle[known], "ref")
-        for place, line in enumerate(lines):
+        for place, line in lines.items():
+            there = np.isfinite(line)
+            if there.any():
+                panel.line(percent[there], line[there], series_class(place))
+        panel.text(panel.x.start + 4, panel.y.stop + 10, short_joint(name), "heading")
+        panels.append(panel)
+    return panels
+
+
+def _errors(comparison: Comparison) -> list[Panel]:
+    """One panel a joint: error at each percent of the cycle."""
+    first = [model.name for model in comparison.models].index(comparison.reference)
+    percent = np.linspace(0.0, 100.0, POINTS)
+    panels = []
+    for joint, name in enumerate(comparison.outputs):
+        found = {
+            place: _over_people(comparison.models[place].error_curves[:, :, joint])
+            for place in _drawn(comparison)
+        }
+        middle, spread = found[first]
+        known = np.isfinite(middle)
+        if not known.any():
+            continue
+        top = 1.05 * max(
+            float(np.nanmax(middle + spread)), *(float(np.nanmax(line)) for line, _ in found.values())
+        )
+        panel = Panel(
+            340, 240, (0, 100), (0.0, top), describe=f"error of {short_joint(name)} over the gait cycle"
+        )
+        panel.axes("gait cycle, %", "RMS error, Nm/kg")
+        low = np.maximum(middle - spread, 0.0)
+        panel.band(percent[known], low[known], (middle + spread)[known], series_class(first))
+        for place, (line, _) in found.items():
             there = np.isfinite(line)
             if there.any():
                 panel.line(percent[there], line[there], series_class(place))

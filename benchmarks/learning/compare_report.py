@@ -15,8 +15,12 @@ from benchmarks.report.text import count, short_joint
 from toolkit.learning.baselines.table import MODELS, is_network
 
 ACCURACY_NOTE = (
-    "RMSE in Nm/kg: mean over people (standard deviation), each joint, the worst person. diff.: to the first model of the "
-    "comparison, mean over people. p: Wilcoxon's signed rank over people, Holm's correction."
+    "RMSE in Nm/kg: mean over people with its 95 % interval (bootstrap over people), standard deviation between people, each "
+    "joint, the worst person."
+)
+AGAINST_NOTE = (
+    "diff.: RMSE less that of the first model asked for, mean over people, with its 95 % interval. p: Wilcoxon's signed rank "
+    "over people; Holm p: after Holm's correction over the models. better for: of how many people."
 )
 COST_NOTE = (
     "MACs: of one window. 10° 20° 30°: by how much RMSE rises, on the same windows, with every IMU turned by so much, each "
@@ -37,24 +41,56 @@ def title(name: str) -> str:
 def accuracy_head(comparison: Comparison) -> list[str]:
     """Names of the columns; those of numbers begin with ``>``."""
     joints = [f">{short_joint(name).split()[0]}" for name in comparison.outputs]
-    return ["model", ">RMSE (SD)", *joints, ">worst", ">diff.", ">p"]
+    return ["model", ">RMSE", "95 % interval", ">SD", *joints, ">worst"]
 
 
 def accuracy_rows(comparison: Comparison) -> list[list[str]]:
     """One row a model, the most accurate first."""
     rows = []
     for model in comparison.models:
-        mean = float(model.rmse_all.mean())
-        spread = f" ({model.rmse_all.std(ddof=1):.3f})" if len(model.people) > 1 else ""
-        against = comparison.against.get(model.name)
+        interval = model.interval
         rows.append(
             [
                 title(model.name),
-                f"{mean:.3f}{spread}",
+                f"{model.rmse_all.mean():.3f}",
+                "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}",
+                f"{model.rmse_all.std(ddof=1):.3f}" if len(model.people) > 1 else "-",
                 *(f"{value:.3f}" for value in model.rmse.mean(axis=0)),
                 f"{model.rmse_all.max():.3f}",
-                f"{against.difference:+.3f}" if against else "",
-                p_text(against.p_holm) if against else "",
+            ]
+        )
+    return rows
+
+
+def against_head(comparison: Comparison) -> list[str]:
+    """Names of the columns of each model beside the first one asked for."""
+    return [
+        f"beside {title(comparison.reference)}",
+        ">diff.",
+        "95 % interval",
+        ">p",
+        ">Holm p",
+        ">better for",
+    ]
+
+
+def against_rows(comparison: Comparison) -> list[list[str]]:
+    """One row a model but the first one asked for, the most accurate first."""
+    by_name = {model.name: model.rmse_all for model in comparison.models}
+    rows = []
+    for model in comparison.models:
+        if model.name not in comparison.against:
+            continue
+        one = comparison.against[model.name]
+        better = int((model.rmse_all < by_name[comparison.reference]).sum())
+        rows.append(
+            [
+                title(model.name),
+                f"{one.difference:+.3f}",
+                "-" if one.interval is None else f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}",
+                p_text(one.p),
+                p_text(one.p_holm),
+                f"{better} of {len(model.people)}",
             ]
         )
     return rows
@@ -129,7 +165,7 @@ def sentences(comparison: Comparison) -> list[str]:
     people = len(comparison.people)
     means = {model.name: float(model.rmse_all.mean()) for model in comparison.models}
     text = f"{title(first)}: place {place} of {len(order)} with {means[first]:.4f} Nm/kg, mean over {people} "
-    text += "person." if people == 1 else "people."
+    text += "person." if people == 1 else f"people; worst for {_worst(comparison)}."
     better = [name for name in order if _significant(comparison, name, -1)]
     worse = [name for name in order if _significant(comparison, name, 1)]
     lines = [text]
@@ -141,6 +177,13 @@ def sentences(comparison: Comparison) -> list[str]:
             "the rest cannot be told apart."
         )
     return lines
+
+
+def _worst(comparison: Comparison) -> str:
+    """Whom the first model serves worst, and how."""
+    (model,) = (model for model in comparison.models if model.name == comparison.reference)
+    place = int(np.argmax(model.rmse_all))
+    return f"{model.people[place]} with {model.rmse_all[place]:.4f}"
 
 
 def _significant(comparison: Comparison, name: str, sign: int) -> bool:

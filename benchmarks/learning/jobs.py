@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,7 +76,8 @@ def run_jobs(
     """Do all jobs that have no file in ``folder`` yet; the files of all, in order.
 
     Every job gets its turn, also when others fail; then the first failure is raised: an error of ours as it is, any other
-    as a RuntimeError that names the job.
+    as a RuntimeError that names the job. ``progress`` is told the processor time of each, and in the end that of all: a file
+    holds no time, for the same job gives the same bytes.
     """
     pool = pool or Pool()
     files = [job_file(job, folder) for job in jobs]
@@ -83,13 +85,18 @@ def run_jobs(
     done = len(set(files)) - len(left)
     progress("jobs", done, len(set(files)))
     failures: list[tuple[str, BaseException]] = []
+    seconds = 0.0
     for file, result in _results(left, pool):
         if isinstance(result, BaseException):
             failures.append((left[file].title, result))
             continue
-        write_bytes(file, result)
-        done += 1
-        progress(f"{done} of {len(set(files))} jobs, last {left[file].title}", done, len(set(files)))
+        write_bytes(file, result.content)
+        done, seconds = done + 1, seconds + result.cpu_s
+        last = f"last {left[file].title}, {result.cpu_s:.0f} s of processor time"
+        progress(f"{done} of {len(set(files))} jobs, {last}", done, len(set(files)))
+    if left:
+        spent = f"{len(left) - len(failures)} jobs done in {seconds:.0f} s of processor time"
+        progress(spent, done, len(set(files)))
     if failures:
         _raise_first(failures)
     return files
@@ -104,7 +111,13 @@ def _raise_first(failures: Sequence[tuple[str, BaseException]]) -> None:
     ) from error
 
 
-def _results(jobs: Mapping[Path, Job], pool: Pool) -> Iterator[tuple[Path, bytes | BaseException]]:
+@dataclass(frozen=True)
+class _Done:
+    content: bytes
+    cpu_s: float
+
+
+def _results(jobs: Mapping[Path, Job], pool: Pool) -> Iterator[tuple[Path, _Done | BaseException]]:
     workers = pool.workers or min(_cores(), max(1, len(jobs)))
     if not jobs:
         return
@@ -116,14 +129,15 @@ def _results(jobs: Mapping[Path, Job], pool: Pool) -> Iterator[tuple[Path, bytes
         yield from _on_dask(client, jobs)
 
 
-def _run(job: Job) -> bytes | BaseException:
+def _run(job: Job) -> _Done | BaseException:
+    start = time.process_time()
     try:
-        return job.run()
+        return _Done(job.run(), time.process_time() - start)
     except Exception as error:  # told at the end; the other jobs go on
         return error
 
 
-def _on_dask(client: Client, jobs: Mapping[Path, Job]) -> Iterator[tuple[Path, bytes | BaseException]]:
+def _on_dask(client: Client, jobs: Mapping[Path, Job]) -> Iterator[tuple[Path, _Done | BaseException]]:
     from distributed import as_completed
 
     futures = {

@@ -82,12 +82,14 @@ def command(json: Path | None, html: Path | None, parquet: Path | None, **option
         comparison = compare(json=file_of(json), html=html, parquet=parquet, **options, progress=shown)
     screen = tables(json)
     show_table(screen, None, report.accuracy_head(comparison), report.accuracy_rows(comparison))
+    screen.print(report.ACCURACY_NOTE, style="dim")
+    if comparison.against:
+        show_table(screen, None, report.against_head(comparison), report.against_rows(comparison))
+        screen.print(report.AGAINST_NOTE, style="dim")
     show_table(screen, None, report.cost_head(comparison), report.cost_rows(comparison))
+    screen.print(report.COST_NOTE, style="dim")
     if devices := report.device_rows(comparison):
         show_table(screen, None, report.device_head(), devices)
-    screen.print(report.ACCURACY_NOTE, style="dim")
-    screen.print(report.COST_NOTE, style="dim")
-    if devices:
         screen.print(report.device_note(comparison), style="dim")
     print_json(json, lambda: report.to_json(comparison))
     tell(json, *report.sentences(comparison))

@@ -81,9 +81,29 @@ def test_the_same_people_in_all_words(comparison: Comparison) -> None:
     place = 1 + [model.name for model in comparison.models].index("cross-lstm")
     assert report.sentences(comparison)[0].startswith(f"Cross-LSTM: place {place} of 4 with ")
     text = page(comparison, "edgetool compare")
-    assert text.count("<svg") == 2 + 3 and "synthetic gait" in text
-    for row in report.accuracy_rows(comparison):
-        assert row[0] in text and row[1] in text
+    assert text.count("<svg") == 2 + 3 + 3 and "synthetic gait" in text
+    for row in (*report.accuracy_rows(comparison), *report.against_rows(comparison)):
+        assert all(value in text for value in row)
+
+
+def test_intervals_and_tests_stand_in_the_tables(comparison: Comparison) -> None:
+    by_name = {report.title(model.name): model for model in comparison.models}
+    for name, mean, interval, spread, *_, worst in report.accuracy_rows(comparison):
+        values = by_name[name].rmse_all
+        low, high = map(float, interval.split(" to "))
+        assert values.min() - 5e-4 <= low <= float(mean) <= high <= values.max() + 5e-4
+        assert (spread, worst) == (f"{values.std(ddof=1):.3f}", f"{values.max():.3f}")
+    first = by_name["Cross-LSTM"].rmse_all
+    assert len(report.against_rows(comparison)) == 3
+    for name, mean, interval, p, holm, better in report.against_rows(comparison):
+        values = by_name[name].rmse_all
+        low, high = map(float, interval.split(" to "))
+        assert low <= float(mean) <= high and float(mean) == pytest.approx((values - first).mean(), abs=5e-4)
+        # Of six people no p-value is below 2 / 2^6, and Holm's is at most three times the test's.
+        assert 0.031 <= float(p) <= float(holm) <= min(1.0, 3 * float(p) + 2e-3)
+        assert better == f"{(values < first).sum()} of 6"
+    worst = comparison.people[int(first.argmax())]
+    assert report.sentences(comparison)[0].endswith(f"worst for {worst} with {first.max():.4f}.")
 
 
 def test_a_second_run_does_nothing_again(comparison: Comparison, folder: Path) -> None:
@@ -184,7 +204,8 @@ def test_one_person_gives_scores_and_no_test(tmp_path: Path) -> None:
     assert found.split == "chronological" and found.people == ("synthetic-01",)
     against = found.against["average-curve"]
     assert (against.p, against.p_holm, against.interval) == (None, None, None)
-    assert report.accuracy_rows(found)[0][1].count("(") == 0
+    assert report.accuracy_rows(found)[0][2:4] == ["-", "-"]  # no interval, no spread
+    assert report.against_rows(found)[0][2:5] == ["-", "-", "-"]
     assert "no test is made" in report.sentences(found)[1]
 
 

@@ -29,7 +29,10 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_jobs(jobs, folder, HERE, stop)
     assert done(log) == [1, 2, 3]
-    files = run_jobs(jobs, folder, HERE)
+    told: list[str] = []
+    files = run_jobs(jobs, folder, HERE, lambda stage, number, total: told.append(stage))
+    assert told[1].startswith("4 of 5 jobs, last sum 4, 0 s of processor time")
+    assert told[-1].startswith("2 jobs done in ") and told[-1].endswith(" s of processor time")
     assert done(log) == [1, 2, 3, 4, 5]
     assert [file.read_bytes() for file in files] == [b"1", b"3", b"6", b"10", b"15"]
     assert sorted(folder.iterdir()) == sorted(files) == sorted(job_file(job, folder) for job in jobs)
