@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from toolkit.contract import ModelInput, Normaliser
 from toolkit.errors import UsageError
 from toolkit.learning.batches import WindowBatches
 from toolkit.learning.fit import predict, reproducible
+from toolkit.learning.known_states import KnownStates, StatesObjective
 from toolkit.learning.objective import Objective, TargetScale, TowardsSource, WindowObjective
 from toolkit.learning.recipe import Recipe
 from toolkit.learning.strides import Rows
@@ -78,10 +79,10 @@ def adapt(
     if not len(chosen) or not sum(map(len, chosen)):
         raise UsageError("there is no stride to adapt to; give at least 1")
     with reproducible():
-        work = _Work(checkpoint, windows, seed, pull)
         parts = _parts(chosen)
         candidates = CANDIDATES if policy == "auto" else (policy,)
         rows = np.concatenate(chosen)
+        work = _Work(checkpoint, windows, rows, seed, pull)
         if policy == "none":
             return Adapted(checkpoint, "none", 0, {})
         base = work.errors("none", parts, len(chosen))[0]
@@ -113,8 +114,9 @@ def individual(checkpoint: Checkpoint, windows: Windows, chosen: Sequence[Rows],
 class _Work:
     """One person's windows and the source, asked again and again."""
 
-    def __init__(self, checkpoint: Checkpoint, windows: Windows, seed: int, pull: float) -> None:
+    def __init__(self, checkpoint: Checkpoint, windows: Windows, rows: Rows, seed: int, pull: float) -> None:
         self.checkpoint, self.windows, self.seed, self.pull = checkpoint, windows, seed, pull
+        self.states = KnownStates(CrossLSTM.from_checkpoint(checkpoint), windows, rows)
 
     def errors(
         self, policy: Policy, parts: Sequence[tuple[Rows, Rows]], strides: int
@@ -138,8 +140,13 @@ class _Work:
         rest = self.windows.take(held)
 
         def look(step: int) -> None:
-            if step % LOOK == 0:
-                seen.append(_square(network, rest, scale))
+            if step % LOOK:
+                return
+            if policy == "all":
+                estimate = predict(network, WindowBatches(rest))
+            else:
+                estimate = self.states.predict(network, held)
+            seen.append(_mean_square(estimate * scale.std + scale.mean, rest))
 
         _descend(network, objective, STEPS, LEARNING_RATE[policy], self.seed, look)
         return seen
@@ -187,10 +194,14 @@ class _Work:
     def _objective(self, network: CrossLSTM, policy: Policy, rows: Rows) -> tuple[TowardsSource, TargetScale]:
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name.startswith(_TRAINED[policy]))
-        train = WindowBatches(self.windows.take(rows))
-        scale = TargetScale.of(train.targets)
+        scale = TargetScale.of(self.windows.targets[rows])
         scale.take_from(network.head_output)
-        objective = WindowObjective(train, train, scale, Recipe().cell_limit, self.seed)
+        objective: Objective
+        if policy == "all":
+            train = WindowBatches(self.windows.take(rows))
+            objective = WindowObjective(train, train, scale, Recipe().cell_limit, self.seed)
+        else:
+            objective = StatesObjective(self.states, self.windows, rows, scale, self.seed)
         return TowardsSource(objective, network, self.pull), scale
 
 
@@ -233,12 +244,13 @@ def _descend(
         look(step)
 
 
-def _square(network: CrossLSTM, windows: Windows, scale: TargetScale | None = None) -> float:
-    """Mean squared error, (Nm/kg)^2; ``scale`` if the network speaks standardised moments."""
-    estimate = predict(network, WindowBatches(windows)).astype(np.float64)
-    if scale is not None:
-        estimate = estimate * scale.std + scale.mean
-    return float(((estimate - windows.targets) ** 2).mean())
+def _square(network: CrossLSTM, windows: Windows) -> float:
+    """Mean squared error, (Nm/kg)^2."""
+    return _mean_square(predict(network, WindowBatches(windows)), windows)
+
+
+def _mean_square(estimate: NDArray[np.floating[Any]], windows: Windows) -> float:
+    return float(((estimate.astype(np.float64) - windows.targets) ** 2).mean())
 
 
 def _rmse(squares: NDArray[np.float64]) -> float:

@@ -92,11 +92,15 @@ class CrossLSTM(nn.Module):
         """Moments (n, outputs), and the last cell states of both streams and all layers (2 layers, n, H)."""
         imu_states, (_, imu_cells) = self.lstm["imu"](imu)
         emg_states, (_, emg_cells) = self.lstm["emg"](emg)
+        return self.fused(imu_states, emg_states), torch.cat([imu_cells, emg_cells])
+
+    def fused(self, imu_states: Tensor, emg_states: Tensor) -> Tensor:
+        """Moments (n, outputs) of the hidden states (n, T, H) of both streams."""
         newest_imu, newest_emg = imu_states[:, -1], emg_states[:, -1]
         r = self.norm["imu"](newest_imu + self.attention["imu"](newest_imu, emg_states))
         s = self.norm["emg"](newest_emg + self.attention["emg"](newest_emg, imu_states))
         moments: Tensor = self.head_output(torch.relu(self.head_hidden(torch.cat([r, s], dim=-1))))
-        return moments, torch.cat([imu_cells, emg_cells])
+        return moments
 
     def stream(
         self, imu: Tensor, emg: Tensor, state: Mapping[str, Carried] | None = None
