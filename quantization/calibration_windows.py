@@ -6,6 +6,7 @@ All are drawn from a seed, evenly over people and tasks. The test part of a spli
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,14 @@ def calibration_split(
             "recording, which a bench on the same data sees again",
         )
     return split, ()
+
+
+def seen(recordings: Sequence[Recording], split: Split) -> list[Recording]:
+    """The recordings that a conversion may look into: those with a train or a validation part, in order."""
+    inside = {id(segment.recording) for segment in select(recordings, split, "train")}
+    with suppress(RecordingError):
+        inside |= {id(segment.recording) for segment in select(recordings, split, "validation")}
+    return [recording for recording in recordings if id(recording) in inside]
 
 
 #: What recipes are judged by, in words.

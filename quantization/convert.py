@@ -18,6 +18,7 @@ from quantization.calibration_windows import (
     STRIDE,
     Drawn,
     draw,
+    seen,
     stratified,
     validation_segments,
 )
@@ -199,10 +200,10 @@ def _about(
 def _about_data(
     data: str | Sequence[Recording], recordings: Sequence[Recording], drawn: Drawn, seed: int
 ) -> dict[str, Any]:
-    """The manifest's ``data``: provenance, the split, how many windows were drawn."""
+    """The manifest's ``data``: provenance of what may have been looked into, the split, how many windows were drawn."""
     source = source_name(data) if isinstance(data, str) else "recordings in memory"
     return {
-        **data_provenance(recordings, source),
+        **data_provenance(seen(recordings, drawn.split), source),
         "split": drawn.split.to_json(),
         "part": "train",
         "windows": drawn.available,

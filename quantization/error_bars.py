@@ -80,13 +80,13 @@ def _stream_graph(graphs: Sequence[GraphFile]) -> GraphFile | None:
 
 def _validation(checkpoint: FloatModel, recordings: Sequence[Recording]) -> list[Segment]:
     """Segments that have labels; none if the split is not known or names nobody of these recordings."""
-    labelled = [recording for recording in recordings if recording.moments is not None]
-    if checkpoint.split is None or not labelled:
+    if checkpoint.split is None or not recordings:
         return []
     try:
-        return select(labelled, Split.from_json(checkpoint.split), "validation")
+        chosen = select(recordings, Split.from_json(checkpoint.split), "validation")
     except RecordingError:
         return []
+    return [segment for segment in chosen if segment.recording.moments is not None]
 
 
 def _shortened(segments: Sequence[Segment], contract: SensorContract) -> list[Segment]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.contract import StreamSpec
 from toolkit.data.channels import (
     EMG_RATE_HZ,
     IMU_RATE_HZ,
@@ -41,9 +46,12 @@ class Options:
 
 
 def generate(options: Options) -> list[Recording]:
-    """All trials of ``options``: every person, task and speed. The same options give the same bits."""
+    """All trials of ``options``: every person, task and speed. The same options give the same bits.
+
+    A trial is computed when its samples are asked for, so that people whom nobody looks at cost nothing.
+    """
     return [
-        trial(options, person(options.seed, index), index, TASKS[name], speed)
+        SyntheticRecording.announce(options, index, TASKS[name], speed)
         for index in range(1, options.people + 1)
         for name in options.tasks
         for speed in speeds_of(TASKS[name], options.speeds)
@@ -82,6 +90,11 @@ def generator(options: Options, index: int, task: Task, speed: float) -> np.rand
     return np.random.default_rng([options.seed, index, list(TASKS).index(task.name), round(speed * 1000)])
 
 
+def trial_name(who: Person, task: Task, speed: float) -> str:
+    """The name of a trial among the others of its set."""
+    return f"{who.name}/{task.name}/{speed:g}"
+
+
 def trial(options: Options, who: Person, index: int, task: Task, speed: float) -> Recording:
     """One trial as its sensors give it."""
     rng = generator(options, index, task, speed)
@@ -96,7 +109,7 @@ def trial(options: Options, who: Person, index: int, task: Task, speed: float) -
     margin = round(MARGIN_S * IMU_RATE_HZ)
     kept = slice(margin, margin + round(options.seconds * IMU_RATE_HZ))
     return Recording(
-        name=f"{who.name}/{task.name}/{speed:g}",
+        name=trial_name(who, task, speed),
         person=who.name,
         task=task.name,
         kind="synthetic",
@@ -110,3 +123,73 @@ def trial(options: Options, who: Person, index: int, task: Task, speed: float) -
             "height_m": f"{who.height_m:.3f}",
         },
     )
+
+
+class SyntheticRecording(Recording):
+    """A trial of which all but its samples is known; they are computed when they are first asked for, and kept.
+
+    Whatever changes a field (``dataclasses.replace``) computes it and gives a plain recording.
+    """
+
+    options: Options
+    place: tuple[int, Task, float]
+
+    def __new__(cls, *args: Any, **fields: Any) -> Recording:  # type: ignore[misc]
+        return Recording(*args, **fields)
+
+    @classmethod
+    def announce(cls, options: Options, index: int, task: Task, speed: float) -> SyntheticRecording:
+        """The trial of person ``index``, counted from 1, at ``task`` and ``speed``, without computing it."""
+        who = person(options.seed, index)
+        one: SyntheticRecording = object.__new__(cls)
+        known = {
+            "name": trial_name(who, task, speed),
+            "person": who.name,
+            "task": task.name,
+            "kind": "synthetic",
+            "mass_kg": who.mass_kg,
+            "calibration": "",
+            "valid_s": None,
+            "missing": MappingProxyType({}),
+            "options": options,
+            "place": (index, task, speed),
+        }
+        for field, value in known.items():
+            object.__setattr__(one, field, value)
+        return one
+
+    @cached_property
+    def _computed(self) -> Recording:
+        index, task, speed = self.place
+        return trial(self.options, person(self.options.seed, index), index, task, speed)
+
+    def extent(self, stream: str) -> tuple[StreamSpec, float, int]:
+        """What ``stream`` is, where it starts, s, and how many rows it will have; nothing is computed."""
+        spec = {"imu": imu_stream, "emg": emg_stream}[stream]()
+        return spec, 0.0, round(self.options.seconds * spec.rate_hz)
+
+    @property
+    def span_s(self) -> tuple[float, float]:
+        """Where its first stream starts and stops, s."""
+        spec, start_s, rows = self.extent("imu")
+        return start_s, start_s + rows / spec.rate_hz
+
+    @property
+    def signals(self) -> Mapping[str, Signal]:
+        """Streams by name, computed when asked for."""
+        return self._computed.signals
+
+    @property
+    def moments(self) -> Signal | None:
+        """The joint moments, computed when asked for."""
+        return self._computed.moments
+
+    @property
+    def heel_strikes_s(self) -> tuple[float, ...]:
+        """Contacts of the right foot, s, computed when asked for."""
+        return self._computed.heel_strikes_s
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """What generated it; its mean speed is known when it is computed."""
+        return self._computed.provenance
