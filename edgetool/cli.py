@@ -8,6 +8,7 @@ where a command is listed; its help text stands here so that listing needs no im
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -113,6 +114,14 @@ def edgetool(quiet: bool) -> None:
     """Put a Cross-LSTM that estimates joint moments on a small device, in int8, and prove that it works."""
 
 
+def one_blas_thread() -> None:
+    """numpy's matrix products take one thread unless the shell says otherwise: these matrices are small, and threads that
+    wait for each other took twice the processor time of a conversion on two cores, and more on more. torch has its own.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def _terminated(*_: object) -> None:
     """Leave as after Ctrl-C, so that no emulator, bus or half a file stays behind. Commands may have a handler of their own."""
     sys.exit(128 + signal.SIGTERM)
@@ -130,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's error becomes one line on stderr and an exit code."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminated)
+    one_blas_thread()
     never_fail_to_encode()
     try:
         code = edgetool.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)

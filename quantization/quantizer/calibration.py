@@ -23,6 +23,8 @@ Values = NDArray[np.floating[Any]]
 
 #: Values of a tensor that are kept for percentile and MSE ranges: enough for the 99.99th percentile to be stable.
 _KEPT = 200_000
+#: Values of the largest tensor that are held at once; all tensors of all windows took 4.9 GB at 256 units, 2 layers, 256 rows.
+_AT_ONCE = 1_500_000
 #: A value this many times its tensor's 99.9th percentile is taken for an outlier by mse ranges.
 _OUTLIER = 6.0
 _SHRINKS = np.linspace(1.0, 0.4, 61)
@@ -74,30 +76,70 @@ def calibrate(
     found = outliers.find(inputs)
     if method != "minmax":
         inputs = {name: rows[found.sound] for name, rows in inputs.items()}
-    values = float_interpreter.run(graph, inputs)
-    ranges = {}
-    for name, each in values.items():
-        if not np.isfinite(each).all():
-            raise RecordingError(
-                f"calibration: tensor {name!r} is not finite; the model's weights or the data are broken"
-            )
-        flat = each.reshape(-1)
-        ranges[name] = ObservedRange(float(flat.min()), float(flat.max()), _evenly(flat))
-    return Calibration(ranges, _moments(graph, values), found.warnings)
+    total = len(next(iter(inputs.values())))
+    chunk = _windows_at_once(graph)
+    seen: dict[str, _Seen] = {}
+    moments: dict[str, Values] = {}
+    for start in range(0, total, chunk):
+        some = {name: rows[start : start + chunk] for name, rows in inputs.items()}
+        values = float_interpreter.run(graph, some)
+        count = len(next(iter(some.values())))
+        for name, each in values.items():
+            if not np.isfinite(each).all():
+                raise RecordingError(
+                    f"calibration: tensor {name!r} is not finite; the model's weights or the data are broken"
+                )
+            seen.setdefault(name, _Seen(total)).note(each, start, count)
+        for name, own in _moments(graph, values).items():
+            moments[name] = moments[name] + own if name in moments else own
+    ranges = {name: one.range() for name, one in seen.items()}
+    return Calibration(ranges, {n: own / own[-1, -1] for n, own in moments.items()}, found.warnings)
 
 
-def _evenly(flat: Values) -> Values:
-    """About 200,000 of the values. The step has no factor in common with their count, so that no channel is left out:
-    every fourth value of 64 units would be those of 16 units only.
+def _windows_at_once(graph: Graph) -> int:
+    """How many windows to run together, so that what a graph of any size keeps of them fits into memory."""
+    largest = max(math.prod(tensor.shape) for tensor in graph.tensors if tensor.data is None)
+    return max(1, _AT_ONCE // max(1, largest))
+
+
+class _Seen:
+    """What is known of one tensor so far, of ``total`` windows that come in chunks."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._low, self._high = math.inf, -math.inf
+        self._sample: list[Values] = []
+
+    def note(self, values: Values, start: int, count: int) -> None:
+        """Add ``values`` (count, ...), those of the windows from ``start`` on; one of constants alone has no windows."""
+        if len(values) != count:
+            if start:
+                return
+            flat, first, step = values.reshape(-1), 0, _step(values.size)
+        else:
+            each = values.size // count
+            flat, step = values.reshape(-1), _step(each * self._total)
+            first = -start * each % step
+        self._low, self._high = min(self._low, float(flat.min())), max(self._high, float(flat.max()))
+        self._sample.append(flat[first::step].copy())
+
+    def range(self) -> ObservedRange:
+        """Of all chunks, as if they had come at once."""
+        return ObservedRange(self._low, self._high, np.concatenate(self._sample))
+
+
+def _step(size: int) -> int:
+    """So that about 200,000 of ``size`` values are kept. It has no factor in common with their number, so that no channel is
+    left out: every fourth value of 64 units would be those of 16 units only.
     """
-    step = max(1, len(flat) // _KEPT)
-    while math.gcd(step, len(flat)) > 1:
+    step = max(1, size // _KEPT)
+    while math.gcd(step, size) > 1:
         step += 1
-    return flat[::step]
+    return step
 
 
 def _moments(graph: Graph, values: Mapping[str, Values]) -> dict[str, Values]:
-    """Second moments by the name of the (first) weight tensor they are for."""
+    """Sums of second moments, by the name of the (first) weight tensor they are for."""
     names = [tensor.name for tensor in graph.tensors]
     result = {}
     for op in graph.ops:
@@ -113,8 +155,9 @@ def _moments(graph: Graph, values: Mapping[str, Values]) -> dict[str, Values]:
 
 
 def _second_moment(x: Values) -> Values:
+    """x' x of x with a 1 appended: its last entry is the number of rows."""
     extended = np.concatenate([x, np.ones((len(x), 1))], axis=1)
-    result: Values = extended.T @ extended / len(extended)
+    result: Values = extended.T @ extended
     return result
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 from click.testing import CliRunner
 
-from edgetool.cli import COMMANDS, edgetool
+from edgetool.cli import COMMANDS, edgetool, one_blas_thread
 
 NAMES = [name for group in COMMANDS.values() for name in group]
 HEAVY = ("torch", "tensorflow", "tf_keras", "scipy", "matplotlib", "ai_edge_litert")
@@ -60,3 +61,19 @@ def test_a_users_mistake_is_one_line_and_exit_code_2() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("edgetool: error: ")
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "threads"),
+    [({}, "1"), ({"OPENBLAS_NUM_THREADS": "4"}, "4"), ({"OMP_NUM_THREADS": "3"}, None)],
+)
+def test_matrix_products_take_one_thread_unless_the_shell_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], threads: str | None
+) -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "")  # so that what is set below is undone
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    one_blas_thread()
+    assert os.environ.get("OPENBLAS_NUM_THREADS") == threads

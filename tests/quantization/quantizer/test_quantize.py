@@ -15,7 +15,8 @@ from quantization.lowering import lower_window
 from quantization.quantizer import outliers
 from quantization.quantizer.calibration import (
     ObservedRange,
-    _evenly,
+    _step,
+    _windows_at_once,
     calibrate,
     int8_affine,
     int8_range,
@@ -61,7 +62,7 @@ def test_mse_survives_an_outlier_that_its_sample_missed() -> None:
 def test_the_sample_of_a_long_calibration_holds_every_channel() -> None:
     """Channel c holds c everywhere; 64 channels and 262,144 to 1,048,576 values give plain steps of 1 to 5."""
     for rows in (4096, 8192, 12_288, 16_384):
-        sample = _evenly(np.tile(np.arange(64.0), rows))
+        sample = np.tile(np.arange(64.0), rows)[:: _step(64 * rows)]
         assert len(sample) > 130_000
         shares = np.bincount(sample.astype(int), minlength=64) / len(sample)
         assert shares.min() > 0.99 / 64  # each has its 64th, give or take one round
@@ -127,6 +128,33 @@ def test_ranges_are_those_of_all_time_steps_gates_and_cell() -> None:
     )
     shares = seen.ranges["imu/attention/0/shares"]
     assert 0 < shares.low < 1 / SMALL.window < shares.high < 1
+
+
+def test_windows_that_come_in_chunks_show_what_they_show_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of any size fits into memory: what is kept of each tensor does not depend on how many windows run together."""
+    graph = passes.apply(lower_window(Checkpoint.random(SMALL, 3)))
+    inputs = features(SMALL, 23)
+    whole = calibrate(graph, inputs)
+    monkeypatch.setattr("quantization.quantizer.calibration._windows_at_once", lambda _: 5)
+    monkeypatch.setattr("quantization.quantizer.calibration._KEPT", 100)
+    chunked = calibrate(graph, inputs)
+    assert list(chunked.ranges) == list(whole.ranges) and list(chunked.moments) == list(whole.moments)
+    for name, one in whole.ranges.items():
+        step = _step(len(one.sample))
+        assert step > 1 or len(one.sample) < 200
+        other = chunked.ranges[name]
+        np.testing.assert_allclose([other.low, other.high], [one.low, one.high], rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(other.sample, one.sample[::step], rtol=1e-12, atol=1e-15)
+    for name, moment in whole.moments.items():
+        np.testing.assert_allclose(chunked.moments[name], moment, rtol=1e-10, atol=1e-13)
+
+
+def test_fewer_windows_run_together_the_larger_a_model_is() -> None:
+    small, large = (replace(SMALL, hidden=hidden, window=64) for hidden in (16, 128))
+    windows = [
+        _windows_at_once(passes.apply(lower_window(Checkpoint.random(one, 3)))) for one in (small, large)
+    ]
+    assert windows == [1_500_000 // (64 * 16), 1_500_000 // (64 * 128)]
 
 
 def test_cell_scale_is_a_power_of_two_and_the_clip_is_said() -> None:

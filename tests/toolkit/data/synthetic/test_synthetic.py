@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from toolkit.data import load
 from toolkit.data.channels import emg_stream, imu_stream, moment_stream
+from toolkit.data.synthetic import generate
+from toolkit.data.synthetic.people import Person
 from toolkit.errors import UsageError
 from toolkit.records import Recording
 
@@ -112,3 +117,27 @@ def test_the_set_that_the_shipped_checkpoint_learnt_from_has_not_changed() -> No
         (np.array(other.heel_strikes_s), [0.435949805, 1.612392136]),
     ):
         np.testing.assert_allclose(values, expected, atol=1e-6)
+
+
+def test_who_is_not_looked_into_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bench wants the test part's people: names, tasks, masses and lengths of the others cost nothing."""
+    computed = []
+    true = generate.trial
+
+    def counted(options: generate.Options, who: Person, *rest: Any) -> Recording:
+        computed.append(who.name)
+        return true(options, who, *rest)
+
+    monkeypatch.setattr(generate, "trial", counted)
+    several = load(SMALL)
+    assert [r.person for r in several] == ["synthetic-01"] * 4 + ["synthetic-02"] * 4
+    assert {r.span_s for r in several} == {(0.0, 3.0)} and several[0].extent("emg")[2] == 3000
+    assert not computed
+    second = several[-1]
+    assert second.signals["imu"].samples.shape == (600, 24) and second.moments is not None
+    assert computed == ["synthetic-02"]
+    # What was announced is what is computed.
+    plain = replace(second)
+    assert type(plain) is Recording and plain.mass_kg == second.mass_kg and plain.name == second.name
+    assert [plain.extent(stream) for stream in plain.signals] == [second.extent(s) for s in second.signals]
+    assert computed == ["synthetic-02"]
