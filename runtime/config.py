@@ -127,6 +127,7 @@ _INPUT = {
     "axes": _OWN,
     "channels": _OWN,
     "resample": _FLAG,
+    "notch_hz": _OWN,
 }
 #: Options of sinks that name files which are read. (What a sink writes lies in the working folder.)
 _SINK_READS = ("password_file", "ca", "cert", "key")

@@ -25,7 +25,12 @@ def read_input(table: Mapping[str, Any], checked: Checked) -> InputFrom:
         _axes(table.get("axes", {}), checked),
         _channels(table.get("channels", {}), checked),
         table.get("resample", False),
+        checked(("notch_hz",), partial(_mains, table.get("notch_hz", 0))),
     )
+
+
+def _mains(value: Any) -> int:
+    return InputFrom((), notch_hz=value).notch_hz
 
 
 def _by_kind(key: str, table: Mapping[str, Any], make: Callable[[Any], T], checked: Checked) -> dict[str, T]:

@@ -90,6 +90,7 @@ def train(
     weights: Literal["float32", "float16"] = "float32",
     calibration: Literal["none", "walk"] = "none",
     sequence: int = 1,
+    notch_hz: int = 0,
     augment: str | None = None,
     init: str | Path | None = None,
     resume: bool = False,
@@ -105,7 +106,7 @@ def train(
     ``split``: ``by-subject``, ``chronological[:TRAIN,VALIDATION,TEST]``, a JSON file or a Split; None: by subject for three
     people or more. ``joints``: the moments to estimate (None: all). Sizes: ``window`` samples of a grid of ``rate_hz`` Hz,
     ``horizon_ms`` ahead of the newest; ``hidden`` units, ``layers``, ``heads``, ``norm``, ``head_hidden``, as docs/MODEL.md
-    says. ``weights`` float16 halves the file. ``calibration`` ``walk`` calibrates every person first (docs/CALIBRATION.md).
+    says. ``weights`` float16 halves the file. ``calibration`` ``walk`` calibrates every person; ``notch_hz``: against hum.
 
     Training: at most ``epochs``, fewer after ``patience`` epochs without a better validation loss; ``batch`` windows a step, of
     every ``stride``-th; peak ``learning_rate``, decoupled ``weight_decay``. The same ``seed`` gives the same file on the same

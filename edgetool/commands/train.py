@@ -66,6 +66,12 @@ if TYPE_CHECKING:
     "--horizon-ms", default=0.0, metavar="MS", help="How far ahead of the newest sample to predict."
 )
 @click.option(
+    "--notch-hz",
+    default=0,
+    metavar="HZ",
+    help="50 or 60: a notch for mains hum among the filters of raw EMG; 0: none.",
+)
+@click.option(
     "--joints",
     metavar="NAMES",
     help="Joint moments to estimate, separated by commas. Default: all in the data.",

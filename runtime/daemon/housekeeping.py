@@ -44,9 +44,8 @@ class Housekeeper:
                 with parts.supervisor.cover("recording"):
                     parts.recorder.tick(time.monotonic_ns())
             now_s, intake = time.monotonic(), parts.reader.intake
-            self._states.look(
-                now_s, parts.publisher.newest, intake.trouble, intake.missing, parts.worker.estimator.doubts
-            )
+            doubts = [doubt.text for doubt in parts.worker.estimator.doubts]
+            self._states.look(now_s, parts.publisher.newest, intake.trouble, intake.missing, doubts)
             self._faults.look(now_s, self._found(parts.worker))
             await asyncio.sleep(self._tick_s)
 

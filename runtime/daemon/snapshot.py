@@ -121,7 +121,7 @@ def snapshot(parts: Parts) -> DaemonStatus:
         sinks=tuple(SinkStatus(s.name, s.published, s.dropped, s.trouble) for s in parts.outlet.sinks),
         model=_model(parts),
         recording=parts.recorder.status() if parts.recorder is not None else None,
-        doubts=parts.worker.estimator.doubts,
+        doubts=tuple(doubt.text for doubt in parts.worker.estimator.doubts),
         **_plausibility(parts),
         mass_kg=parts.settings.person.mass_kg,
         calibration=parts.calibrator.status if parts.calibrator.possible else None,
@@ -132,9 +132,10 @@ def snapshot(parts: Parts) -> DaemonStatus:
 
 
 def _plausibility(parts: Parts) -> dict[str, Any]:
-    """All sensors of a model that can be calibrated, and what is doubted of them; of another nothing can be said."""
-    contract, watch = parts.reloader.model.bundle.contract, parts.worker.estimator.watch
-    if contract.calibration is None:
+    """All sensors of a model that can be calibrated, and what is doubted of them; of another those that are doubted."""
+    contract, estimator = parts.reloader.model.bundle.contract, parts.worker.estimator
+    doubts, watch = estimator.doubts, estimator.watch
+    if contract.calibration is None and not doubts:
         return {}
     inertial = {item.stream.name: _segments(item.stream) for item in contract.inputs}
     electric = {
@@ -153,7 +154,7 @@ def _plausibility(parts: Parts) -> dict[str, Any]:
             whole.get(doubt.sensor) or tuple(filter(None, doubt.sensor.split(", "))),
             doubt.text,
         )
-        for doubt in (() if watch is None else watch.doubts)
+        for doubt in doubts
     )
     kinds: tuple[Literal["imu", "emg"], ...] = ("imu", "emg")
     return {
@@ -162,6 +163,7 @@ def _plausibility(parts: Parts) -> dict[str, Any]:
             SensorStatus(name, kind, tuple(f.kind for f in findings if name in f.sensors))
             for kind in kinds
             for name in whole[kind]
+            if contract.calibration is not None or any(name in f.sensors for f in findings)
         ),
         "judged": watch is not None and watch.judged,
     }

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from runtime.engines.interface import Engine
 from runtime.pipeline.decimation import Decimation
 from runtime.pipeline.estimate import Estimate, State
+from runtime.pipeline.hum import HumWatch, hum_watch_of
 from runtime.pipeline.intake import Batch
 from runtime.pipeline.model_input import Features, FilterOf, InputFeatures
 from runtime.pipeline.plausibility import PlausibilityWatch
@@ -34,6 +35,7 @@ from toolkit.calibration import Calibration, require_calibration_fits, stages
 from toolkit.contract import SensorContract
 from toolkit.errors import EdgetoolError
 from toolkit.filtering.chain import Chain
+from toolkit.plausibility import Doubt
 from toolkit.uncertainty import ErrorBars
 from toolkit.uncertainty.error_bars import require_error_bars_fit
 
@@ -78,6 +80,8 @@ class RowEstimate:
         )
 
 
+#: What is doubted of an electrode because its envelope is larger or flatter: hum does both.
+_BY_HUM = ("gain", "electrode")
 #: When more waits all the time, a row is asked for after this many times as many rows.
 _PATIENCE = 4
 
@@ -86,7 +90,8 @@ class Estimator:
     """One model at work. ``clock`` (s) measures what a call costs; pass one that stands still to rule out decimation.
 
     ``calibration`` is the session's, for a contract that asks for one: without it every estimate is degraded at best
-    (``uncalibrated``). ``watch`` judges the rows: what it doubts makes estimates degraded at best, by the doubt's kind.
+    (``uncalibrated``). ``watch`` judges the rows: what it doubts makes estimates degraded at best, by the doubt's kind, and so
+    does mains hum on raw EMG, which needs no watch.
     ``error_bars`` gives estimates that are ok their half widths. ``filter_of`` is for whoever has filtered many recordings at
     once.
     ContractError for one that was made for another model, or for a model that takes none.
@@ -118,15 +123,15 @@ class Estimator:
         self.stream = engine.has_stream
         self.rules = rules or Rules()
         self._clock = clock
-        self._inputs = {
-            item.stream.name: InputFeatures(
-                item,
-                contract.grid_rate_hz,
-                () if calibration is None else stages(calibration, item.stream),
-                filter_of,
-            )
-            for item in contract.inputs
-        }
+        self._inputs: dict[str, InputFeatures] = {}
+        self._hum: dict[str, HumWatch] = {}
+        for item in contract.inputs:
+            before = () if calibration is None else stages(calibration, item.stream)
+            name, rate_hz = item.stream.name, contract.grid_rate_hz
+            self._inputs[name] = InputFeatures(item, rate_hz, before, filter_of)
+            hum = hum_watch_of(item, before)
+            if hum is not None:
+                self._hum[name] = hum
         self._window = FindingWindow(contract.window, self.rules, 1e3 / contract.grid_rate_hz)
         self.decimation = Decimation(1.0 / contract.grid_rate_hz, clock)
         #: Rows of the grid that decimation left out, and calls that the engine refused.
@@ -146,9 +151,15 @@ class Estimator:
         return "stream" if self.stream and self.decimation.every == 1 else "window"
 
     @property
-    def doubts(self) -> tuple[str, ...]:
-        """What is doubted of sensors and movement now, a line each that says what to do."""
-        return () if self.watch is None else tuple(doubt.text for doubt in self.watch.doubts)
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What is doubted of sensors and movement now. What hum explains is not told a second time."""
+        hum = [doubt for watch in self._hum.values() for doubt in watch.doubts.values()]
+        humming = {doubt.sensor for doubt in hum}
+        others = () if self.watch is None else self.watch.doubts
+        return (
+            *hum,
+            *(one for one in others if one.sensor not in humming or one.kind not in _BY_HUM),
+        )
 
     def estimate(self, batch: Batch, behind: int = 0) -> list[RowEstimate]:
         """Estimates of the grid rows that ``batch`` completes, in order. ``behind``: batches that wait already."""
@@ -161,6 +172,8 @@ class Estimator:
             return []
         for name, rows in batch.inputs.items():
             self._inputs[name].filter_rows(rows)
+            if name in self._hum:
+                self._hum[name].append(rows)
         count = min(len(each.features) for each in self._inputs.values())
         if not count:
             return []
@@ -189,6 +202,7 @@ class Estimator:
         if (other.contract.hash, _hash(other.calibration)) != (self.contract.hash, _hash(self.calibration)):
             return False
         self._inputs, self._window, self._rings = other._inputs, other._window, other._rings
+        self._hum = other._hum
         self._row, self._begun = other._row, other._begun
         if self.stream:
             self.engine.reset()
@@ -198,6 +212,8 @@ class Estimator:
     def _reset(self) -> None:
         for each in self._inputs.values():
             each.reset()
+        for hum in self._hum.values():
+            hum.reset()
         if self.watch is not None:
             self.watch.reset()
         self._window.reset()
@@ -216,10 +232,11 @@ class Estimator:
     ) -> list[RowEstimate]:
         windows = {name: np.concatenate([self._rings[name], rows]) for name, rows in features.items()}
         held = len(next(iter(self._rings.values())))
+        doubted = self._doubted()
         result = []
         for row in range(len(findings)):
             verdict = self._window.append(int(findings[row]))
-            for reason in self._doubted():
+            for reason in doubted:
                 verdict = verdict.and_also(State.DEGRADED, reason)
             self._row += 1
             if self.decimation.every > 1:
@@ -255,9 +272,8 @@ class Estimator:
 
     def _doubted(self) -> tuple[str, ...]:
         """What holds of every row now, whatever it rests on."""
-        if self.uncalibrated:
-            return (UNCALIBRATED,)
-        return () if self.watch is None else self.watch.kinds
+        known = (UNCALIBRATED,) if self.uncalibrated else ()
+        return tuple(dict.fromkeys((*known, *(doubt.kind for doubt in self.doubts))))
 
     def _due(self, behind: int) -> bool:
         """Decimated: whether this row is asked for. What waits comes first, so that the row is not old when it is done."""

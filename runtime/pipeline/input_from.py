@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.contract import UNITS, SensorContract
+from toolkit.contract import UNITS, VOLTS, SensorContract, StreamSpec
 from toolkit.data.imus import imus
 from toolkit.errors import ContractError, UsageError
+from toolkit.filtering.mains import MAINS_HZ, notch
 
 #: Of an IMU's channels, how the units and scales of an input may be told apart.
 KINDS = ("accel", "gyro")
@@ -88,6 +89,7 @@ class InputFrom:
     ``gyro``, or empty for all channels. ``axes`` has an IMU's axes by its segment, or by the empty key for all of them.
     ``channels`` says by the contract's names which of the sensor's channels they are: then order does not matter, and
     what is not named is not used. With ``resample`` the streams may have any rate that is high enough for the contract.
+    ``notch_hz`` (50 or 60; 0: none) takes mains hum and its odd harmonics out of raw EMG, before the contract's filters.
     """
 
     streams: tuple[str, ...]
@@ -97,6 +99,11 @@ class InputFrom:
     axes: Mapping[str, Axes] = field(default_factory=dict)
     channels: Mapping[str, ChannelFrom] = field(default_factory=dict)
     resample: bool = False
+    notch_hz: int = 0
+
+    def __post_init__(self) -> None:
+        if self.notch_hz not in (0, *MAINS_HZ):
+            raise UsageError(f"notch_hz is {self.notch_hz!r}; it must be the mains' frequency, 50 or 60")
 
     def words(self) -> list[str]:
         """How what the sensor sends becomes what the model takes, a line each; none if it is taken as it comes."""
@@ -112,7 +119,9 @@ class InputFrom:
             unit = "" if one.unit is None else f" in {one.unit}"
             scale = "" if one.scale == 1.0 else f" times {one.scale:g}"
             lines.append(f"{name} is the sensor's {one.channel}{scale}{unit}")
-        return lines + (["resampled from whatever rate the sensor has"] if self.resample else [])
+        if self.resample:
+            lines.append("resampled from whatever rate the sensor has")
+        return lines + ([f"mains hum of {self.notch_hz} Hz taken out"] if self.notch_hz else [])
 
 
 def _all(kind: str) -> str:
@@ -148,6 +157,8 @@ def require_inputs_fit(contract: SensorContract, inputs: Mapping[str, InputFrom]
             raise ContractError(
                 f"inputs.{name}.channels names {strange!r}, which the model does not have; it has {', '.join(own)}"
             )
+        if wanted.notch_hz:
+            _require_notch_fits(streams[name], wanted.notch_hz)
         turned = list(wanted.axes)
         kinds = [kind for kind in (*wanted.unit, *wanted.scale) if kind]
         if not turned and not kinds:
@@ -162,3 +173,15 @@ def require_inputs_fit(contract: SensorContract, inputs: Mapping[str, InputFrom]
             raise ContractError(
                 f"inputs.{name}.axes names {lost!r}, where the model has no IMU; it has them on {', '.join(segments)}"
             )
+
+
+def _require_notch_fits(stream: StreamSpec, notch_hz: int) -> None:
+    if not all(channel.unit in VOLTS for channel in stream.channels):
+        units = ", ".join(sorted({channel.unit for channel in stream.channels}))
+        raise ContractError(
+            f"inputs.{stream.name}.notch_hz is for raw EMG, in {', '.join(VOLTS)}; the model's {stream.name} is in {units}"
+        )
+    try:
+        notch(notch_hz, stream.rate_hz)
+    except ContractError as error:
+        raise ContractError(f"inputs.{stream.name}: {error}") from None

@@ -18,11 +18,13 @@ from firmware_bridge.streams.receiver import NodeKey
 from firmware_bridge.streams.session import Session, SessionStep, TimedSamples
 from runtime.pipeline.input_from import InputFrom, require_inputs_fit
 from runtime.pipeline.input_plan import InputPlan, SensorStream, plan_input, used_part
-from runtime.pipeline.resampling import StreamResampler
+from runtime.pipeline.resampling import LastGood, StreamResampler
 from runtime.pipeline.states import Rules
 from runtime.pipeline.stream_watch import StreamWatch
 from toolkit.contract import ModelInput, SensorContract
 from toolkit.errors import ContractError
+from toolkit.filtering.mains import notch
+from toolkit.filtering.stages import Stage, build
 
 Place = tuple[NodeKey, int]
 
@@ -122,6 +124,24 @@ class _Stream:
         return values[:count], findings[:count], source_s[:count]
 
 
+class _Notch:
+    """Takes mains hum out of the rows of one input, in order."""
+
+    def __init__(self, item: ModelInput, line_hz: int) -> None:
+        self._channels = len(item.stream.channels)
+        self._stage: Stage = build(notch(line_hz, item.stream.rate_hz), self._channels)
+        self.reset()
+
+    def reset(self) -> None:
+        """The next row is row 0."""
+        self._stage.reset()
+        self._held = LastGood(self._channels)
+
+    def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The rows without hum, same shape, float32; what is not finite does not stay in the filter."""
+        return self._stage.push(self._held.hold(values))
+
+
 class Intake:
     """Takes items, gives batches. ``inputs`` says where each input of ``contract`` comes from; not named: its own name.
 
@@ -143,6 +163,11 @@ class Intake:
         own = [item.stream.name for item in contract.inputs]
         require_inputs_fit(contract, given)
         self.inputs = {name: given.get(name, InputFrom((name,))) for name in own}
+        self._notches = {
+            item.stream.name: _Notch(item, self.inputs[item.stream.name].notch_hz)
+            for item in contract.inputs
+            if self.inputs[item.stream.name].notch_hz
+        }
         self.session = Session(alignment or AlignmentSettings(), by_hand=True)
         #: Why the sensors do not fit the contract, both sides named; None when they do or are not all known yet.
         self.trouble: str | None = None
@@ -202,6 +227,8 @@ class Intake:
             specs[each.name] = each.descriptor.spec
             each.forget()
         self.session.align(names, specs)
+        for filtered in self._notches.values():
+            filtered.reset()
         self._next = dict.fromkeys(self._streams, 0)
         self._restart = True
 
@@ -259,16 +286,16 @@ class Intake:
         first = self._next[name]
         self._next[name] = first + count
         parts = [each.pop(count) for each in streams]
-        plan = self._plans[name]
         if len(parts) == 1:
             values, findings, source_s = parts[0]
-            return InputRows(first, plan.apply(values), findings, source_s)
-        return InputRows(
-            first,
-            plan.apply(np.concatenate([part[0] for part in parts], axis=1)),
-            np.bitwise_or.reduce([part[1] for part in parts]),
-            np.minimum.reduce([part[2] for part in parts]),
-        )
+        else:
+            values = np.concatenate([part[0] for part in parts], axis=1)
+            findings = np.bitwise_or.reduce([part[1] for part in parts])
+            source_s = np.minimum.reduce([part[2] for part in parts])
+        values = self._plans[name].apply(values)
+        if name in self._notches:
+            values = self._notches[name].apply(values)
+        return InputRows(first, values, findings, source_s)
 
     def _choose(self) -> None:
         """New descriptors: which streams are ours, and do they fit the contract."""

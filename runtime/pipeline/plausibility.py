@@ -29,11 +29,6 @@ class PlausibilityWatch:
         #: Whether there was a walk to judge yet.
         self.judged = False
 
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of what is doubted, each once: reasons of an estimate."""
-        return tuple(dict.fromkeys(doubt.kind for doubt in self.doubts))
-
     def reset(self) -> None:
         """The rows begin anew: what was before says nothing of them. What is believed stays until something else is seen."""
         self._moments.reset()

@@ -317,7 +317,7 @@ def _sensors(status: DaemonStatus) -> Iterable[Metric]:
     rows += [((each.kind, ""), 1.0) for each in status.findings if not each.sensors]
     yield from _labelled(doubted, rows)
     gauge = GaugeMetricFamily("edgetool_sensors_doubted", "Sensors that something is doubted of now")
-    if status.judged:
+    if status.judged or status.findings:
         gauge.add_metric([], float(sum(bool(each.doubts) for each in status.sensors)))
         yield gauge
 

@@ -203,8 +203,8 @@ class DaemonStatus:
     recording: RecordingStatus | None = None
     #: What seems wrong with sensors or movement, a line each that says what to do (docs/PLAUSIBILITY.md).
     doubts: tuple[str, ...] = ()
-    #: The same with the sensors that they are about, and all sensors of the model. ``judged``: whether their wearer has walked,
-    #: so that no doubt means that none is due.
+    #: The same with the sensors that they are about, and all sensors of the model; of one that takes no calibration only those
+    #: that are doubted. ``judged``: whether their wearer has walked, so that no doubt means that none is due.
     findings: tuple[Finding, ...] = ()
     sensors: tuple[SensorStatus, ...] = ()
     judged: bool = False

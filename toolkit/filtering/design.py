@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from toolkit.contract import VOLTS, FilterStage, StreamSpec
 from toolkit.errors import ContractError
 from toolkit.filtering.chain import Chain
+from toolkit.filtering.mains import notch
 
 IMU_LOWPASS_HZ = 12.0
 EMG_BAND_HZ = (20.0, 450.0)
@@ -56,10 +57,12 @@ def default_filters(
     examples: Sequence[NDArray[np.floating]],
     missing: Sequence[Sequence[int]] | None = None,
     band_passed: bool = False,
+    notch_hz: int = 0,
 ) -> tuple[FilterStage, ...]:
     """The chain for a stream by its units and rate; ``examples`` (rows, channels) set the EMG gains.
 
-    ``band_passed`` EMG went through a band-pass when it was recorded and gets no second one.
+    ``band_passed`` EMG went through a band-pass when it was recorded and gets no second one. ``notch_hz`` adds a notch for
+    mains hum (:func:`toolkit.filtering.mains.notch`) to raw EMG; 0: none.
     ``missing`` gives, for each example, the places of the channels that it lacks: they do not count for the gain.
     EMG in volts is raw and gets the whole chain; EMG in unit "1" is an envelope already and is only resampled.
     Raises ContractError if the rate is too low for the filter.
@@ -75,6 +78,7 @@ def default_filters(
         band = () if band_passed else (butterworth("bandpass", 2, (EMG_BAND_HZ[0], high), stream.rate_hz),)
         envelope = (
             *band,
+            *((notch(notch_hz, stream.rate_hz),) if notch_hz else ()),
             FilterStage("rectify"),
             butterworth("lowpass", 2, EMG_ENVELOPE_HZ, stream.rate_hz),
             *resample,

@@ -44,18 +44,20 @@ def prepare(
     calibration: Mapping[str, Any] | None = None,
     contract: SensorContract | None = None,
     test_stride: int = 1,
+    notch_hz: int = 0,
 ) -> Prepared:
     """Fit the contract on the train part and cut all parts.
 
     ``outputs`` names the moments wanted, None for all that the recordings have; ``stride`` thins the train and
     validation windows, ``test_stride`` those of the test part.
+    ``notch_hz`` puts a notch for mains hum among the filters of raw EMG.
     ``calibration`` is what the recordings were calibrated on (a calibration reference as JSON). With ``contract`` nothing is
     fitted: windows are cut as it says. Raises RecordingError or ContractError for data that does
     not fit together, UsageError if a part has no window.
     """
     segments = {part: select(recordings, split, part) for part in PARTS}
     contract = contract or SensorContract(
-        inputs=tuple(fit_input(name, segments["train"], rate_hz) for name in STREAMS),
+        inputs=tuple(fit_input(name, segments["train"], rate_hz, notch_hz) for name in STREAMS),
         grid_rate_hz=rate_hz,
         window=window,
         outputs=_outputs(recordings, outputs),
@@ -74,13 +76,17 @@ def prepare(
     return Prepared(contract, windows)
 
 
-def fit_input(name: str, segments: Sequence[Segment], rate_hz: float) -> ModelInput:
-    """The stream as the recordings have it, its usual filters, its normaliser; from at most an hour of ``segments``."""
+def fit_input(name: str, segments: Sequence[Segment], rate_hz: float, notch_hz: int = 0) -> ModelInput:
+    """The stream as the recordings have it, its usual filters, its normaliser; from at most an hour of ``segments``.
+
+    ``notch_hz``: a notch for mains hum in raw EMG; 0: none.
+    """
     spec = _stream(name, segments)
     segments = sample(segments)
     missing = [segment.recording.missing_places(name) for segment in segments]
     rows = [_rows(name, segment) for segment in segments]
-    filters = default_filters(spec, rate_hz, rows, missing, name == "emg" and band_passed(segments))
+    passed = name == "emg" and band_passed(segments)
+    filters = default_filters(spec, rate_hz, rows, missing, passed, notch_hz)
     blank = Normaliser((0.0,) * len(spec.channels), (1.0,) * len(spec.channels))
     unfitted = ModelInput(spec, filters, blank)
     return dataclasses.replace(unfitted, normaliser=fit_normaliser(segments, unfitted, rate_hz))

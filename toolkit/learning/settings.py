@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from toolkit.data.splits import Split
 from toolkit.errors import CheckpointError, UsageError
+from toolkit.filtering.mains import MAINS_HZ
 from toolkit.learning.recipe import Recipe
 from toolkit.model.config import ModelConfig, Norm
 
@@ -32,7 +33,8 @@ class Settings:
     data. ``weights``: float16 rounds them after training; the scores are those of the rounded weights. ``calibration``:
     ``walk`` calibrates every person on a walk of theirs first (docs/CALIBRATION.md), and the contract then asks for a
     calibration of every session. ``sequence``: a loss at every row of sequences of so many windows, the state carried on, as
-    the model runs live; 1: on windows, each from nothing. The others are the sizes of ``ModelConfig`` and the settings of
+    the model runs live; 1: on windows, each from nothing. ``notch_hz``: 50 or 60 puts a notch for mains hum among the filters
+    of raw EMG; 0: none. The others are the sizes of ``ModelConfig`` and the settings of
     ``Recipe``. Raises UsageError.
     """
 
@@ -56,6 +58,7 @@ class Settings:
     weights: Precision = "float32"
     calibration: CalibrationKind = "none"
     sequence: int = 1
+    notch_hz: int = 0
 
     def __post_init__(self) -> None:
         for name, allowed in (("calibration", CalibrationKind), ("weights", Precision)):
@@ -71,6 +74,10 @@ class Settings:
         if not 1 <= self.sequence <= LONGEST_SEQUENCE:
             raise UsageError(
                 f"sequence is {self.sequence} windows; it must be between 1 and {LONGEST_SEQUENCE}"
+            )
+        if self.notch_hz not in (0, *MAINS_HZ):
+            raise UsageError(
+                f"notch_hz is {self.notch_hz}; it must be the mains' frequency, 50 or 60, or 0 for none"
             )
         assert self.sizes and self.recipe
 
@@ -94,7 +101,7 @@ class Settings:
     @property
     def grid(self) -> dict[str, Any]:
         """What windows are cut by, as arguments of ``prepare``."""
-        names = ("rate_hz", "window", "horizon_ms", "stride", "outputs")
+        names = ("rate_hz", "window", "horizon_ms", "stride", "outputs", "notch_hz")
         return {name: getattr(self, name) for name in names}
 
     def to_json(self) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,10 @@ _ALIKE = 0.35
 
 @dataclass(frozen=True)
 class Doubt:
-    """What is doubted: ``kind``, the ``sensor`` (empty: the movement; ``emg``, ``imu``: a stream), its size (degrees, times
-    or s), and a line for a person."""
+    """What is doubted: ``kind``, the ``sensor`` (empty: the movement; ``emg``, ``imu``: a stream), its size (degrees, times,
+    s, or the channel's unit for hum), and a line for a person. Hum is found in raw samples, not by :class:`Judge`."""
 
-    kind: Kind
+    kind: Kind | Literal["hum"]
     sensor: str
     size: float
     text: str

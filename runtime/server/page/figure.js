@@ -45,14 +45,16 @@ const placeOf = (sensor) => (sensor.kind === "imu" ? IMUS : ELECTRODES)[sensor.n
 
 const summary = (status) => {
   const bad = status.sensors.filter((sensor) => sensor.doubts.length);
-  if (!status.judged) return "The leg and its sensors. None is judged yet.";
-  return bad.length
-    ? `The leg and its sensors. Doubted: ${bad.map(label).join(", ")}.`
+  if (bad.length) return `The leg and its sensors. Doubted: ${bad.map(label).join(", ")}.`;
+  return !status.judged
+    ? "The leg and its sensors. None is judged yet."
     : `The leg and its sensors. All ${status.sensors.length} are as calibrated.`;
 };
 
 export const sensorWords = (status) => {
   if (status.judged) return "held against the wearer's own walk, every two seconds";
+  // A model that takes no calibration: its electrodes are listed where they hum, and nothing else is known of sensors.
+  if (status.sensors.every((sensor) => sensor.doubts.length)) return "mains hum is found without a calibration";
   return status.reasons.includes("uncalibrated") ? "not judged: there is no calibration" : "not judged: nobody has walked yet";
 };
 

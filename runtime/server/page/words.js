@@ -25,6 +25,7 @@ const REASONS = {
   "unlike-training": "a sensor reads nothing that it should there: is it in its place?",
   gain: "an electrode gives more or less than at calibration",
   electrode: "an electrode does not follow its muscle: check its contact",
+  hum: "an electrode picks up the mains: check its contact and cable",
   "late-stream": "the samples of one kind of sensor come late against the others",
   unfamiliar: "the movement is unlike all that the model has learnt",
   ended: "the sources have come to their end",

@@ -16,6 +16,7 @@ from toolkit.contract import Channel, FilterStage, ModelInput, Normaliser, Senso
 from toolkit.cores import CORES
 from toolkit.filtering.chain import Chain
 from toolkit.filtering.design import butterworth
+from toolkit.filtering.mains import notch
 
 #: What generated filters include and link.
 FILTER_KERNEL = ("et_filter.h", "et_filter.c")
@@ -31,12 +32,13 @@ def model_input(name: str, channels: int, rate: float, stages: tuple[FilterStage
 
 
 def contract(imu_rate: float, emg_rate: float) -> SensorContract:
-    """EMG: band-pass, rectify, envelope, resample, gain; IMU: resample, then a low-pass on the grid."""
+    """EMG: notch, band-pass, rectify, envelope, resample, gain; IMU: resample, then a low-pass on the grid."""
     imu = (
         FilterStage("resample", {"from_hz": imu_rate, "to_hz": 100.0}),
         butterworth("lowpass", 4, 12.0, 100.0),
     )
     emg = (
+        notch(50, emg_rate),
         butterworth("bandpass", 2, (20.0, 0.4 * emg_rate), emg_rate),
         FilterStage("rectify"),
         butterworth("lowpass", 2, 6.0, emg_rate),
