@@ -15,10 +15,10 @@ from toolkit.contract import Channel
 from toolkit.errors import UsageError
 
 MAGIC = b"EM"
-#: Of a plain frame. What is added to it where half widths follow the values, and where run and model stand before them: a
-#: reader of the first refuses the others.
-VERSION, WITH_HALF_WIDTHS, WITH_IDENTITY = 1, 1, 2
-_VERSIONS = range(VERSION, VERSION + WITH_HALF_WIDTHS + WITH_IDENTITY + 1)
+#: Of a plain frame. What is added to it where half widths follow the values, where run and model stand before them, and where
+#: the wearer's body mass is the last number: a reader of the first refuses the others.
+VERSION, WITH_HALF_WIDTHS, WITH_IDENTITY, WITH_MASS = 1, 1, 2, 4
+_VERSIONS = range(VERSION, VERSION + WITH_HALF_WIDTHS + WITH_IDENTITY + WITH_MASS + 1)
 #: magic, version, state, count, a zero, valid ms, sequence, layout, source ns, source error us, latency us, age us
 _HEAD = struct.Struct("<2sBBBxHIIQIII")
 _CRC = struct.Struct("<I")
@@ -65,10 +65,12 @@ class EstimateFrame:
     half_widths: tuple[float, ...] = ()
     #: Which start of the daemon, and which model; None: it does not say so.
     identity: tuple[str, str] | None = None
+    #: The wearer's body mass, kg: values in Nm/kg times it are the moments in Nm; 0: it does not say so.
+    mass_kg: float = 0.0
 
     @classmethod
-    def of(cls, estimate: Estimate, layout: int, *, identity: bool = False) -> Self:
-        """The frame of ``estimate``, with its run and model if ``identity``."""
+    def of(cls, estimate: Estimate, layout: int, *, identity: bool = False, mass: bool = False) -> Self:
+        """The frame of ``estimate``, with its run and model if ``identity``, and the body mass if ``mass``."""
         return cls(
             estimate.sequence & 0xFFFF_FFFF,
             estimate.state,
@@ -81,13 +83,23 @@ class EstimateFrame:
             min(max((estimate.valid_until_ns - estimate.published_ns) // 1_000_000, 0), 0xFFFF),
             estimate.half_widths if len(estimate.half_widths) <= MAX_HALF_WIDTHS else (),
             (estimate.run, estimate.model) if identity else None,
+            estimate.mass_kg if mass else 0.0,
         )
+
+    @property
+    def newton_metres(self) -> tuple[float, ...]:
+        """The values in Nm; empty where the frame does not say the body mass."""
+        return tuple(value * self.mass_kg for value in self.values) if self.mass_kg else ()
 
     @property
     def version(self) -> int:
         """What stands in it beside the values, as a reader learns it."""
-        with_identity = WITH_IDENTITY if self.identity is not None else 0
-        return VERSION + (WITH_HALF_WIDTHS if self.half_widths else 0) + with_identity
+        return (
+            VERSION
+            + (WITH_HALF_WIDTHS if self.half_widths else 0)
+            + (WITH_IDENTITY if self.identity is not None else 0)
+            + (WITH_MASS if self.mass_kg else 0)
+        )
 
     def __bytes__(self) -> bytes:
         head = _HEAD.pack(
@@ -105,7 +117,7 @@ class EstimateFrame:
         )
         if self.identity is not None:
             head += _IDENTITY.pack(*(text.encode("ascii", "replace") for text in self.identity))
-        numbers = (*self.values, *self.half_widths)
+        numbers = (*self.values, *self.half_widths, *((self.mass_kg,) if self.mass_kg else ()))
         body = head + struct.pack(f"<{len(numbers)}f", *map(_float32, numbers))
         return body + _CRC.pack(zlib.crc32(body))
 
@@ -118,7 +130,8 @@ class EstimateFrame:
             _HEAD.unpack_from(data)
         )
         more = version - VERSION if version in _VERSIONS else 0
-        numbers, named = count * (2 if more & WITH_HALF_WIDTHS else 1), bool(more & WITH_IDENTITY)
+        weighed, named = more & WITH_MASS > 0, more & WITH_IDENTITY > 0
+        numbers = count * (2 if more & WITH_HALF_WIDTHS else 1) + weighed
         size = frame_size(numbers, identity=named)
         if version not in _VERSIONS or state >= len(_STATES) or len(data) != size:
             raise ValueError(
@@ -129,7 +142,9 @@ class EstimateFrame:
         found = struct.unpack_from(f"<{numbers}f", data, size - _CRC.size - 4 * numbers)
         times = source_ns, error, latency, age
         identity = _identity(data) if named else None
-        return cls(sequence, _STATES[state], layout, *times, found[:count], valid_ms, found[count:], identity)
+        mass_kg = found[-1] if weighed else 0.0
+        bars = found[count : numbers - weighed]
+        return cls(sequence, _STATES[state], layout, *times, found[:count], valid_ms, bars, identity, mass_kg)
 
 
 def _identity(data: bytes) -> tuple[str, str]:
@@ -140,30 +155,32 @@ def _identity(data: bytes) -> tuple[str, str]:
 
 
 class FrameWriter:
-    """Options ``unit`` (Nm/kg, Nm) and ``identity`` (0, 1: frames say run and model) of a sink that sends frames.
+    """Options of a sink that sends frames: ``unit`` (Nm/kg, Nm, both: Nm/kg and the body mass), ``identity`` (0, 1: run and model).
 
     The layout of frames in Nm is another one.
     """
 
     def __init__(self, settings: SinkSettings, outputs: Sequence[Channel]) -> None:
         self._identity = settings.choice("identity", ("0", "1")) == "1"
-        self._is_nm = settings.choice("unit", ("Nm/kg", "Nm")) == "Nm"
+        self._unit = settings.choice("unit", ("Nm/kg", "Nm", "both"))
         self._name = settings.text
-        self._layout = layout_of([Channel(c.name, "Nm") for c in outputs] if self._is_nm else outputs)
+        self._layout = layout_of([Channel(c.name, "Nm") for c in outputs] if self._unit == "Nm" else outputs)
 
     def require(self, mass_kg: float) -> None:
         """UsageError for Nm without the wearer's body mass."""
-        if self._is_nm and not mass_kg:
+        if self._unit != "Nm/kg" and not mass_kg:
             raise UsageError(
-                f"sink {self._name!r}: unit=Nm needs the wearer's body mass: mass_kg under [person]"
+                f"sink {self._name!r}: unit={self._unit} needs the wearer's body mass: mass_kg under [person]"
             )
 
     def frame(self, estimate: Estimate) -> bytes:
         """The bytes of the estimate's frame."""
-        if self._is_nm:
+        if self._unit == "Nm":
             bars = tuple(width * estimate.mass_kg for width in estimate.half_widths)
             estimate = replace(estimate, values=estimate.newton_metres, half_widths=bars)
-        return bytes(EstimateFrame.of(estimate, self._layout, identity=self._identity))
+        return bytes(
+            EstimateFrame.of(estimate, self._layout, identity=self._identity, mass=self._unit == "both")
+        )
 
 
 def frame_size(count: int, *, identity: bool = False) -> int:

@@ -122,6 +122,7 @@ class CMoment(ctypes.Structure):
         ("half_widths", ctypes.c_float * 255),
         ("run", ctypes.c_char * 13),
         ("model", ctypes.c_char * 13),
+        ("mass_kg", ctypes.c_float),
     ]
 
 
@@ -198,6 +199,7 @@ def test_half_widths_and_identity_make_version_4_and_c_reads_them(decoder: ctype
     assert decoder.moment_read(frame, ctypes.c_size_t(len(frame)), ctypes.byref(out)) == 1
     assert (out.half_width_count, list(out.half_widths[:2])) == (2, [0.25, 0.5])
     assert (out.run, out.model, out.values[0]) == (b"a", b"b", 1.0)
+    assert out.mass_kg == 0.0
     # Whatever else the version says, the size no longer fits.
     for version in (0, 1, 2, 3, 5, 255):
         other = bytearray(frame)
@@ -208,12 +210,36 @@ def test_half_widths_and_identity_make_version_4_and_c_reads_them(decoder: ctype
         assert decoder.moment_read(bytes(other), ctypes.c_size_t(len(other)), ctypes.byref(out)) == 0
 
 
+@pytest.mark.parametrize(
+    ("identity", "half_widths", "version", "size"),
+    [(False, (), 5, 52), (False, (0.25, 0.5), 6, 60), (True, (), 7, 76), (True, (0.25, 0.5), 8, 84)],
+)
+def test_the_body_mass_gives_both_units_and_c_reads_it(
+    decoder: ctypes.CDLL, identity: bool, half_widths: tuple[float, ...], version: int, size: int
+) -> None:
+    """1.0 and -0.1 Nm/kg of somebody of 72.5 kg are 72.5 and -7.25 Nm; a reader of version 1 refuses the frame, unread."""
+    sent = replace(estimate(3), half_widths=half_widths, level=0.9, run="a", model="b", mass_kg=72.5)
+    frame = bytes(EstimateFrame.of(sent, 77, identity=identity, mass=True))
+    assert (frame[2], len(frame)) == (version, size)
+    python = EstimateFrame.from_bytes(frame)
+    assert (python.mass_kg, python.half_widths) == (72.5, half_widths) and bytes(python) == frame
+    assert python.newton_metres == pytest.approx((72.5, -7.25))
+    out = CMoment()
+    assert decoder.moment_read(frame, ctypes.c_size_t(len(frame)), ctypes.byref(out)) == 1
+    assert (out.mass_kg, out.values[0], out.half_width_count) == (72.5, 1.0, len(half_widths))
+    assert list(out.half_widths[: len(half_widths)]) == list(half_widths)
+    assert out.run == (b"a" if identity else b"")
+    # Who did not ask for it gets what he always got, whatever the daemon knows of its wearer.
+    plain = bytes(EstimateFrame.of(sent, 77, identity=identity))
+    assert plain == bytes(EstimateFrame.of(replace(sent, mass_kg=0.0), 77, identity=identity))
+
+
 def test_every_frame_fits_a_datagram_of_any_path() -> None:
     """IPv6: 1,280 bytes, of which 40 and 8 are heads."""
     for count in range(256):
         bars = (1.0,) * count
-        sent = replace(estimate(0), values=bars, half_widths=bars, level=0.9)
-        assert len(bytes(EstimateFrame.of(sent, 0, identity=True))) <= 1_280 - 48
+        sent = replace(estimate(0), values=bars, half_widths=bars, level=0.9, mass_kg=70.0)
+        assert len(bytes(EstimateFrame.of(sent, 0, identity=True, mass=True))) <= 1_280 - 48
 
 
 def test_half_widths_that_would_not_fit_a_datagram_are_left_out() -> None:

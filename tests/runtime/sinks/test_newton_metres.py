@@ -53,17 +53,22 @@ def test_a_datagram_in_newton_metres_has_a_layout_of_its_own() -> None:
         frame = asyncio.run(send(f"udp://127.0.0.1:{port}?unit=Nm"))
         assert frame.values == (40.0, -100.0) and frame.half_widths == (8.0, 16.0)
         assert frame.layout == layout_of([Channel(c.name, "Nm") for c in OUTPUTS])
+        both = asyncio.run(send(f"udp://127.0.0.1:{port}?unit=both"))
+        assert (both.values, both.newton_metres, both.mass_kg) == ((0.5, -1.25), (40.0, -100.0), 80.0)
+        assert both.layout == layout_of(OUTPUTS) and both.half_widths == pytest.approx((0.1, 0.2))
         plain = asyncio.run(send(f"udp://127.0.0.1:{port}"))
         assert plain.values == (0.5, -1.25) and plain.layout == layout_of(OUTPUTS) != frame.layout
 
 
-@pytest.mark.parametrize("url", ["udp://127.0.0.1:9?unit=Nm", "unix:///tmp/x.sock?format=frames&unit=Nm"])
+@pytest.mark.parametrize("url", ["udp://127.0.0.1:9?unit=Nm", "unix:///tmp/x.sock?format=frames&unit=both"])
 def test_newton_metres_without_a_body_mass_are_refused(url: str) -> None:
     sink = open_sink(url, OUTPUTS)
-    with pytest.raises(UsageError, match=r"unit=Nm needs the wearer's body mass: mass_kg under \[person\]"):
+    with pytest.raises(
+        UsageError, match=r"unit=(Nm|both) needs the wearer's body mass: mass_kg under \[person\]"
+    ):
         sink.check()
-    with pytest.raises(UsageError, match="unit is 'N'; allowed: Nm/kg, Nm"):
-        open_sink(url.replace("unit=Nm", "unit=N"), OUTPUTS)
+    with pytest.raises(UsageError, match="unit is 'N'; allowed: Nm/kg, Nm, both"):
+        open_sink(f"{url.rsplit('=', 1)[0]}=N", OUTPUTS)
 
 
 def test_the_publisher_says_the_mass() -> None:
