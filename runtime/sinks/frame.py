@@ -155,7 +155,7 @@ def _identity(data: bytes) -> tuple[str, str]:
 
 
 class FrameWriter:
-    """Options of a sink that sends frames: ``unit`` (Nm/kg, Nm, both: Nm/kg and the body mass), ``identity`` (0, 1: run and model).
+    """Options of a sink of frames: ``unit`` (Nm/kg, Nm, both: Nm/kg and the body mass), ``identity`` (0, 1: run and model).
 
     The layout of frames in Nm is another one.
     """
