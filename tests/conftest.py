@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for marker in markers.of(item):
             item.add_marker(marker)
+
+
+def pytest_collection_finish() -> None:
+    """What collecting has made stays to the end; Python's collector need not go through it again and again (5 % of a run)."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,6 +14,7 @@ SUITE = "runtime/engines/test_engines.py"
 #: The suite and the modules of tests that it imports, with the packages that they are in.
 FILES = (
     "__init__.py",
+    "artefacts.py",
     "markers.py",
     "tools.py",
     "quantization/__init__.py",

@@ -34,7 +34,7 @@ def of(item: pytest.Item) -> set[str]:
     functions = [getattr(item, "obj", None)]
     for definitions in getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}).values():
         functions.append(definitions[-1].func)
-    programs = set(_constants(functions)) & set(OF_PROGRAM)
+    programs = _programs(functions)
     path = item.path.relative_to(_SLOW.parent).as_posix() if item.path.is_relative_to(_SLOW.parent) else ""
     name = f"{path}::{item.nodeid.partition('::')[2].partition('[')[0]}"
     return {
@@ -50,26 +50,41 @@ def slow() -> frozenset[str]:
     return frozenset(line for line in _SLOW.read_text().splitlines() if not line.startswith("#"))
 
 
-def _constants(start: list[Any]) -> Iterator[str]:
-    """Every string in the code of these functions and of the functions of tests/ that they name."""
-    waiting, seen = list(start), set()
+def _programs(start: list[Any]) -> set[str]:
+    """The programs that these functions, and the functions of tests/ that they name, ask for."""
+    waiting, seen, found = [f for f in start if f is not None], set(), set()
     while waiting:
-        function = inspect.unwrap(waiting.pop()) if waiting[-1] is not None else waiting.pop()
+        function = inspect.unwrap(waiting.pop())
         if not isinstance(function, FunctionType) or function in seen:
             continue
-        if not function.__module__.startswith("tests") or function.__module__ == "tests.tools":
-            continue
         seen.add(function)
-        for code in _codes(function.__code__):
-            for constant in code.co_consts:
-                yield from [constant] if isinstance(constant, str) else ()
-                yield from [c for c in constant if isinstance(c, str)] if isinstance(constant, tuple) else ()
-            for name in code.co_names:
-                named = function.__globals__.get(name)
-                waiting.extend(vars(named).values() if inspect.isclass(named) else [named])
-                # A function of a module that is imported whole: tools.require.
-                if inspect.ismodule(named) and named.__name__.startswith("tests"):
-                    waiting.extend(getattr(named, other, None) for other in code.co_names)
+        programs, named = _of_function(function)
+        found |= programs
+        waiting.extend(named)
+    return found
+
+
+@cache
+def _of_function(function: FunctionType) -> tuple[frozenset[str], tuple[Any, ...]]:
+    """The programs in one function's own code, and the functions that it names; of functions of tests/ alone."""
+    if not function.__module__.startswith("tests") or function.__module__ == "tests.tools":
+        return frozenset(), ()
+    constants: set[str] = set()
+    named: list[Any] = []
+    for code in _codes(function.__code__):
+        for constant in code.co_consts:
+            constants.update([constant] if isinstance(constant, str) else ())
+            constants.update(
+                [c for c in constant if isinstance(c, str)] if isinstance(constant, tuple) else ()
+            )
+        for name in code.co_names:
+            value = function.__globals__.get(name)
+            named.extend(vars(value).values() if inspect.isclass(value) else [value])
+            # A function of a module that is imported whole: tools.require.
+            if inspect.ismodule(value) and value.__name__.startswith("tests"):
+                named.extend(getattr(value, other, None) for other in code.co_names)
+    functions = tuple(f for f in map(inspect.unwrap, named) if isinstance(f, FunctionType))
+    return frozenset(constants & set(OF_PROGRAM)), functions
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

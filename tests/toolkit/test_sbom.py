@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from quantization.bundle import SBOM, Bundle, new_bundle, write_bundle
 from tests.runtime.engines.models import MODELS, make_bundle
@@ -22,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def valid(content: bytes) -> dict[str, Any]:
     """The document, which the strict schema allows: no field that it does not name."""
+    from cyclonedx.schema import SchemaVersion  # takes seconds, most of them the validator's own grammar
+    from cyclonedx.validation.json import JsonStrictValidator
+
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(content.decode())
     assert problem is None, problem
     document: dict[str, Any] = json.loads(content)

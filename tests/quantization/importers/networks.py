@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -189,6 +190,12 @@ def made(name: str, sizes: Sizes, seed: int = 0) -> nn.Module:
     """The network in eval mode with weights drawn from ``seed``."""
     torch.manual_seed(seed)
     return NETWORKS[name][0](sizes).eval()
+
+
+@cache
+def exported_by_name(name: str, sizes: Sizes) -> bytes:
+    """The ``.pt2`` of :func:`made`, on one window a stream: exporting takes a second, and several tests read the same."""
+    return exported(made(name, sizes), tuple(torch.zeros(1, sizes.window, c) for c in sizes.streams))
 
 
 def exported(network: nn.Module, inputs: tuple[Tensor, ...]) -> bytes:

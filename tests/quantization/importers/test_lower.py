@@ -26,7 +26,7 @@ from quantization.quantizer.quantize import quantize
 from quantization.quantizer.recipe import Recipe
 from quantization.reference import Interpreter, float_graph
 from tests.quantization.c_emitter.harness import STRICT, run, write
-from tests.quantization.importers.networks import NETWORKS, Sizes, exported, made
+from tests.quantization.importers.networks import NETWORKS, Sizes, exported, exported_by_name
 from tests.quantization.ops.drawn import source_text
 from tests.quantization.small_models import stored
 from tests.tools import require
@@ -53,7 +53,7 @@ def graph_of(program: Program) -> Graph:
 
 def named(name: str) -> Program:
     sizes = Sizes((5, 3)[: NETWORKS[name][1]])
-    return program_of(made(name, sizes), *((1, sizes.window, c) for c in sizes.streams))
+    return parse_network(exported_by_name(name, sizes), f"{name}.pt2")
 
 
 def require_the_network(program: Program, graph: Graph) -> None:

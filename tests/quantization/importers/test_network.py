@@ -19,7 +19,7 @@ from quantization.importers.network import ImportedNetwork, load_model
 from quantization.network_check import NOT_COMPARED
 from quantization.quantizer.search import reference_moments
 from quantization.tflite.file import read
-from tests.quantization.importers.networks import Sizes, exported, made
+from tests.quantization.importers.networks import Sizes, exported_by_name, made
 from tests.tools import require
 from toolkit.data import load
 from toolkit.data.export import export
@@ -32,9 +32,8 @@ SINGLE = '[model]\ninputs = { x = "imu" }\n'
 
 def network_file(folder: Path, name: str = "lstm", window: int = 20) -> Path:
     channels = (24, 9) if name.startswith("her") else (24,)
-    network = made(name, Sizes(channels, window=window))
     path = folder / f"{name}.pt2"
-    path.write_bytes(exported(network, tuple(torch.zeros(1, window, c) for c in channels)))
+    path.write_bytes(exported_by_name(name, Sizes(channels, window=window)))
     return path
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from quantization.importers.evaluate import run
 from quantization.importers.program import Program
 from quantization.importers.torch_export import looks_like_export, parse_network
-from tests.quantization.importers.networks import NETWORKS, Sizes, exported, made
+from tests.quantization.importers.networks import NETWORKS, Sizes, exported, exported_by_name, made
 from toolkit.errors import CheckpointError
 
 
@@ -29,7 +29,7 @@ def test_numpy_gives_what_torch_gives(name: str) -> None:
     network = made(name, sizes)
     random = np.random.default_rng(1)
     inputs = [random.normal(size=(6, sizes.window, c)).astype(np.float32) for c in sizes.streams]
-    program = parse_network(exported(network, tuple(torch.from_numpy(x[:1]) for x in inputs)), f"{name}.pt2")
+    program = parse_network(exported_by_name(name, sizes), f"{name}.pt2")
     with torch.no_grad():
         theirs = network(*map(torch.from_numpy, inputs)).numpy()
     assert [shape[1:] for shape in program.inputs.values()] == [(12, c) for c in sizes.streams]
@@ -40,7 +40,7 @@ def test_numpy_gives_what_torch_gives(name: str) -> None:
 
 
 def lstm() -> bytes:
-    return exported(made("lstm", Sizes((5,))), (torch.zeros(1, 12, 5),))
+    return exported_by_name("lstm", Sizes((5,)))
 
 
 def refusal(content: bytes) -> str:
