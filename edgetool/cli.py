@@ -23,43 +23,49 @@ from toolkit.terminal import never_fail_to_encode, say
 #: group -> {command: (module, one-line help)}. Only what works is listed.
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Deploy": {
-        "convert": ("edgetool.commands.convert", "checkpoint to int8 .tflite, in a bundle with a manifest"),
-        "inspect": ("edgetool.commands.inspect", "what is in a .tflite, a checkpoint or a bundle"),
-        "bench": ("edgetool.commands.bench", "judge a bundle: accuracy, latency, size"),
-        "validate": ("edgetool.commands.validate", "pass or fail on a target, with evidence, for CI"),
-        "predict": ("edgetool.commands.predict", "the moments of recordings, as CSV, Parquet or .sto"),
-        "stress": ("edgetool.commands.stress", "sensors worn wrongly, mistaken, broken: is it noticed"),
-        "sign": ("edgetool.commands.sign", "sign a bundle, so that nobody can change it unseen"),
-        "verify": ("edgetool.commands.verify", "who signed a bundle, and that it is whole"),
+        "convert": ("edgetool.commands.convert", "convert a checkpoint to int8 .tflite, in a bundle"),
+        "inspect": ("edgetool.commands.inspect", "show what is in a .tflite, a checkpoint or a bundle"),
+        "bench": ("edgetool.commands.bench", "measure a bundle's accuracy, latency and size"),
+        "validate": (
+            "edgetool.commands.validate",
+            "pass or fail a bundle on a target, with evidence, for CI",
+        ),
+        "predict": ("edgetool.commands.predict", "estimate the moments of recordings: CSV, Parquet or .sto"),
+        "stress": ("edgetool.commands.stress", "wear sensors wrongly, break them, and see what is noticed"),
+        "sign": ("edgetool.commands.sign", "sign a bundle, so that no change goes unnoticed"),
+        "verify": ("edgetool.commands.verify", "check who signed a bundle, and that it is intact"),
     },
     "Sensors": {
-        "scan": ("edgetool.commands.scan", "serial ports and BLE nodes that can be reached"),
-        "doctor": ("edgetool.commands.doctor", "is a link good enough for its sensor, and what to do"),
-        "monitor": ("edgetool.commands.monitor", "streams, rates, losses and clocks of sensors, live"),
+        "scan": ("edgetool.commands.scan", "list serial ports, BLE nodes and LSL streams in reach"),
+        "doctor": ("edgetool.commands.doctor", "check whether a link is good enough, and say what to do"),
+        "monitor": ("edgetool.commands.monitor", "show streams, rates, losses and clocks of sensors, live"),
         "simulate": (
             "edgetool.commands.simulate",
-            "virtual sensor nodes with seeded faults, as a serial port",
+            "play virtual sensor nodes, with seeded faults",
         ),
         "calibrate": (
             "edgetool.commands.calibrate",
-            "where today's sensors are on the person who wears them",
+            "find where the sensors sit on the wearer today",
         ),
-        "record": ("edgetool.commands.record", "what sensors send, byte for byte, to a file"),
-        "replay": ("edgetool.commands.replay", "a recording once more through the decoder, with its ledger"),
-        "recover": ("edgetool.commands.recover", "what is whole in a cut or damaged recording"),
-        "export": ("edgetool.commands.export", "a recording as CSV, Parquet, OpenSim .sto or XDF"),
+        "record": ("edgetool.commands.record", "record what sensors send, byte for byte"),
+        "replay": ("edgetool.commands.replay", "decode a recording again and show its ledger"),
+        "recover": ("edgetool.commands.recover", "save what is intact in a cut or damaged recording"),
+        "export": ("edgetool.commands.export", "write a recording as CSV, Parquet, .sto, XDF or MCAP"),
     },
     "Run": {
-        "run": ("edgetool.commands.run", "the daemon: sensors in, joint moments out, live"),
-        "service": ("edgetool.commands.service", "the daemon as a systemd service"),
+        "run": ("edgetool.commands.run", "run the daemon: sensors in, joint moments out, live"),
+        "service": ("edgetool.commands.service", "install the daemon as a systemd service"),
     },
     "Learn": {
         "train": ("edgetool.commands.train", "train a Cross-LSTM on recordings"),
-        "compare": ("edgetool.commands.compare", "is it better than other models, on people it never saw"),
+        "compare": (
+            "edgetool.commands.compare",
+            "compare the Cross-LSTM with other models, on unseen people",
+        ),
         "finetune": ("edgetool.commands.finetune", "adapt a checkpoint to a person with a few strides"),
-        "explain": ("edgetool.commands.explain", "the share of each sensor in what a checkpoint estimates"),
-        "reduce": ("edgetool.commands.reduce", "what fewer sensors cost: each choice trained anew"),
-        "data": ("edgetool.commands.data", "list, export or plot recordings"),
+        "explain": ("edgetool.commands.explain", "show how much each sensor contributes to the estimates"),
+        "reduce": ("edgetool.commands.reduce", "measure what fewer sensors cost, retraining each time"),
+        "data": ("edgetool.commands.data", "list, check, export or plot recordings"),
     },
 }
 
@@ -123,7 +129,7 @@ def one_blas_thread() -> None:
 
 
 def _terminated(*_: object) -> None:
-    """Leave as after Ctrl-C, so that no emulator, bus or half a file stays behind. Commands may have a handler of their own."""
+    """Leave as after Ctrl-C: no emulator, bus or half-written file stays behind. A command may have a handler of its own."""
     sys.exit(128 + signal.SIGTERM)
 
 

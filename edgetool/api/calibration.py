@@ -1,4 +1,4 @@
-"""Where today's sensors are: calibrate."""
+"""Where the sensors sit today: calibrate."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def calibrate(
 ) -> Calibration:
     """Find where the sensors of the URLs ``source`` sit on the person who wears them, for ``model``, a bundle or a checkpoint.
 
-    ``config`` is the daemon's TOML file: its [inputs] say how what sensors send becomes what the model takes, and its sources
-    are used where none are given.
+    ``config`` is the daemon's TOML file: its [inputs] say how to make the model's inputs from what the sensors send, and its
+    sources are used where none are given.
 
     The person stands still (not with ``stand`` False), then walks ``strides`` strides; each step may take ``limit`` s, and
-    ``show`` is told how far it is. The file ``out`` holds each IMU's rotation to its segment and gyroscope bias (rad/s), each
-    EMG channel's gain, a verdict for each, and ``person``, the wearer's name; ``calibration.verdict`` is the worst of them.
-    A refused one is written too: it says what to do.
+    ``show`` is called with how far it is. The file ``out`` holds each IMU's rotation to its segment and gyroscope bias (rad/s),
+    each EMG channel's gain, a verdict for each, and ``person``, the wearer's name; ``calibration.verdict`` is the worst of
+    them. A refused calibration is written too, and says what to do.
 
     ``calibration`` is an earlier session's file, in place of ``source``. ``c`` writes the calibration as a C header for the
-    bundle's generated filters, the constant struct named as the file (docs/CALIBRATION.md).
+    bundle's generated filters, the constant struct named after the file (docs/CALIBRATION.md).
 
     Raises UsageError without either of ``source`` and ``calibration``, or with both; ContractError for a model that takes
     sensors as they are worn, for sensors or a calibration that do not fit it, and for C of a refused one; LinkError if a source
@@ -58,9 +58,7 @@ def calibrate(
 
     urls, inputs = _sensors([source] if isinstance(source, str) else list(source), config)
     if bool(urls) == (calibration is not None):
-        raise UsageError(
-            "give sources to calibrate with, or the file of an earlier calibration, and not both"
-        )
+        raise UsageError("give sources to calibrate with or the file of an earlier calibration, not both")
     contract, prefix, checked = _contract(str(model))
     if calibration is not None:
         found = load_calibration(Path(calibration))
@@ -90,7 +88,7 @@ def _write_c(path: Path, found: Calibration, contract: SensorContract, prefix: s
 
 
 def _sensors(urls: list[str], config: str | Path | None) -> tuple[list[str], Mapping[str, InputFrom]]:
-    """Sources, and how what they send makes the model's inputs."""
+    """Sources, and how the model's inputs are made from what they send."""
     if config is None:
         return urls, {}
     from runtime.config import read_config
@@ -106,7 +104,7 @@ def _c_name(path: Path) -> str:
 
 
 def _contract(model: str) -> tuple[SensorContract, str, bool]:
-    """The contract of a bundle or a checkpoint, what names in its C begin with, and whether that checks its sensors."""
+    """The contract of a bundle or a checkpoint, the prefix of the names in its C, and whether that C checks its sensors."""
     from toolkit.plausibility import Familiar
 
     if is_folder(Path(model)):

@@ -1,4 +1,4 @@
-"""The line that does again what a function of the API did."""
+"""The command line that repeats what a function of the API did."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def command_line(given: dict[str, Any], function: Callable[..., object]) -> str:
-    """The options that differ from their defaults, as they would be typed. Of an absolute path only the name."""
+    """The options that differ from their defaults, as they would be typed; of an absolute path, only the name."""
     words = [f"edgetool {function.__name__}"]
     for name, parameter in inspect.signature(function).parameters.items():
         value = given[name]

@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle that is proved to work: convert, inspect, bench, validate."""
+"""From a checkpoint to a bundle that is proven to work: convert, inspect, bench, validate."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def convert(
 
     ``checkpoint`` is a file, the word ``pretrained``, a :class:`edgetool.Checkpoint`, or a ``.pt2`` of torch.export.save
     (docs/IMPORT.md). ``out`` is the folder to write. ``data`` calibrates the int8 scales: a source as for
-    :func:`edgetool.data` or recordings; None: synthetic gait. Of it, ``calibration_windows`` windows of the training split are
+    :func:`edgetool.data` or recordings; None: synthetic gait. From its training split, ``calibration_windows`` windows are
     drawn with ``seed``. ``scheme`` is ``int8`` or ``float32``, ``converter`` is ``builtin`` or ``tensorflow``.
-    With ``max_rmse_increase`` (percent) the cheapest recipe that stays below it on the validation split is searched;
+    With ``max_rmse_increase`` (percent) the cheapest recipe that stays below it on the validation split is searched for;
     ``recipe`` changes single entries of the default (docs/CONVERTER.md), as a mapping or a JSON file. ``key_map`` is a
     TOML that names the tensors of a foreign PyTorch file (docs/MODEL.md) or the inputs of a ``.pt2``. ``core`` (``c99``,
     ``cortex-m4``, ``cortex-m7``, ``cortex-m33``, ``cortex-m55``) also writes C source, made for ``prefer`` (``speed`` or
     ``size``), whose names begin with ``prefix``. ``check`` is an NPZ with inputs and the network's own outputs: an import that
-    does not reproduce them is refused. ``json`` also writes the manifest there. ``progress`` is told each stage.
+    does not reproduce them is refused. ``json`` also writes the manifest there. ``progress`` is called at each stage.
 
     The same input gives the same bytes. Raises CheckpointError, RecordingError or ContractError for input that does not
     fit, UsageError for an option that is not allowed, ConversionError if the result does not compute what the checkpoint
@@ -95,9 +95,9 @@ def predict(
     :func:`edgetool.data` or recordings, with or without labels. A bundle estimates as it would live: its int8 stream over
     each recording, or its int8 window graph where it has no stream; a checkpoint runs in float on windows.
     ``result.predictions`` hold ``recording``, ``time_s`` (rows,) and ``moments`` (rows, outputs) in Nm/kg; ``progress`` is
-    told each recording.
+    called for each recording.
 
-    Raises UsageError for another suffix, RecordingError or ContractError for data that do not fit the model,
+    Raises UsageError for any other suffix, RecordingError or ContractError for data that do not fit the model,
     MissingDependencyError for Parquet without pyarrow, OutputError if ``out`` cannot be written.
     """
     from quantization.predict import predict as work
@@ -148,23 +148,23 @@ def inspect(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any] | Attribution:
-    """What is in ``file``: a .tflite, a checkpoint, a bundle's folder or the word ``pretrained``.
+    """Describe ``file``: a .tflite, a checkpoint, a bundle's folder or the word ``pretrained``.
 
     Returns plain JSON values, and writes them to ``json``: for a .tflite its operators with multiply-accumulates, and its
     tensors with type, shape, scale and zero point. Every hash of a bundle is verified first.
 
     With ``errors``, ``file`` is a bundle and the result an :class:`edgetool.Attribution`: how far each tensor and each time
     step of the int8 window graph is from float, in percent of its standard deviation, and what each rounding costs in
-    the joint moments, on ``windows`` windows of ``data`` (None: what calibrated the bundle) drawn with ``seed``. ``html``
-    writes it with plots. ``progress`` is told each stage.
+    the joint moments, on ``windows`` windows of ``data`` (None: what it was calibrated on) drawn with ``seed``. ``html``
+    writes it with plots. ``progress`` is called at each stage.
 
-    Raises ModelFileError, CheckpointError or BundleError for a file that is damaged, UsageError for options that do not go
-    together.
+    Raises ModelFileError, CheckpointError or BundleError for a file that is damaged, UsageError for options that exclude one
+    another.
     """
     if errors:
         return _attribution(file, data, windows, seed, json, html, progress)
     if data is not None or html is not None:
-        raise UsageError("data and html belong to errors; give errors too")
+        raise UsageError("data and html need errors=True")
     from quantization.analysis.inspect import describe
 
     found = describe(str(file))
@@ -214,7 +214,7 @@ def bench(
     What is compared: accuracy (RMSE, Nm/kg), latency (µs) and size (bytes).
 
     ``on`` names the targets: ``host``, ``qemu:CORE``, ``serial:PORT``, ``pi-emulated`` or ``ssh://USER@HOST``. Every row gets
-    the same windows of the test split of ``data`` (None: what calibrated the bundle), about ``windows`` of them in whole gait
+    the same windows of the test split of ``data`` (None: what it was calibrated on), about ``windows`` of them in whole gait
     cycles. ``threads`` is how many an engine may use, ``seed`` that of the bootstrap; ``peers`` adds rows of other converters.
     ``json`` and ``html`` are files to write. ``progress`` is told each stage; ``show`` is called with the
     report before a broken budget is raised.

@@ -50,10 +50,10 @@ def data(
 
 
 def check_data(source: str | Sequence[Recording], *, json: str | Path | None = None) -> list[Finding]:
-    """What is wrong with the recordings of ``source`` (as for :func:`data`), each with its value and its bound.
+    """Find faults in the recordings of ``source`` (as for :func:`data`), each with its value and its bound.
 
-    Channels that are dead, railed or flat, rows that repeat or are held, mains hum, clipped moments, units and signs that
-    cannot be, EMG that does not lead its moment, sensors that look turned, mirrored or swapped. ``finding.broken`` is False for
+    Channels that are dead, railed or flat, rows that repeat or are held, mains hum, clipped moments, impossible units and
+    signs, EMG that does not lead its moment, sensors that look turned, mirrored or swapped. ``finding.broken`` is False for
     what the data itself marks as missing. ``json`` writes the findings. Raises as :func:`data` does.
     """
     from toolkit.data import load
@@ -111,11 +111,11 @@ def train(
     Training: at most ``epochs``, fewer after ``patience`` epochs without a better validation loss; ``batch`` windows a step, of
     every ``stride``-th; peak ``learning_rate``, decoupled ``weight_decay``. The same ``seed`` gives the same file on the same
     ``device`` (cpu, cuda) and ``threads``. ``init``: start from the weights, filters and normaliser of that checkpoint. After
-    each better epoch ``out`` holds the best weights; a run that was stopped goes on with ``resume`` and gives the same bytes.
-    ``sequence``: on sequences of so many windows with the state carried, as the model runs live; 1: on windows, each from
-    nothing. ``augment``: sensors worn a little differently in every batch, ``default`` or sizes as ``rotation_deg=6,gain=0.15``
+    each better epoch ``out`` holds the best weights; a stopped run is continued with ``resume`` and gives the same bytes.
+    ``sequence``: on sequences of so many windows with the state carried over, as when live; 1: on windows, each from a zero
+    state. ``augment``: sensors worn a little differently in every batch, ``default`` or sizes as ``rotation_deg=6,gain=0.15``
     (docs/MODEL.md). ``json`` writes scores and losses, ``html`` a page with learning curves, ``card`` a model card;
-    ``progress`` is told.
+    ``progress`` is called with how far it is.
 
     ``trained.metrics["test"]`` has RMSE (Nm/kg) and R2 of each joint on the test split, which training never saw. Raises
     RecordingError, ContractError or UsageError, and MissingDependencyError without PyTorch.
@@ -150,14 +150,14 @@ def compare(
     html: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Train ``models`` (names of docs/LEARNING.md; None: all) alike on ``data``, and judge them on people they never saw.
+    """Train ``models`` (docs/LEARNING.md names them; None: all) alike on ``data``, and score them on people they never saw.
 
-    ``out`` is a folder with each training's result; what is there is not done again. ``split`` None: leave one person out for
-    three people or more, else chronological. ``seeds`` trainings of each network, from ``seed`` on. ``epochs``, ``stride``
-    (None: so that about 2,000 windows train), ``hidden``, ``window``, ``rate_hz`` and ``joints`` are as for
+    ``out`` is a folder with each training's result; what it already holds is not done again. ``split`` None: leave one person
+    out for three people or more, else chronological. ``seeds`` trainings of each network, from ``seed`` on. ``epochs``,
+    ``stride`` (None: so that about 2,000 windows train), ``hidden``, ``window``, ``rate_hz`` and ``joints`` are as for
     :func:`edgetool.train`; the other networks get as many weights as that Cross-LSTM. With ``core`` the first fold's networks
-    are also converted and run there, emulated. ``workers`` local processes do the work, or the Dask cluster of
-    ``scheduler``. ``json``, ``parquet`` and ``html`` are files to write; ``progress`` is told of each training.
+    are also converted and run there, emulated. ``workers`` local processes do the work, or the Dask cluster of ``scheduler``.
+    ``json``, ``parquet`` and ``html`` are files to write; ``progress`` is called for each training.
 
     Raises UsageError, RecordingError or ContractError for what cannot be compared.
     """

@@ -34,11 +34,11 @@ def run(
 
     ``config`` is a TOML file (docs/DAEMON.md); ``demo`` needs none: simulated sensors, the shipped model and a dashboard at
     ``port`` (None: 8765, 0: any free one) on ``engine`` (``litert``, ``native`` or ``tflite-runtime``). ``check`` only
-    says what would run, line by line to ``show``, and returns None. ``progress`` is told how far the demo's model is,
-    which is converted once. ``json`` writes the status at the
+    passes what would run, line by line, to ``show``, and returns None. ``progress`` is called while the demo's model
+    is converted, which is done once. ``json`` writes the status at the
     end, which is also returned.
 
-    Raises InputError for a config with a mistake in it, BundleError for a model that was changed, LinkError if no
+    Raises InputError for a config with a mistake, BundleError for a model that was changed, LinkError if no
     source can be opened.
     """
     if demo == (config is not None):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reachable:
-    """What :func:`scan` found, and why there is no BLE, if so."""
+    """What :func:`scan` found, and why BLE is not available, if it is not."""
 
     found: tuple[Found, ...]
     ble_trouble: str | None
@@ -107,13 +107,13 @@ def simulate(
 ) -> None:
     """Play ``data`` as ``nodes`` virtual sensor nodes, until Ctrl-C or for ``seconds``.
 
-    They are a serial port at the path ``serial``, or with ``ble`` BLE nodes on a private D-Bus; ``show`` is told each line
-    with the URL that opens them. ``emg_bits`` (16 or 24) is the size of EMG samples in volts, ``fault`` a list of NAME=VALUE
-    (docs/BRIDGE.md) drawn with ``seed``, ``speed`` how much faster than measured they play. ``mounting`` turns the IMUs: a
-    seed, or degrees about x, y and z of each one's segment (``shank:0/0/90,foot:10/0/0``). ``emg_gains`` are a seed or
+    They are a serial port at the path ``serial``, or with ``ble`` BLE nodes on a private D-Bus; ``show`` is called with each
+    line and the URL that opens them. ``emg_bits`` (16 or 24) is the size of EMG samples in volts, ``fault`` a list of
+    NAME=VALUE (docs/BRIDGE.md) drawn with ``seed``, ``speed`` how much faster than measured they play. ``mounting`` turns the
+    IMUs: a seed, or degrees about x, y and z of each one's segment (``shank:0/0/90,foot:10/0/0``). ``emg_gains`` are a seed or
     factors (``soleus:0.5``). The person stands still for ``stand`` s first.
 
-    Raises UsageError for options that do not go together, OutputError if the port cannot be made.
+    Raises UsageError for options that exclude one another, OutputError if the port cannot be made.
     """
     from firmware_bridge.simulator.faults import Faults
     from firmware_bridge.simulator.source import programmes
@@ -204,12 +204,11 @@ def record(
 ) -> RecordSummary:
     """Record what the URLs ``source`` send, byte for byte, to the new file ``out``, until Ctrl-C or for ``seconds``.
 
-    ``about`` says what is recorded (person, trial, ...); what is said to ``marks`` (its ``mark("heel strike")``, from any
-    thread) is written with its time, and so are the event markers of the LSL streams ``markers`` (``lsl://NAME``), which may
-    come, go and come back. ``json`` writes the totals and the ledger. ``progress`` is told the seconds, the
-    receiver and the writer. Killing it
-    loses at most a tenth of a second (docs/RECORDING.md). Raises LinkError when a source cannot be opened or all fail,
-    OutputError when ``out`` exists or the disk is full.
+    ``about`` says what is recorded (person, trial, ...); what is passed to ``marks`` (``mark("heel strike")``, from any thread)
+    is written with its time, and so are the event markers of the LSL streams ``markers`` (``lsl://NAME``), which may come, go
+    and come back. ``json`` writes the totals and the ledger. ``progress`` is called with the seconds, the receiver and the
+    writer. If the process is killed, at most the last tenth of a second is lost (docs/RECORDING.md). Raises LinkError when a
+    source cannot be opened or all fail, OutputError when ``out`` exists or the disk is full.
     """
     from firmware_bridge.tools.record import record as work
 
@@ -224,7 +223,7 @@ def record(
 def replay(
     recording: str | Path, *, speed: str | float = "max", json: str | Path | None = None
 ) -> ReplaySummary:
-    """Decode ``recording`` as if it came now, ``speed`` times as fast as real time (``max``: as fast as it can).
+    """Decode ``recording`` as if it were arriving now, ``speed`` times as fast as real time (``max``: as fast as it can).
 
     The summary has the streams with rate (Hz), samples and what is missing, and the ledger of each node; ``json`` writes
     it. RecordingError if the file is no recording, or damaged in the middle.
@@ -240,9 +239,9 @@ def replay(
 
 
 def recover(recording: str | Path, *, out: str | Path, json: str | Path | None = None) -> RecoverReport:
-    """Copy all whole blocks of ``recording``, cut or damaged anywhere, to the new file ``out``.
+    """Copy every intact block of ``recording``, cut or damaged anywhere, to the new file ``out``.
 
-    ``json`` writes the report. RecordingError if nothing in it is whole, OutputError if ``out`` exists.
+    ``json`` writes the report. RecordingError if nothing in it is intact, OutputError if ``out`` exists.
     """
     from firmware_bridge.recording.recover import recover as work
 
@@ -263,9 +262,9 @@ def export(
 ) -> ExportSummary:
     """Write the samples of ``recording`` in physical units as ``format``.
 
-    ``out`` is a folder with one table per stream, for XDF one file. ``fill`` says what stands for samples that were lost:
-    nothing, the last value, or a straight line between neighbours. ``progress`` is told each stage.
-    ``json`` writes what was exported. Raises RecordingError for a file that is none or has no samples,
+    ``out`` is a folder for one table per stream, for XDF and MCAP one file. ``fill`` says what replaces lost samples:
+    nothing, the last value, or a straight line between neighbours. ``progress`` is called at each stage.
+    ``json`` writes what was exported. Raises RecordingError for a file that is no recording or has no samples,
     MissingDependencyError for Parquet without pyarrow, OutputError if ``out`` cannot be written.
     """
     from firmware_bridge.recording.export import export as work

@@ -24,7 +24,7 @@ def install(
 ) -> Installation:
     """Check ``config``, write a unit that runs it, and start it now and at every start of the computer.
 
-    ``watchdog``: start anew when samples or estimates stand still for so many seconds; 0: never. ``dry_run`` writes
+    ``watchdog``: restart when no sample or estimate comes for so many seconds; 0: never. ``dry_run`` writes
     nothing; ``user`` is your own service, without root; ``prefix`` writes below that folder and starts nothing. ``name`` makes
     it one of several (``edgetool@left``); ``replace`` allows it to take the place of one that runs another config; ``program``
     is the ``edgetool`` that is started, if not this one. ``lines`` of the result say what was done.

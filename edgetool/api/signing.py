@@ -1,4 +1,4 @@
-"""Who made a bundle: signing it, and verifying that nothing was changed since."""
+"""Who made a bundle: signing it, and verifying that nothing has changed since."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def sign(bundle: str | Path, *, key: str | Path) -> Signer:
     """Sign a bundle: write ``signature.json`` into its folder.
 
     ``bundle`` is the folder; every hash of its manifest is verified first. ``key`` is a PEM file with a private Ed25519 key,
-    as ``openssl genpkey -algorithm ed25519`` makes it. A signature that is there is replaced.
+    as ``openssl genpkey -algorithm ed25519`` makes it. An existing signature is replaced.
 
-    Raises BundleError for a bundle that was changed after its manifest, InputError for what is not such a key,
+    Raises BundleError for a bundle that was changed after its manifest, InputError for anything but such a key,
     MissingDependencyError without the package cryptography (``edgetool[sign]``), OutputError if nothing can be written.
     """
     from quantization.signing import sign as work
@@ -30,10 +30,10 @@ def verify(bundle: str | Path, *, trusted: Sequence[str | Path] = ()) -> Signer:
     """Who signed a bundle, once its signature, every hash and every part of it are verified.
 
     ``bundle`` is the folder. ``trusted`` are PEM files with public Ed25519 keys: the signature must be one of theirs. Without
-    any, whose key it is has to be compared by whoever reads the result.
+    any, the caller must compare the fingerprint.
 
     Raises SignatureError if the bundle is not signed, or not by a trusted key, BundleError if it was changed, InputError for
-    what is not a public key, MissingDependencyError without the package cryptography (``edgetool[sign]``).
+    anything but a public key, MissingDependencyError without the package cryptography (``edgetool[sign]``).
     """
     from quantization.bundle import Bundle
     from quantization.signing import read_trusted_key

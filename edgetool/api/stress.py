@@ -1,4 +1,4 @@
-"""How a bundle stands sensors that are worn wrongly: stress."""
+"""How a bundle copes with sensors that are worn wrongly: stress."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def stress(
     progress: Progress | None = None,
     show: Callable[[StressReport], None] | None = None,
 ) -> StressReport:
-    """Wear, mistake and break the sensors of ``bundle`` in every known way, and see what it costs and whether it is noticed.
+    """Wear the sensors of ``bundle`` wrongly, mix them up and break them: what it costs, and whether it is noticed.
 
-    ``data`` is a source as for :func:`edgetool.data`, or recordings with reference moments (None: what calibrated the bundle);
-    of it the test part is used, about ``seconds`` of recordings in all, of every person and task alike. ``only`` names
-    perturbations (``imu-turned``, ``emg-gain``, ``hum``, ...); ``quick`` takes one size of each. ``engine`` is a runtime engine
-    (``native``, ``litert``; None: the first that there is), ``seed`` that of all that is drawn. ``json`` and ``html`` are files
-    to write, ``bounds`` a TOML of what must hold (docs/STRESS.md). ``progress`` is told each perturbation; ``show`` is called
-    with the report before a broken bound is raised.
+    ``data`` is a source as for :func:`edgetool.data`, or recordings with reference moments (None: what it was calibrated on);
+    its test part is used, about ``seconds`` of recordings in all, of every person and task alike. ``only`` names perturbations
+    (``imu-turned``, ``emg-gain``, ``hum``, ...); ``quick`` takes one size of each. ``engine`` is a runtime engine (``native``,
+    ``litert``; None: the first one available), ``seed`` that of everything drawn. ``json`` and ``html`` are files to write,
+    ``bounds`` a TOML of bounds that must hold (docs/STRESS.md). ``progress`` is called for each perturbation; ``show`` is
+    called with the report before a broken bound is raised.
 
     ``report.row("imu-turned", "all 20 deg").overall.rmse_increase_pct`` is how much larger the RMSE is, percent; ``.states``
     are the shares of moments in each state, ``.calibrated`` whether the session was calibrated with the sensors as they are.

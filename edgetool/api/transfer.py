@@ -1,4 +1,4 @@
-"""What a checkpoint does for people it never saw: finetune, explain, reduce."""
+"""Checkpoints and people they never saw: finetune, explain, reduce."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def finetune(
 ) -> OnePerson | Transfer:
     """Adapt ``checkpoint`` to the first ``strides`` strides of ``person`` in ``data`` (a source as for :func:`edgetool.data`).
 
-    ``person`` may be None if there is one only; nobody who trained the checkpoint is taken. ``policy`` says what is adapted;
-    ``auto`` chooses by cross-validation inside the given strides and changes nothing if that gains less than 2 %. ``seed`` is
-    that of the order of windows. ``out`` is the checkpoint to write, which converts like any other.
+    ``person`` may be None if there is only one; people in the checkpoint's training are refused. ``policy`` says what is
+    adapted; ``auto`` chooses by cross-validation within the given strides and changes nothing if that gains less than 2 %.
+    ``seed`` is that of the order of windows. ``out`` is the checkpoint to write, which converts like any other.
 
-    With ``curve``, a folder, every person is adapted with 1, 2, 5, 10 and 20 strides instead, beside the general model and one
-    that learns from those strides alone, on ``workers`` processes or the Dask cluster of ``scheduler``; ``checkpoint`` may
+    With ``curve``, a folder, every person is adapted with 1, 2, 5, 10 and 20 strides instead, next to the general model and one
+    trained on those strides alone, on ``workers`` processes or the Dask cluster of ``scheduler``; ``checkpoint`` may
     then be the folder of :func:`edgetool.compare`, whose fold without the person is used. ``json`` and ``html`` are files
-    to write; ``progress`` is told.
+    to write; ``progress`` is called with how far it is.
 
     Raises UsageError for too few strides or a person of the training, RecordingError or ContractError for data that do not fit.
     """
@@ -48,7 +48,7 @@ def finetune(
     from toolkit.model import load_checkpoint
 
     if (out is None) == (curve is None):
-        raise UsageError("say either --out FILE, to adapt to one person, or --curve FOLDER, for all people")
+        raise UsageError("give either --out FILE, to adapt to one person, or --curve FOLDER, for everyone")
     if curve is not None:
         return _curve(given, Path(curve), progress or silent)
     from benchmarks.learning.transfer import adapt_person
@@ -100,7 +100,7 @@ def explain(
     Two methods: permutation of a sensor's windows in time, and Shapley values by sampling (captum); with their rank agreement,
     a check of integrated gradients for their known artefact, and attention over the gait cycle. ``checkpoint`` may be the
     folder of :func:`edgetool.compare`. ``seed`` is that of permutations and orders; ``json`` and ``html`` are files to write;
-    ``progress`` is told of each person. Raises UsageError if nobody is new to the checkpoint.
+    ``progress`` is called for each person. Raises UsageError if the checkpoint was trained on everyone.
     """
     given = dict(locals())
     _require_captum()
@@ -143,12 +143,12 @@ def reduce(
     html: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Reduction:
-    """Train the sizes of ``checkpoint`` anew on ``data`` with fewer and fewer sensors, in order of their shares.
+    """Retrain a model of ``checkpoint``'s sizes on ``data`` with fewer and fewer sensors, least important first.
 
-    ``out`` is a folder with the data and trainings of each choice; what is there is not done again. ``split``, ``epochs``,
-    ``stride``, ``workers`` and ``scheduler`` are as for :func:`edgetool.compare`, ``seed`` is that of training. With ``core``
-    each choice is converted and run there, emulated. ``json`` and ``html`` are files to write; ``progress`` is told of
-    each training. Raises UsageError, RecordingError or ContractError for what cannot be trained.
+    ``out`` is a folder with the data and trainings of each choice; what it already holds is not done again. ``split``,
+    ``epochs``, ``stride``, ``workers`` and ``scheduler`` are as for :func:`edgetool.compare`, ``seed`` is that of training.
+    With ``core`` each choice is converted and run there, emulated. ``json`` and ``html`` are files to write; ``progress`` is
+    called for each training. Raises UsageError, RecordingError or ContractError for what cannot be trained.
     """
     given = dict(locals())
     _require_captum()

@@ -1,4 +1,4 @@
-"""Work that waits for sensors, from a script, a command or a notebook (whose own event loop is running already)."""
+"""Work that waits for sensors, from a script, a command or a notebook (whose own event loop already runs)."""
 
 from __future__ import annotations
 

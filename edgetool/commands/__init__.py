@@ -1,1 +1,1 @@
-"""One file a command; each is a thin face of one public function."""
+"""One file a command; each is a thin wrapper around one public function."""

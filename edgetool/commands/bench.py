@@ -1,4 +1,4 @@
-"""``edgetool bench``: a bundle judged against its float model; a thin face of :func:`edgetool.bench`."""
+"""``edgetool bench``: a bundle measured against its float model; a thin wrapper around :func:`edgetool.bench`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from edgetool.commands.shared import (
     context_settings=SETTINGS,
 )
 @click.argument("bundle", type=PATH)
-@click.option("--data", metavar="SOURCE", help=f"{SOURCE}. Default: the data that calibrated the bundle.")
+@click.option("--data", metavar="SOURCE", help=f"{SOURCE}. Default: the data it was calibrated on.")
 @on_option
 @json_option("Write all figures (docs/BENCH.md); - is standard output.")
 @html_option("Write a report with plots, in one file.")
@@ -36,27 +36,27 @@ from edgetool.commands.shared import (
     "--max-rmse-increase",
     type=float,
     metavar="PCT",
-    help="Exit with 1 if the RMSE of int8 is more than PCT % above the float model's.",
+    help="Exit code 1 if the RMSE of int8 is more than PCT % above the float model's.",
 )
 @click.option(
     "--max-p99-us",
     type=float,
     metavar="N",
-    help="Exit with 1 if the 99th percentile of an int8 inference is above N microseconds.",
+    help="Exit code 1 if the 99th percentile of an int8 inference is above N microseconds.",
 )
-@click.option("--windows", default=2000, metavar="N", help="Judge about N windows, in whole gait cycles.")
+@click.option("--windows", default=2000, metavar="N", help="Evaluate about N windows, in whole gait cycles.")
 @click.option("--threads", default=1, metavar="N", help="Threads an engine may use.")
-@click.option("--seed", default=0, metavar="N", help="Seed of the bootstrap.")
+@click.option("--seed", default=0, metavar="N", help="Seed for the bootstrap.")
 @click.option(
     "--peers", is_flag=True, help="Add rows of other converters, from the same checkpoint and windows."
 )
 def command(bundle: Path, json: Path | None, html: Path | None, **options: Any) -> None:
     """Compare a bundle with its float model: accuracy, latency and size.
 
-    PyTorch in float, and LiteRT, TensorFlow Lite Micro and the generated C with the bundle's graphs, all get the same
-    windows of the test split. Files are written and tables shown before a broken budget ends the command.
+    Float PyTorch, and LiteRT, TensorFlow Lite Micro and the generated C running the bundle's graphs, all get the same
+    windows of the test split. Files are written and tables shown even if a budget is exceeded.
 
-    TARGET is host, qemu:CORE (as qemu:cortex-m4), serial:PORT, pi-emulated or ssh://USER@HOST.
+    TARGET is host, qemu:CORE (such as qemu:cortex-m4), serial:PORT, pi-emulated or ssh://USER@HOST.
     """
     from benchmarks.report.console import show
     from benchmarks.report.json_file import to_json

@@ -1,4 +1,4 @@
-"""``edgetool calibrate``: where today's sensors are; a thin face of :func:`edgetool.calibrate`."""
+"""``edgetool calibrate``: where today's sensors are; a thin wrapper around :func:`edgetool.calibrate`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ASK = {"stand": "stand still", "walk": "walk straight ahead at your usual pace"
     "--calibration",
     type=PATH,
     metavar="FILE",
-    help="Check and show an earlier calibration; no sensor is asked.",
+    help="Check and show an earlier calibration; no sensor is read.",
 )
 @click.option("--c", type=PATH, metavar="FILE", help="Also write it as a C header for the bundle's filters.")
 @click.option("--person", default="", metavar="NAME", help="Who wears the sensors; written into the file.")
@@ -48,7 +48,7 @@ _ASK = {"stand": "stand still", "walk": "walk straight ahead at your usual pace"
     default=120.0,
     type=click.FloatRange(5, 3600),
     metavar="N",
-    help="Seconds that a step may take.",
+    help="Longest time for a step, in seconds.",
 )
 def command(
     model: str,
@@ -63,13 +63,13 @@ def command(
 
     Stand still, then walk about ten strides. Writes each IMU's rotation to its segment and each EMG channel's
     gain, with a verdict; edgetool run applies them (model.calibration). Exit code 1 if a sensor is refused or the
-    walk contradicts where sensors are said to be: the file is written all the same.
+    walk contradicts the stated sensor positions; the file is written all the same.
     """
     from edgetool.api.calibration import calibrate
     from toolkit.terminal import say
 
     if (source or config) and out is None:
-        raise click.UsageError("--source needs --out FILE, and so does --config: a calibration is to be kept")
+        raise click.UsageError("--source and --config need --out FILE for the calibration")
     with progress() as shown:
         found = calibrate(
             model,
@@ -108,7 +108,7 @@ def _show(found: Calibration) -> None:
         for one in found.channels
     ]
     title = f"{found.strides} strides"
-    show_table(console(), title, ("sensor", ">turned by, gain", ">sure to", "verdict"), rows)
+    show_table(console(), title, ("sensor", ">turned by, gain", ">uncertainty", "verdict"), rows)
     for advice in (*(imu.advice for imu in found.imus), *(channel.advice for channel in found.channels)):
         if advice:
             say(advice)

@@ -1,4 +1,4 @@
-"""``edgetool compare``: models judged on people whom they never saw; a thin face of :func:`edgetool.compare`."""
+"""``edgetool compare``: models judged on people whom they never saw; a thin wrapper around :func:`edgetool.compare`."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from edgetool.commands.shared import (
     required=True,
     type=PATH,
     metavar="FOLDER",
-    help="Each training's result, a Parquet file; a run that was stopped goes on from them.",
+    help="Folder for the result of each training (Parquet); a stopped run resumes from them.",
 )
 @click.option(
     "--models",
     metavar="NAMES",
-    help="Separated by commas; the first is what the others are compared with. Default: all (docs/LEARNING.md).",
+    help="Separated by commas; the others are compared with the first. Default: all (docs/LEARNING.md).",
 )
 @click.option("--seeds", default=1, metavar="N", help="Train each network N times and average its scores.")
 @click.option("--seed", default=0, metavar="N", help="The first seed.")
@@ -51,7 +51,7 @@ from edgetool.commands.shared import (
     "--stride",
     type=int,
     metavar="N",
-    help="Use every N-th window to train and validate. Default: so that about 2,000 train.",
+    help="Use every N-th window to train and validate. Default: so that about 2,000 are used to train.",
 )
 @click.option("--hidden", default=64, metavar="N", help="LSTM units per stream; sets every network's size.")
 @click.option("--window", default=64, metavar="N", help="Samples of the grid that a model sees at once.")
@@ -62,17 +62,17 @@ from edgetool.commands.shared import (
 @click.option(
     "--core",
     metavar="CORE",
-    help="Also convert the first fold's networks and run them on this emulated core, as cortex-m4.",
+    help="Also convert the first fold's networks and run them on this emulated core, such as cortex-m4.",
 )
 @pool_options()
 @json_option("Also write every figure; - is standard output.")
 @click.option("--parquet", type=PATH, metavar="FILE", help="Also write RMSE by model, person and joint.")
 @html_option("Also write a page with plots.")
 def command(json: Path | None, html: Path | None, parquet: Path | None, **options: Any) -> None:
-    """Compare models on people whom they never saw.
+    """Compare models on people they never saw.
 
     The Cross-LSTM, LSTM, BiLSTM, GRU, CNN-LSTM, TCN, Transformer and MLP get the same windows, training and, within
-    10 %, number of weights. Two floors are below them: ridge regression with lags, and the average curve by gait
+    10 %, number of weights. Two baselines set the floor: ridge regression with lags, and the average curve by gait
     phase and task. The person is the unit of every interval and test.
     """
     from benchmarks.learning import compare_report as report

@@ -1,4 +1,4 @@
-"""``edgetool convert``: a checkpoint in, a bundle out; a thin face of :func:`edgetool.convert`."""
+"""``edgetool convert``: a checkpoint in, a bundle out; a thin wrapper around :func:`edgetool.convert`."""
 
 from __future__ import annotations
 
@@ -27,27 +27,32 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--data", metavar="SOURCE", help=f"Data to calibrate on: {SOURCE}. Default: synthetic.")
 @click.option("--out", required=True, type=PATH, metavar="BUNDLE", help="Folder to write.")
 @click.option("--scheme", default="int8", metavar="NAME", help="int8 or float32.")
-@click.option("--converter", default="builtin", metavar="NAME", help="What converts: builtin or tensorflow.")
 @click.option(
-    "--calibration-windows", default=200, metavar="N", help="Set the int8 scales by the ranges of N windows."
+    "--converter", default="builtin", metavar="NAME", help="The converter to use: builtin or tensorflow."
+)
+@click.option(
+    "--calibration-windows",
+    default=200,
+    metavar="N",
+    help="Set the int8 scales from the ranges of N windows.",
 )
 @click.option(
     "--max-rmse-increase",
     type=float,
     metavar="PCT",
-    help="Search the cheapest recipe that stays within PCT % of the float RMSE on the validation split.",
+    help="Search for the cheapest recipe that stays within PCT % of the float RMSE on the validation split.",
 )
 @click.option(
     "--recipe",
     type=FILE,
     metavar="FILE",
-    help="JSON with the entries of the quantization recipe that differ from the default.",
+    help="JSON with the entries of the quantization recipe to change from their defaults.",
 )
 @click.option(
     "--key-map",
     type=FILE,
     metavar="FILE",
-    help="TOML: which tensor of a foreign PyTorch file is which, or which input of a .pt2.",
+    help="TOML that maps the tensors of a foreign PyTorch file, or the inputs of a .pt2.",
 )
 @click.option(
     "--check",
@@ -61,13 +66,11 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     help=f"Also write C source for a core: {', '.join(CORES)}.",
 )
 @click.option("--prefer", default="speed", metavar="WHAT", help="Optimise the C source for speed or size.")
-@click.option(
-    "--prefix", default="edgetool", metavar="NAME", help="What every name in the C source begins with."
-)
-@click.option("--seed", default=0, metavar="N", help="Seed of the draw of calibration windows.")
+@click.option("--prefix", default="edgetool", metavar="NAME", help="Prefix of every name in the C source.")
+@click.option("--seed", default=0, metavar="N", help="Seed for drawing calibration windows.")
 @json_option("Also write the manifest.")
 def command(checkpoint: str, data: str | None, out: Path, json: Path | None, **options: Any) -> None:
-    """Convert CHECKPOINT to an int8 bundle: a file, the word pretrained, or a .pt2.
+    """Convert CHECKPOINT (a file, the word pretrained, or a .pt2) to an int8 bundle.
 
     A .pt2 is a network of your own as torch.export.save writes it (docs/IMPORT.md).
 
@@ -105,7 +108,7 @@ def _show_search(searched: Mapping[str, Any]) -> None:
     out = console()
     out.print(f"Recipes tried for an RMSE increase of at most {bound:g} %")
     out.print(table)
-    out.print(f"Judged on {searched['validation']}. The last one holds and was taken.")
+    out.print(f"Judged on {searched['validation']}. The last one is within the bound and was used.")
 
 
 def _show(bundle: Bundle, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""``edgetool data``: what a data source holds; a thin face of :func:`edgetool.data`."""
+"""``edgetool data``: what a data source holds; a thin wrapper around :func:`edgetool.data`."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def command(
     SOURCE is synthetic[:OPTIONS], a dataset TOML, an NPZ, a folder of them, or the folder of Camargo et al. 2021, as for --data
     of the other commands.
 
-    edgetool data check SOURCE looks for what is wrong with them instead: dead or railed channels, gaps, mains hum, units and
-    signs that cannot be, sensors that look turned or swapped. Its exit code is 1 if a bound is broken.
+    edgetool data check SOURCE looks for faults instead: dead or railed channels, gaps, mains hum, impossible units and signs,
+    sensors that look turned or swapped. Its exit code is 1 if a bound is exceeded.
     """
     from edgetool.api.learn import check_data, data
     from toolkit.data.check import push_off_sign
@@ -124,7 +124,7 @@ def _show(recordings: Sequence[Recording]) -> None:
     if masked:
         some = [one for one in described if _valid_s(one) > 0]
         valid = sum(map(_valid_s, some))
-        shown.print(f"Moments are true in {valid:.1f} s of {count(len(some), 'recording', 'recordings')}.")
+        shown.print(f"Moments are valid in {valid:.1f} s of {count(len(some), 'recording', 'recordings')}.")
     if lacking:
         whole = [recording for recording in recordings if not recording.missing]
         shown.print(
@@ -164,7 +164,7 @@ def _show_findings(findings: Sequence[Finding]) -> None:
 
 
 def _valid_s(one: dict[str, Any]) -> float:
-    """Seconds in which the moments are true."""
+    """Seconds in which the moments are valid."""
     spans = one["valid_s"]
     return float(one["seconds"] if spans is None else sum(stop - start for start, stop in spans))
 

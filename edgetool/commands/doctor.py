@@ -1,4 +1,4 @@
-"""``edgetool doctor``: whether a link is good enough, and what to do; a thin face of :func:`edgetool.doctor`."""
+"""``edgetool doctor``: whether a link is good enough, and what to do; a thin wrapper around :func:`edgetool.doctor`."""
 
 from __future__ import annotations
 

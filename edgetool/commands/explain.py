@@ -1,4 +1,4 @@
-"""``edgetool explain``: what a checkpoint's estimates rest on; a thin face of :func:`edgetool.explain`."""
+"""``edgetool explain``: what a checkpoint's estimates rest on; a thin wrapper around :func:`edgetool.explain`."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from edgetool.commands.shared import (
 )
 @click.argument("checkpoint", type=PATH)
 @click.option("--data", required=True, metavar="SOURCE", help=f"{SOURCE}.")
-@click.option("--seed", default=0, metavar="N", help="Seed of permutations and orders.")
+@click.option("--seed", default=0, metavar="N", help="Seed for permutations and orders.")
 @json_option("Also write every share; - is standard output.")
 @html_option("Also write a page with plots.")
 def command(json: Path | None, html: Path | None, **options: Any) -> None:
     """Show the share of each sensor in a checkpoint's estimates.
 
-    CHECKPOINT is a file, the word pretrained, or the folder of edgetool compare. Only people whom training never saw
-    are used. Two methods: a sensor's windows permuted in time, and Shapley values; their rank agreement is shown.
+    CHECKPOINT is a file, the word pretrained, or the folder of edgetool compare. Only people not seen in training are
+    used. Two methods: permuting a sensor's windows in time, and Shapley values; their rank agreement is shown.
     """
     from benchmarks.learning import explain_report as report
     from benchmarks.learning.explain import to_json

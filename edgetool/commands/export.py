@@ -1,4 +1,4 @@
-"""``edgetool export``: a recording as tables for other tools; a thin face of :func:`edgetool.export`."""
+"""``edgetool export``: a recording as tables for other tools; a thin wrapper around :func:`edgetool.export`."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from edgetool.commands.shared import PATH, SETTINGS, json_option, progress, wrot
     required=True,
     type=PATH,
     metavar="PATH",
-    help="A folder with one table per stream; for xdf and mcap one file.",
+    help="Folder for one table per stream; for xdf and mcap, a single file.",
 )
 @click.option(
     "--fill",
     default="none",
     type=click.Choice(["none", "hold", "interpolate"]),
-    help="What stands for samples that were lost.",
+    help="How to fill in lost samples.",
 )
 @json_option("Write what was exported.")
 def command(recording: Path, out: Path, json: Path | None, **options: Any) -> None:
     """Write the samples of a recording in physical units.
 
-    Column "time" is regular (the node's own count), "host_time" is on this computer's clock. With --fill none a
-    lost sample has no row.
+    Column "time" is regular (the node's own count), "host_time" is on this computer's clock. With --fill none, lost
+    samples have no row.
     """
     from edgetool.api.sensors import export
     from toolkit.printable import terminal_text

@@ -1,4 +1,4 @@
-"""``edgetool finetune``: a few strides adapt a checkpoint to a person; a thin face of :func:`edgetool.finetune`."""
+"""``edgetool finetune``: a few strides adapt a checkpoint to a person; a thin wrapper around :func:`edgetool.finetune`."""
 
 from __future__ import annotations
 
@@ -34,22 +34,24 @@ if TYPE_CHECKING:
     context_settings=SETTINGS,
 )
 @click.argument("checkpoint", type=PATH)
-@click.option("--data", required=True, metavar="SOURCE", help=f"{SOURCE}; of people who did not train it.")
+@click.option(
+    "--data", required=True, metavar="SOURCE", help=f"{SOURCE}; people who were not in its training."
+)
 @click.option("--strides", default=5, metavar="N", help="Adapt to the first N strides.")
 @click.option("--person", metavar="NAME", help="Whose strides, if the data has several people.")
 @click.option(
     "--policy",
     default="auto",
     type=click.Choice(["auto", "all", "fusion-and-head", "head", "normaliser", "none"]),
-    help="What is adapted; auto chooses by cross-validation inside the given strides.",
+    help="What is adapted; auto chooses by cross-validation within the given strides.",
 )
-@click.option("--seed", default=0, metavar="N", help="Seed of the order of windows.")
+@click.option("--seed", default=0, metavar="N", help="Seed for the order of windows.")
 @click.option("--out", type=PATH, metavar="FILE", help="Adapted checkpoint to write (.safetensors).")
 @click.option(
     "--curve",
     type=PATH,
     metavar="FOLDER",
-    help="Instead: every person with 1, 2, 5, 10 and 20 strides; a file each in FOLDER.",
+    help="Instead, adapt to every person with 1, 2, 5, 10 and 20 strides; one file each in FOLDER.",
 )
 @pool_options(" of --curve")
 @json_option("Also write every figure; - is standard output.")
@@ -58,8 +60,9 @@ def command(json: Path | None, html: Path | None, **options: Any) -> None:
     """Adapt a checkpoint to a new person or task with a few strides.
 
     CHECKPOINT is a file or the word pretrained; with --curve also the folder of a comparison, whose fold without the
-    person is used. How long, and with --policy auto what is adapted, the given strides alone decide: parts of them are
-    held out in turn. Weights are pulled towards the source's. If held-out strides gain less than 2 % nothing is changed.
+    person is used. How long to train, and with --policy auto what to adapt, is decided on the given strides alone, parts of
+    which are held out in turn. Weights are pulled towards the source's. If held-out strides gain less than 2 %, nothing
+    is changed.
     """
     from benchmarks.learning import transfer_report as report
     from benchmarks.learning.transfer import OnePerson

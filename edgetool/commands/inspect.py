@@ -1,4 +1,4 @@
-"""``edgetool inspect``: what is in a file; a thin face of :func:`edgetool.inspect`."""
+"""``edgetool inspect``: what is in a file; a thin wrapper around :func:`edgetool.inspect`."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ if TYPE_CHECKING:
 @click.option(
     "--data",
     metavar="SOURCE",
-    help=f"Windows for --errors, of the validation split: {SOURCE}. Default: the data that calibrated the bundle.",
+    help=f"Windows for --errors, of the validation split: {SOURCE}. Default: the data it was calibrated on.",
 )
 @html_option("Write the result of --errors with plots, in one file.")
 @click.option(
     "--windows", type=click.IntRange(2), default=200, metavar="N", help="Draw N windows for --errors."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Seed of the draw of windows.")
+@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Seed for drawing windows.")
 def command(file: str, json: Path | None, html: Path | None, errors: bool, **options: Any) -> None:
     """Show what is in FILE: any .tflite, a checkpoint, a bundle's folder, or the word pretrained.
 
     Of a .tflite: operators with their multiply-accumulates, tensors with type, shape, scale and zero point,
     sizes, and the sensor contract in its metadata. Of a bundle, every hash is verified first.
 
-    With --errors, float, fake-quantized, integer reference, LiteRT and TensorFlow Lite Micro stand side by side
-    for every tensor and time step, and each rounding is charged with what it costs and what 16 bits would give back.
+    With --errors, every tensor and time step is compared side by side in float, fake-quantized, the integer reference,
+    LiteRT and TensorFlow Lite Micro, with what each rounding costs and what 16 bits would save.
     """
     from edgetool.api.deploy import inspect
     from toolkit.terminal import console
@@ -90,14 +90,14 @@ def _require_errors(context: click.Context) -> None:
 def _bundle(console: Console, found: dict[str, Any]) -> None:
     manifest = found["manifest"]
     console.print(
-        f"Bundle {terminal_text(found['name'])}: scheme {terminal_text(manifest.get('scheme', 'not said'))}, "
+        f"Bundle {terminal_text(found['name'])}: scheme {terminal_text(manifest.get('scheme', 'not stated'))}, "
         f"converter {terminal_text(found['converter'])}, "
-        f"{found['parameters']:,} parameters; every file has the hash of the manifest"
+        f"{found['parameters']:,} parameters; every file matches its hash in the manifest"
     )
     data = manifest["data"]
     # A manifest's hashes say that its files are whole, not that it says all that ours do.
     kinds = data.get("kinds")
-    kinds = ", ".join(map(terminal_text, kinds)) if isinstance(kinds, list) else "kinds not said"
+    kinds = ", ".join(map(terminal_text, kinds)) if isinstance(kinds, list) else "kinds not stated"
     windows = terminal_text(data.get("calibration_windows", "?"))
     console.print(f"Calibrated on {windows} windows of {terminal_text(data['source'])} ({kinds})")
     console.print(f"Signed with {found['signer']}" if found["signer"] else "Not signed")
@@ -121,7 +121,7 @@ def _checkpoint(console: Console, found: dict[str, Any]) -> None:
     show_table(console, "Weights", ["name", "shape", ">minimum", ">maximum"], rows)
     provenance = found["provenance"]
     for part, values in (provenance.get("metrics") or {}).items():
-        console.print(f"RMSE of the {part} part: {values.get('rmse')} Nm/kg")
+        console.print(f"RMSE on the {part} part: {values.get('rmse')} Nm/kg")
     kinds = (provenance.get("data") or {}).get("kinds")
     if kinds:
         console.print(f"Trained on {', '.join(kinds)} data")
@@ -132,7 +132,7 @@ def _tflite(console: Console, found: dict[str, Any]) -> None:
     _graphs(console, found)
     reason = found["integer_reference"]
     console.print(
-        f"Integer reference: {'runs it' if reason is None else f'not run by it: {terminal_text(reason)}'}"
+        f"Integer reference: {'can run it' if reason is None else f'cannot run it: {terminal_text(reason)}'}"
     )
     if found["contract"] is not None:
         _contract(console, found["contract"], found["contract_hash"])
@@ -140,7 +140,7 @@ def _tflite(console: Console, found: dict[str, Any]) -> None:
 
 def _graphs(console: Console, found: dict[str, Any]) -> None:
     console.print(
-        f"{terminal_text(found['name'])}: {found['bytes']:,} bytes, {found['macs']:,} multiply-accumulates an inference"
+        f"{terminal_text(found['name'])}: {found['bytes']:,} bytes, {found['macs']:,} multiply-accumulates per inference"
     )
     for graph in found["subgraphs"]:
         tensors = graph["tensors"]

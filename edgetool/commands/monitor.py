@@ -1,4 +1,4 @@
-"""``edgetool monitor``: how sensors and their links are doing; a thin face of :func:`edgetool.monitor`."""
+"""``edgetool monitor``: how sensors and their links are doing; a thin wrapper around :func:`edgetool.monitor`."""
 
 from __future__ import annotations
 

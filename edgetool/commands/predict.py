@@ -1,4 +1,4 @@
-"""``edgetool predict``: the moments of recordings in a file; a thin face of :func:`edgetool.predict`."""
+"""``edgetool predict``: the moments of recordings in a file; a thin wrapper around :func:`edgetool.predict`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from edgetool.commands.shared import PATH, SETTINGS, SOURCE, count, progress, wr
     required=True,
     type=PATH,
     metavar="FILE",
-    help="File to write: .csv, .parquet, or OpenSim .sto (one a recording).",
+    help="File to write: .csv, .parquet, or OpenSim .sto (one per recording).",
 )
 def command(model: str, data: str, out: Path) -> None:
     """Estimate the joint moments of recordings with MODEL: a bundle, a checkpoint, or the word pretrained.
 
     A bundle estimates as it would live: its int8 stream over each recording, or its int8 window graph where it has no
     stream. A checkpoint runs in float on windows. Recordings need no labels. Moments are in Nm/kg, from the first whole
-    window on, at the time that they are of.
+    window on, each with the time it applies to.
     """
     from edgetool.api.deploy import predict
     from toolkit.terminal import say
@@ -37,5 +37,5 @@ def command(model: str, data: str, out: Path) -> None:
         found = predict(model, data=data, out=out, progress=shown)
     rows = sum(len(one.time_s) for one in found.predictions)
     recordings = count(len(found.predictions), "recording", "recordings")
-    say(f"{rows:,} moments of {recordings} by {found.model}")
+    say(f"{rows:,} estimates for {recordings} by {found.model}")
     wrote(*found.files)

@@ -1,4 +1,4 @@
-"""``edgetool record``: what sensors send, to a file; a thin face of :func:`edgetool.record`."""
+"""``edgetool record``: what sensors send, to a file; a thin wrapper around :func:`edgetool.record`."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     "--about",
     multiple=True,
     metavar="NAME=TEXT",
-    help="What is recorded (person=S01, trial=3); may be repeated.",
+    help="A note on the recording (person=S01, trial=3); may be repeated.",
 )
 @click.option(
     "--markers",
     multiple=True,
     metavar="lsl://NAME",
-    help="An LSL stream of event markers to write too; may be repeated.",
+    help="LSL stream of event markers to record as well; may be repeated.",
 )
 @seconds_option
 @json_option("Write the totals and the ledger.")
@@ -51,8 +51,8 @@ def command(
 ) -> None:
     """Record what sensors send, byte for byte, until Ctrl-C or the sources end.
 
-    Each line that you type meanwhile is written as a marker, with the time of its Enter. Killing it at any moment loses at
-    most a tenth of a second (docs/RECORDING.md).
+    Each line that you type meanwhile is stored as a marker, with the time you pressed Enter. If the program is killed, at most
+    the last tenth of a second is lost (docs/RECORDING.md).
     """
     from edgetool.api.sensors import record
     from edgetool.commands.ledger_table import show_ledger

@@ -1,4 +1,4 @@
-"""``edgetool recover``: what is whole in a damaged recording; a thin face of :func:`edgetool.recover`."""
+"""``edgetool recover``: what is whole in a damaged recording; a thin wrapper around :func:`edgetool.recover`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgetool.commands.shared import PATH, SETTINGS, json_option
 )
 @json_option("Write the report.")
 def command(recording: Path, out: Path, json: Path | None) -> None:
-    """Copy all whole blocks of a recording that was cut or damaged anywhere."""
+    """Copy every intact block of a recording that was cut or damaged, wherever that is."""
     from edgetool.api.sensors import recover
     from toolkit.terminal import say
 

@@ -1,4 +1,4 @@
-"""``edgetool reduce``: what fewer sensors cost; a thin face of :func:`edgetool.reduce`."""
+"""``edgetool reduce``: what fewer sensors cost; a thin wrapper around :func:`edgetool.reduce`."""
 
 from __future__ import annotations
 
@@ -31,20 +31,28 @@ from edgetool.commands.shared import (
 )
 @click.argument("checkpoint", type=PATH)
 @click.option("--data", required=True, metavar="SOURCE", help=f"{SOURCE}.")
-@click.option("--out", required=True, type=PATH, metavar="FOLDER", help="Data and trainings of each choice.")
+@click.option(
+    "--out",
+    required=True,
+    type=PATH,
+    metavar="FOLDER",
+    help="Folder for the data and trainings of each choice.",
+)
 @folds_option
 @click.option("--epochs", default=16, metavar="N", help="Train for at most N epochs.")
-@click.option("--stride", type=int, metavar="N", help="Use every N-th window. Default: as edgetool compare.")
-@click.option("--core", metavar="CORE", help="Also run each choice on this emulated core, as cortex-m4.")
-@click.option("--seed", default=0, metavar="N", help="Seed of training.")
+@click.option(
+    "--stride", type=int, metavar="N", help="Use every N-th window. Default: as in edgetool compare."
+)
+@click.option("--core", metavar="CORE", help="Also run each choice on this emulated core, such as cortex-m4.")
+@click.option("--seed", default=0, metavar="N", help="Seed for training.")
 @pool_options()
 @json_option("Also write every figure; - is standard output.")
 @html_option("Also write a page with the Pareto plot.")
 def command(json: Path | None, html: Path | None, **options: Any) -> None:
-    """Train anew with fewer sensors, the least important gone first.
+    """Retrain with fewer and fewer sensors, dropping the least important first.
 
-    CHECKPOINT is a file, the word pretrained, or the folder of edgetool compare; its sizes are trained, and its
-    sensors' shares (edgetool explain) say which go first. Both streams keep a sensor at least.
+    CHECKPOINT is a file, the word pretrained, or the folder of edgetool compare; its sizes are used, and its
+    sensors' shares (edgetool explain) decide which go first. Each stream keeps at least one sensor.
     """
     from benchmarks.learning import reduce_report as report
     from edgetool.api.transfer import reduce

@@ -1,4 +1,4 @@
-"""``edgetool replay``: a recording once more through the decoder; a thin face of :func:`edgetool.replay`."""
+"""``edgetool replay``: a recording once more through the decoder; a thin wrapper around :func:`edgetool.replay`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgetool.commands.shared import PATH, SETTINGS, json_option
 @click.option("--speed", default="max", metavar="N|max", help="1: real time; 10: ten times as fast.")
 @json_option("Write the totals and the ledger.")
 def command(recording: Path, speed: str, json: Path | None) -> None:
-    """Decode a recording as if it came now, and show its streams and its ledger.
+    """Decode a recording as if it were arriving now, and show its streams and ledger.
 
     To feed it to another command, name it as a source: replay://FILE?speed=1
     """

@@ -1,4 +1,4 @@
-"""``edgetool run``: the daemon, sensors in and joint moments out; a thin face of :func:`edgetool.run`."""
+"""``edgetool run``: the daemon, sensors in and joint moments out; a thin wrapper around :func:`edgetool.run`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from edgetool.commands.shared import PATH, SETTINGS, json_option, seconds_option
 
 @click.command(name="run", epilog="Example: edgetool run --demo", context_settings=SETTINGS)
 @click.argument("config", required=False, type=PATH, metavar="[CONFIG]")
-@click.option("--check", is_flag=True, help="Say what would run, and end; exit code 2 if it cannot.")
-@click.option("--demo", is_flag=True, help="Simulated sensors, the shipped model, dashboard: no hardware.")
+@click.option("--check", is_flag=True, help="Say what would run, then exit, with code 2 if it cannot.")
+@click.option(
+    "--demo", is_flag=True, help="Simulated sensors, the shipped model and a dashboard; no hardware."
+)
 @click.option("--engine", metavar="NAME", help="For --demo: litert (default), native or tflite-runtime.")
 @click.option(
     "--port",
@@ -26,8 +28,8 @@ from edgetool.commands.shared import PATH, SETTINGS, json_option, seconds_option
 def command(config: Path | None, demo: bool, **options: Any) -> None:
     """Read sensors, estimate joint moments, publish them with their age and state, until Ctrl-C.
 
-    CONFIG is a TOML file (docs/DAEMON.md, examples/run.toml). SIGTERM ends it in order,
-    SIGHUP loads the model again in place.
+    CONFIG is a TOML file (docs/DAEMON.md, examples/run.toml). SIGTERM shuts it down cleanly,
+    SIGHUP reloads the model in place.
     """
     import os
 

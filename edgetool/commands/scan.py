@@ -1,4 +1,4 @@
-"""``edgetool scan``: what sensors can be reached; a thin face of :func:`edgetool.scan`."""
+"""``edgetool scan``: what sensors can be reached; a thin wrapper around :func:`edgetool.scan`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``edgetool service``: the daemon as a systemd service; a thin face of :mod:`edgetool.api.service`."""
+"""``edgetool service``: the daemon as a systemd service; a thin wrapper around :mod:`edgetool.api.service`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 def _where(function: _F) -> _F:
     """Options of all three: whose service manager, below which folder, and which of several services."""
     prefix = click.option(
-        "--prefix", type=PATH, metavar="DIR", help="Write below DIR in place of /; start nothing."
+        "--prefix", type=PATH, metavar="DIR", help="Write below DIR instead of /; start nothing."
     )
-    user = click.option("--user", is_flag=True, help="Your own service: no root, and less of a sandbox.")
+    user = click.option(
+        "--user", is_flag=True, help="Your own service: no root needed, but a weaker sandbox."
+    )
     name = click.option("--name", metavar="NAME", help="One of several: edgetool@NAME (left, right).")
     return user(prefix(name(function)))
 
@@ -29,7 +31,7 @@ def _where(function: _F) -> _F:
     epilog="Example: sudo edgetool service install /etc/edgetool/run.toml",
 )
 def command() -> None:
-    """Install, look at or remove the daemon as a systemd service (docs/SERVICE.md)."""
+    """Install, check or remove the daemon as a systemd service (docs/SERVICE.md)."""
 
 
 @command.command(context_settings=SETTINGS, epilog="Example: edgetool service install run.toml --dry-run")
@@ -39,7 +41,7 @@ def command() -> None:
     type=click.IntRange(0, 86_400),
     default=60,
     metavar="S",
-    help="Restart when samples or estimates stand still for S seconds; 0: never.",
+    help="Restart when no sample or estimate comes for S seconds; 0: never.",
 )
 @click.option("--replace", is_flag=True, help="Replace a service that runs another config.")
 @click.option("--program", type=PATH, help="The edgetool that the unit starts, if not this one.")
@@ -57,10 +59,10 @@ def install(config: Path, dry_run: bool, **options: Any) -> None:
 
 
 @command.command(context_settings=SETTINGS, epilog="Example: edgetool service status --json status.json")
-@json_option("Write it for machines.")
+@json_option("Also write it as JSON.")
 @_where
 def status(**options: Any) -> int:
-    """Whether the service runs and its daemon is well; exit code 1 if not."""
+    """Show whether the service runs and its daemon is well; exit code 1 if not."""
     from edgetool.api.service import status as work
     from runtime.service.manage import describe
     from toolkit.terminal import say

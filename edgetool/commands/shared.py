@@ -48,10 +48,10 @@ def pool_options(of: str = "") -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         scheduler = click.option(
-            "--scheduler", metavar="ADDRESS", help="Work on a Dask cluster instead, as tcp://host:8786."
+            "--scheduler", metavar="ADDRESS", help="Work on a Dask cluster instead, such as tcp://host:8786."
         )
         workers = click.option(
-            "--workers", type=int, metavar="N", help=f"Local processes{of}. Default: one a core."
+            "--workers", type=int, metavar="N", help=f"Local processes{of}. Default: one per core."
         )
         return workers(scheduler(function))
 

@@ -1,4 +1,4 @@
-"""``edgetool sign``: a bundle's signature; a thin face of :func:`edgetool.sign`."""
+"""``edgetool sign``: a bundle's signature; a thin wrapper around :func:`edgetool.sign`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from edgetool.commands.shared import PATH, SETTINGS
     help="PEM file with a private Ed25519 key (openssl genpkey -algorithm ed25519 -out FILE).",
 )
 def command(bundle: Path, key: Path) -> None:
-    """Sign BUNDLE: its manifest's hash, and with it every file.
+    """Sign BUNDLE: the hash of its manifest, and so every file.
 
     Writes signature.json into the bundle. Whoever has the public key (openssl pkey -in FILE -pubout) can verify it, and a
-    daemon with model.trusted_keys runs no other.
+    daemon with model.trusted_keys runs only what one of those keys has signed.
     """
     from edgetool.api.signing import sign
     from toolkit.terminal import say

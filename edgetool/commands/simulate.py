@@ -1,4 +1,4 @@
-"""``edgetool simulate``: virtual sensor nodes with seeded faults; a thin face of :func:`edgetool.simulate`."""
+"""``edgetool simulate``: virtual sensor nodes with seeded faults; a thin wrapper around :func:`edgetool.simulate`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from edgetool.commands.shared import PATH, SETTINGS, SOURCE, seconds_option
     epilog="Example: edgetool simulate --serial node.port --fault drop=0.01",
     context_settings=SETTINGS,
 )
-@click.option("--serial", type=PATH, metavar="PATH", help="Be a serial port that is found at PATH.")
-@click.option("--ble", is_flag=True, help="Be BLE nodes on a private D-Bus (needs dbus-daemon, dbus-fast).")
+@click.option("--serial", type=PATH, metavar="PATH", help="Act as a serial port at PATH.")
+@click.option(
+    "--ble", is_flag=True, help="Act as BLE nodes on a private D-Bus (needs dbus-daemon, dbus-fast)."
+)
 @click.option(
     "--data",
     default="synthetic",
@@ -40,22 +42,22 @@ from edgetool.commands.shared import PATH, SETTINGS, SOURCE, seconds_option
     default=1.0,
     type=click.FloatRange(0.01, 100),
     metavar="N",
-    help="Play N times as fast, like sensors of N times the rate.",
+    help="Play N times as fast, like sensors with N times the rate.",
 )
-@click.option("--seed", default=0, type=click.IntRange(min=0), metavar="N", help="Seed of the faults.")
+@click.option("--seed", default=0, type=click.IntRange(min=0), metavar="N", help="Seed for the faults.")
 @click.option(
     "--mounting",
     default="",
     show_default=False,
     metavar="SEED|SEGMENT:X/Y/Z,...",
-    help="Mount the IMUs turned: at random, or by degrees about their segment's x, y, z.",
+    help="Mount the IMUs turned: at random, or by so many degrees about their segment's x, y, z.",
 )
 @click.option(
     "--emg-gains",
     default="",
     show_default=False,
     metavar="SEED|CHANNEL:FACTOR,...",
-    help="Electrodes that give more or less than in the data.",
+    help="Scale EMG channels, as other electrodes would.",
 )
 @click.option(
     "--stand",

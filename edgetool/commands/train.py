@@ -1,4 +1,4 @@
-"""``edgetool train``: recordings in, a checkpoint out; a thin face of :func:`edgetool.train`."""
+"""``edgetool train``: recordings in, a checkpoint out; a thin wrapper around :func:`edgetool.train`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Checkpoint to write (.safetensors).",
 )
-@click.option("--seed", default=0, metavar="N", help="Seed of weights, order of windows and drawn people.")
+@click.option(
+    "--seed", default=0, metavar="N", help="Seed for weights, the order of windows and drawn people."
+)
 @click.option(
     "--split",
     metavar="SPLIT",
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     "Default: by-subject for three people or more, else chronological:0.6,0.1,0.3.",
 )
 @click.option(
-    "--epochs", default=30, metavar="N", help="Train for at most N epochs; without progress it stops early."
+    "--epochs", default=30, metavar="N", help="Train for at most N epochs; stops early without progress."
 )
 @click.option(
     "--patience", default=8, metavar="N", help="Stop after N epochs without a better validation loss."
@@ -86,18 +88,18 @@ if TYPE_CHECKING:
     "--calibration",
     default="none",
     type=click.Choice(["none", "walk"]),
-    help="walk: calibrate every person on a walk; the model then asks each session for a calibration.",
+    help="walk: calibrate every person on a walk; the model then needs a calibration for each session.",
 )
 @click.option(
     "--sequence",
     default=1,
     metavar="N",
-    help="Train on sequences of N windows, the state carried as live; 1: on windows, each from nothing.",
+    help="Train on sequences of N windows, the state carried over as when live; 1: on windows, each from a zero state.",
 )
 @click.option(
     "--augment",
     metavar="SIZES",
-    help="Wear the sensors a little differently in every batch: default, or rotation_deg=6,gain=0.15,bias=0.05,"
+    help="Vary how the sensors are worn in every batch: default, or rotation_deg=6,gain=0.15,bias=0.05,"
     "channel=0.01,sensor=0.01,stream=0.005,shift=1.",
 )
 @click.option(
@@ -107,14 +109,16 @@ if TYPE_CHECKING:
     help="Start from these weights, and keep their filters and normaliser.",
 )
 @click.option(
-    "--resume", is_flag=True, help="Go on with a training that was stopped; the same bytes come out."
+    "--resume",
+    is_flag=True,
+    help="Resume a training that was stopped; the result is the same, byte for byte.",
 )
 @click.option("--device", default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:N.")
 @click.option(
     "--threads",
     default=1,
     metavar="N",
-    help="Threads of the processor. Another number gives other last digits.",
+    help="Processor threads. Another number changes the last digits.",
 )
 @json_option("Also write scores and losses.")
 @html_option("Also write a page with learning curves.")
@@ -165,8 +169,8 @@ def _show(trained: Trained, out: Path) -> None:
     say(f"Epoch {trained.best_epoch} of {run} was the best. {weights:,} weights.")
     if trained.rising:
         say(
-            "Warning: validation loss rose from the first epoch on: what was learnt after it",
-            "carries over to nobody. Try a smaller --learning-rate, fewer --hidden, more people.",
+            "Warning: validation loss rose after the first epoch: what was learnt since then does",
+            "not generalise. Try a smaller --learning-rate, fewer --hidden, more people.",
         )
     say(f"Wrote {out} ({out.stat().st_size / 1000:.0f} kB)")
 

@@ -1,4 +1,4 @@
-"""``edgetool validate``: pass or fail for CI; a thin face of :func:`edgetool.validate`."""
+"""``edgetool validate``: pass or fail for CI; a thin wrapper around :func:`edgetool.validate`."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ if TYPE_CHECKING:
     "--stress",
     type=PATH,
     metavar="FILE",
-    help="TOML of bounds on a stress test (docs/STRESS.md), run it too.",
+    help="TOML of bounds on a stress test (docs/STRESS.md), which is then run too.",
 )
-@click.option("--data", metavar="SOURCE", help=f"{SOURCE}. Default: the data that calibrated the bundle.")
+@click.option("--data", metavar="SOURCE", help=f"{SOURCE}. Default: the data it was calibrated on.")
 @click.option("--out", type=PATH, metavar="FOLDER", help="Write the evidence: hashes, build, report.")
 @json_option("Write the verdict alone; - is standard output.")
-@click.option("--windows", default=2000, metavar="N", help="Judge about N windows, in whole gait cycles.")
-@click.option("--seed", default=0, metavar="N", help="Seed of the bootstrap.")
+@click.option("--windows", default=2000, metavar="N", help="Evaluate about N windows, in whole gait cycles.")
+@click.option("--seed", default=0, metavar="N", help="Seed for the bootstrap.")
 def command(bundle: Path, json: Path | None, out: Path | None, **options: Any) -> None:
-    """Validate BUNDLE on targets: exit code 0 if all holds, 1 if not, 2 if it could not be judged.
+    """Validate BUNDLE on targets: exit code 0 if it passes, 1 if not, 2 if it could not be judged.
 
     A device must give the integer reference's outputs bit for bit and pass its golden vectors, whatever the budgets. The
     evidence folder is the same, byte for byte, in every run on an emulated target.
 
-    TARGET is host, qemu:CORE (as qemu:cortex-m4), serial:PORT, pi-emulated or ssh://USER@HOST.
+    TARGET is host, qemu:CORE (such as qemu:cortex-m4), serial:PORT, pi-emulated or ssh://USER@HOST.
     """
     from benchmarks.validation.evidence import verdict_json
     from edgetool.api.deploy import validate

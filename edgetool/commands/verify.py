@@ -1,4 +1,4 @@
-"""``edgetool verify``: who signed a bundle; a thin face of :func:`edgetool.verify`."""
+"""``edgetool verify``: who signed a bundle; a thin wrapper around :func:`edgetool.verify`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from edgetool.commands.shared import PATH, SETTINGS
 def command(bundle: Path, trusted: tuple[Path, ...]) -> None:
     """Verify BUNDLE: its signature and the hash of every file. Exit code 2 if anything is wrong.
 
-    Without --trusted, compare the fingerprint with the one that the signer has told you.
+    Without --trusted, compare the fingerprint with the one the signer gave you.
     """
     from edgetool.api.signing import verify
     from toolkit.terminal import say
 
     signer = verify(bundle, trusted=trusted)
     say(
-        f"{bundle} is whole and signed with {signer}{', which is trusted' if trusted else ''}.",
+        f"{bundle} is intact and signed with {signer}{', which is trusted' if trusted else ''}.",
         f"Fingerprint (SHA-256 of the public key): {signer.fingerprint}",
     )

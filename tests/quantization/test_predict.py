@@ -40,7 +40,7 @@ def test_a_checkpoint_gives_the_float_moments_at_the_newest_sample_of_each_windo
     done = CliRunner().invoke(
         command, ["pretrained", "--data", DATA, "--out", str(tmp_path / "m.csv")], catch_exceptions=False
     )
-    assert done.exit_code == 0 and "moments of 4 recordings by float model, windows" in done.output
+    assert done.exit_code == 0 and "estimates for 4 recordings by float model, windows" in done.output
     head, rows = rows_of(tmp_path / "m.csv")
     assert head[:3] == ["recording", "time", "hip_flexion_moment (Nm/kg)"]
     checkpoint = Checkpoint.load(pretrained())

@@ -16,7 +16,7 @@ from edgetool.cli import edgetool
 from quantization.bundle import MANIFEST
 from tests.runtime.engines.models import MODELS, make_bundle
 
-HOSTILE = "x\x1b[2J\nBundle y: every file has the hash of the manifest\u202e"
+HOSTILE = "x\x1b[2J\nBundle y: every file matches its hash in the manifest\u202e"
 
 
 @pytest.mark.parametrize(

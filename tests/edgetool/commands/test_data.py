@@ -164,5 +164,5 @@ def test_valid_seconds_and_live_channels_are_listed(tmp_path: Path, recordings: 
     done = CliRunner().invoke(command, [f"{tmp_path}/some"], catch_exceptions=False)
     text = " ".join(done.stdout.split())
     assert "1.25" in text and "emg 7/9" in text and "All channels are live in 1 of 2 recordings." in text
-    assert "Moments are true in 4.2 s of 2 recordings." in text
+    assert "Moments are valid in 4.2 s of 2 recordings." in text
     assert max(map(len, done.stdout.splitlines())) <= 80
