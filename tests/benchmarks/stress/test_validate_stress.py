@@ -1,4 +1,4 @@
-"""``validate --stress``: bounds that hold and bounds that do not, on a stress test that is truly run, of what they name alone."""
+"""``validate --stress``: bounds that hold and bounds that do not, on a stress test that runs, of only what they name."""
 
 from __future__ import annotations
 
