@@ -65,7 +65,10 @@ def test_an_earlier_calibration_is_shown_and_written_as_c(said: Said, files: Pat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("asks.safetensors",), "give sources to calibrate with or the file of an earlier calibration, not both"),
+        (
+            ("asks.safetensors",),
+            "give sources to calibrate with or the file of an earlier calibration, not both",
+        ),
         (("asks.safetensors", "--source", "sim://synthetic"), "--source and --config need --out FILE"),
         (("plain.safetensors", "--calibration", "today.json"), "takes sensors as they are worn"),
         (("asks.safetensors", "--calibration", "none.json"), "no such file"),
