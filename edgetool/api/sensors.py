@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from firmware_bridge.tools.record import Progress as Recorded
     from firmware_bridge.tools.replay import ReplaySummary
     from firmware_bridge.tools.scan import Found
+    from runtime.daemon.sensor_check import SensorCheck
+    from runtime.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -71,19 +73,28 @@ def doctor(source: str, *, seconds: float = 5.0, json: str | Path | None = None)
 
 
 def monitor(
-    sources: str | Sequence[str],
+    sources: str | Sequence[str] = (),
     *,
+    config: str | Path | None = None,
     seconds: float | None = None,
     json: str | Path | None = None,
     show: Callable[[Health], None] | None = None,
 ) -> Health:
     """Follow the URLs ``sources`` for ``seconds`` (None: until they end or Ctrl-C): rates in Hz, lost frames, clocks.
 
-    ``show`` is called four times a second. ``json`` writes the last state. LinkError if a source cannot be opened.
+    ``config`` is the daemon's TOML file: sensors are held against its model and calibration through its [inputs], and
+    ``health.to_json()["sensors"]`` says whether they fit and what is doubted of them; its sources are used where none are
+    given. ``show`` is called four times a second. ``json`` writes the last state. LinkError if a source cannot be opened.
     """
     from firmware_bridge.tools.monitor import monitor as work
 
-    health = until_stopped(lambda stop: work(_urls(sources), seconds, show, stop))
+    urls, check = list(_urls(sources)), None
+    if config is not None:
+        settings, check = _checked(config)
+        urls = urls or list(settings.sources)
+    if not urls:
+        raise UsageError("give a source, or a configuration that has some")
+    health = until_stopped(lambda stop: work(urls, seconds, show, stop, check))
     if json is not None:
         write_json(Path(json), health.to_json())
     return health
@@ -221,18 +232,26 @@ def record(
 
 
 def replay(
-    recording: str | Path, *, speed: str | float = "max", json: str | Path | None = None
+    recording: str | Path,
+    *,
+    config: str | Path | None = None,
+    speed: str | float = "max",
+    json: str | Path | None = None,
 ) -> ReplaySummary:
     """Decode ``recording`` as if it were arriving now, ``speed`` times as fast as real time (``max``: as fast as it can).
 
     The summary has the streams with rate (Hz), samples and what is missing, and the ledger of each node; ``json`` writes
-    it. RecordingError if the file is no recording, or damaged in the middle.
+    it. ``config`` is the daemon's TOML file: ``summary.sensors`` then says whether what was recorded fits its model through
+    its [inputs], and what was doubted. RecordingError if the file is no recording, or damaged in the middle.
     """
     from firmware_bridge.sources.replay import parse_speed
     from firmware_bridge.tools.replay import replay as work
 
     factor = parse_speed(str(speed))
-    summary = apart(lambda: work(Path(recording), factor))
+    check = None if config is None else _checked(config)[1]
+    summary = apart(lambda: work(Path(recording), factor, on_item=None if check is None else check.observe))
+    if check is not None:
+        summary = replace(summary, sensors=check.to_json())
     if json is not None:
         write_json(Path(json), summary.to_json())
     return summary
@@ -273,6 +292,15 @@ def export(
     if json is not None:
         write_json(Path(json), {"files": [str(f) for f in summary.files], "streams": list(summary.streams)})
     return summary
+
+
+def _checked(config: str | Path) -> tuple[Settings, SensorCheck]:
+    """The daemon's settings, and what holds sensors against its model."""
+    from runtime.config import read_config
+    from runtime.daemon.sensor_check import SensorCheck
+
+    settings = read_config(config)
+    return settings, SensorCheck(settings)
 
 
 def _urls(sources: str | Sequence[str]) -> Sequence[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgetool.commands.shared import PATH, SETTINGS, progress, show_table
+from edgetool.commands.shared import PATH, SETTINGS, config_option, progress, show_table
 
 if TYPE_CHECKING:
     from runtime.calibration.guide import Progress
@@ -26,12 +26,7 @@ _ASK = {"stand": "stand still", "walk": "walk straight ahead at your usual pace"
 )
 @click.argument("model", metavar="BUNDLE|CHECKPOINT")
 @click.option("--source", multiple=True, metavar="URL", help="A source; may be repeated.")
-@click.option(
-    "--config",
-    type=PATH,
-    metavar="FILE",
-    help="The daemon's TOML file: its [inputs], and its sources if none are given.",
-)
+@config_option
 @click.option("--out", type=PATH, metavar="FILE", help="The calibration to write (.json).")
 @click.option(
     "--calibration",

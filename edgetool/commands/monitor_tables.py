@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from edgetool.commands.sensor_lines import sensor_lines
 from toolkit.printable import terminal_text
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def _compact(state: dict[str, Any], nodes: list[str]) -> Table:
 
 def _notes(state: dict[str, Any]) -> Iterator[str]:
     """What needs saying and is no number of a table."""
+    if "sensors" in state:
+        yield from sensor_lines(state["sensors"])
     if any(not each["synced"] for each in state["nodes"].values()):
         yield "? assumed: no sync reply yet; the fastest frame is taken to need at most 30 ms"
     for each in state["nodes"].values():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgetool.commands.shared import PATH, SETTINGS, json_option
+from edgetool.commands.shared import PATH, SETTINGS, config_option, json_option
 
 
 @click.command(
@@ -15,19 +15,23 @@ from edgetool.commands.shared import PATH, SETTINGS, json_option
     context_settings=SETTINGS,
 )
 @click.argument("recording", type=PATH)
+@config_option
 @click.option("--speed", default="max", metavar="N|max", help="1: real time; 10: ten times as fast.")
 @json_option("Write the totals and the ledger.")
-def command(recording: Path, speed: str, json: Path | None) -> None:
+def command(recording: Path, config: Path | None, speed: str, json: Path | None) -> None:
     """Decode a recording as if it were arriving now, and show its streams and ledger.
+
+    With --config also whether it fits the model, and what was doubted of the sensors.
 
     To feed it to another command, name it as a source: replay://FILE?speed=1
     """
     from edgetool.api.sensors import replay
     from edgetool.commands.ledger_table import show_ledger
+    from edgetool.commands.sensor_lines import sensor_lines
     from toolkit.printable import terminal_text
     from toolkit.terminal import say
 
-    summary = replay(recording, speed=speed, json=json)
+    summary = replay(recording, config=config, speed=speed, json=json)
     say(f"{recording}: {summary.seconds:.1f} s, {summary.chunks} chunks, {summary.bytes} bytes")
     say("", f"{'node':<24}{'stream':<16}{'rate, Hz':>10}{'samples':>12}{'missing':>10}")
     for stream in summary.streams:
@@ -36,6 +40,8 @@ def command(recording: Path, speed: str, json: Path | None) -> None:
         say(f"{name:<24}{label:<16}{rate:>10}{stream.samples:>12}{stream.missing:>10}")
     say("")
     show_ledger(summary.ledger)
+    if summary.sensors is not None:
+        say("", *sensor_lines(summary.sensors, ever=True))
     if summary.lost_bytes:
         say(f"{summary.lost_bytes} bytes of the recording were lost before it was recovered")
     if not summary.closed:

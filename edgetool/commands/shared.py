@@ -64,6 +64,16 @@ def seconds_option(function: F) -> F:
     return click.option("--seconds", type=positive, metavar="N", help="Stop after N seconds.")(function)
 
 
+def config_option(function: F) -> F:
+    """``--config FILE``: the daemon's configuration, for commands that look at sensors as the daemon does."""
+    return click.option(
+        "--config",
+        type=PATH,
+        metavar="FILE",
+        help="The daemon's TOML file: its [inputs], and its model and sources if none are given.",
+    )(function)
+
+
 def on_option(function: F) -> F:
     """``--on TARGET``, several times: where a bundle runs."""
     return click.option(

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from firmware_bridge.items import Item, LinkChange
 from firmware_bridge.sources import open_source
@@ -49,11 +49,24 @@ class StreamHealth:
             self.measured_hz = (sum(n for _, n in self._recent) - self._recent[0][1]) / span_s
 
 
+class Check(Protocol):
+    """Holds sensors against a model: something above this package."""
+
+    def observe(self, item: Item) -> None:
+        """One more item."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """What is known now, plain JSON."""
+        ...
+
+
 @dataclass(eq=False)
 class Health:
-    """Fed with all steps of a session; :meth:`to_json` is what a monitor shows."""
+    """Fed with all steps of a session; :meth:`to_json` is what a monitor shows. ``check`` sees every item as well."""
 
     session: Session
+    check: Check | None = None
     streams: dict[tuple[NodeKey, int], StreamHealth] = field(default_factory=dict)
     links: dict[int, str] = field(default_factory=dict)
     #: When the newest chunks of all links came, host monotonic s.
@@ -61,6 +74,8 @@ class Health:
 
     def count(self, item: Item, step: SessionStep) -> None:
         """Count one step."""
+        if self.check is not None:
+            self.check.observe(item)
         if isinstance(item, LinkChange):
             self.links[item.link] = ("up: " if item.up else "down: ") + item.reason
         else:
@@ -82,7 +97,7 @@ class Health:
     def to_json(self) -> dict[str, Any]:
         """Streams, ledger, clocks (skew in ppm, error bar in ms), batteries and links as JSON values.
 
-        In order of link, node and stream, whichever came first.
+        In order of link, node and stream, whichever came first; ``sensors`` is what the check says.
         """
         clocks = {}
         for key in sorted(self.session.receiver.descriptors):
@@ -102,7 +117,8 @@ class Health:
         streams = [asdict(stream) for _, stream in sorted(self.streams.items(), key=lambda entry: entry[0])]
         for stream in streams:
             del stream["_recent"]
-        return {
+        said = {} if self.check is None else {"sensors": self.check.to_json()}
+        return said | {
             "streams": streams,
             "nodes": clocks,
             "ledger": self.session.receiver.ledger(),
@@ -117,14 +133,15 @@ async def monitor(
     seconds: float | None = None,
     show: Callable[[Health], None] | None = None,
     stop: asyncio.Event | None = None,
+    check: Check | None = None,
 ) -> Health:
     """Follow ``sources`` for ``seconds`` (None: until they end) or until ``stop`` is set; calls ``show`` four times a second.
 
-    Raises LinkError when a source cannot be opened or all fail.
+    ``check`` sees every item, and its words are in the state. Raises LinkError when a source cannot be opened or all fail.
     """
     require_seconds(seconds)
     source = sources if isinstance(sources, Source) else SeveralSources([open_source(url) for url in sources])
-    health = Health(Session())
+    health = Health(Session(), check)
     async with source:
         host = Host(source) if source.writable else None
         asking = asyncio.create_task(host.ask()) if host is not None else None

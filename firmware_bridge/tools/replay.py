@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware_bridge.items import Chunk, Lost, Marker, Snapshot
+from firmware_bridge.items import Chunk, Lost, Marker, Recorded, Snapshot
 from firmware_bridge.protocol.decoder import Received
 from firmware_bridge.protocol.packets import Data
 from firmware_bridge.recording.file import RecordingReader
@@ -43,6 +43,8 @@ class ReplaySummary:
     streams: tuple[StreamCount, ...]
     ledger: dict[str, dict[str, Any]]
     as_recorded: bool | None
+    #: What whoever holds them against a model says of the sensors; None if nobody does.
+    sensors: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -93,13 +95,14 @@ def replay(
     speed: float = float("inf"),
     on_packet: Callable[[int, Received], None] | None = None,
     progress: Callable[[float], None] | None = None,
+    on_item: Callable[[Recorded], None] | None = None,
 ) -> ReplaySummary:
     """Decode ``recording`` at ``speed`` times real time (infinite: as fast as it can).
 
-    ``on_packet(link, received)`` gets every packet, ``progress`` seconds of the recording. Raises RecordingError if the
-    file is no recording, or damaged in the middle.
+    ``on_packet(link, received)`` gets every packet, ``on_item`` every item, ``progress`` seconds of the recording. Raises
+    RecordingError if the file is no recording, or damaged in the middle.
     """
-    return asyncio.run(_replay(recording, speed, on_packet, progress))
+    return asyncio.run(_replay(recording, speed, on_packet, progress, on_item))
 
 
 async def _replay(
@@ -107,6 +110,7 @@ async def _replay(
     speed: float,
     on_packet: Callable[[int, Received], None] | None,
     progress: Callable[[float], None] | None,
+    on_item: Callable[[Recorded], None] | None,
 ) -> ReplaySummary:
     reader = RecordingReader.open(recording)
     receiver = Receiver()
@@ -114,6 +118,8 @@ async def _replay(
     chunks = size = lost = markers = 0
     start_ns, newest_ns = reader.snapshot.started_monotonic_ns, reader.snapshot.started_monotonic_ns
     async for item in paced(reader, speed):
+        if on_item is not None:
+            on_item(item)
         if isinstance(item, Lost):
             lost += item.size
         elif isinstance(item, Marker):
