@@ -102,7 +102,7 @@ def _judged(run: LabelledSequence, graph: GraphFile, checkpoint: FloatModel) -> 
     counted[: checkpoint.contract.window - 1] = False
     if not counted.any():
         return []
-    moments = run_litert_stream(graph, run.inputs)
+    moments = run_litert_stream(graph, {name: table[:] for name, table in run.inputs.items()})
     recording = run.segment.recording
     return [
         Judged(recording.person, recording.task, _float64(moments[counted]), _float64(run.targets[counted]))

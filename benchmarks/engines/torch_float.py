@@ -14,6 +14,7 @@ from quantization.bundle import Bundle
 from quantization.graph.graph_file import GraphFile
 from quantization.importers.network import ImportedNetwork, cross_lstm
 from toolkit.errors import MissingDependencyError
+from toolkit.learning.batches import in_order
 from toolkit.model.checkpoint import Checkpoint
 
 _BATCH = 128
@@ -43,8 +44,8 @@ class TorchFloat:
         with torch.inference_mode():
             for start in range(0, len(data.windows), _BATCH):
                 part = slice(start, start + _BATCH)
-                imu, emg = (torch.from_numpy(np.array(inputs[name][part])) for name in ("imu", "emg"))
-                rows.append(self._network(imu, emg).numpy())
+                given = (torch.from_numpy(np.array(values[part])) for values in in_order(inputs))
+                rows.append(self._network(*given).numpy())
                 tick(len(rows[-1]))
         return np.concatenate(rows)
 
@@ -52,11 +53,11 @@ class TorchFloat:
         """The first window: numpy in, numpy out."""
         import torch
 
-        imu, emg = (np.array(data.windows.inputs[name][:1]) for name in ("imu", "emg"))
+        given = [np.array(rows[:1]) for rows in in_order(data.windows.inputs)]
 
         def call() -> object:
             with torch.inference_mode():
-                return self._network(torch.from_numpy(imu), torch.from_numpy(emg)).numpy()
+                return self._network(*map(torch.from_numpy, given)).numpy()
 
         return call
 

@@ -28,7 +28,6 @@ from toolkit.learning.importance import (
     shapley,
 )
 from toolkit.model.checkpoint import Checkpoint
-from toolkit.model.config import STREAMS
 from toolkit.progress import Progress, silent
 from toolkit.reading import is_folder
 from toolkit.records import Recording, Windows
@@ -77,10 +76,12 @@ class Explanation:
         """Mean share over people, (groups, outputs)."""
         return np.asarray(np.nanmean([person.shares[method] for person in self.people], axis=0))
 
-    def interval(self, method: str, group: int) -> tuple[float, float] | None:
-        """95 % interval over people of a group's share, mean over outputs; None for fewer than five people."""
+    def interval(
+        self, method: str, group: int, output: int | slice = slice(None)
+    ) -> tuple[float, float] | None:
+        """95 % interval over people of a group's share, of one output or their mean; None for fewer than five people."""
         return statistics.interval(
-            np.array([np.nanmean(person.shares[method][group]) for person in self.people])
+            np.array([np.nanmean(person.shares[method][group, output]) for person in self.people])
         )
 
     @property
@@ -114,6 +115,25 @@ def explain(
         tuple(sorted({recording.kind for recording in recordings})),
         first.config.window / first.config.rate_hz,
     )
+
+
+def ranked(
+    checkpoint: str | Path, source: str, *, seed: int = 0, progress: Progress = silent
+) -> tuple[Group, ...]:
+    """The sensors by their mean permutation share, the largest first: the part of :func:`explain` that says which go first."""
+    from toolkit.learning.fit import reproducible
+    from toolkit.model.network import CrossLSTM
+
+    told = _windows(checkpoint, load_once(source))
+    groups = tuple(sensors(next(iter(told.values()))[0].contract))
+    shares = []
+    for place, (name, (model, windows)) in enumerate(told.items()):
+        progress(f"permuting sensors of {name}", place, len(told))
+        with reproducible():
+            gains, _ = permutation_gains(CrossLSTM.from_checkpoint(model), windows, groups, seed)
+        shares.append(share(gains.mean(axis=1)))
+    order = np.argsort(-np.nanmean(np.nanmean(shares, axis=0), axis=1), kind="stable")
+    return tuple(groups[place] for place in order)
 
 
 def _windows(
@@ -242,6 +262,10 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
             method: {
                 "mean": plain(explanation.mean(method)),
                 "interval": [explanation.interval(method, i) for i in range(len(explanation.groups))],
+                "interval_by_joint": {
+                    name: [explanation.interval(method, i, place) for i in range(len(explanation.groups))]
+                    for place, name in enumerate(explanation.outputs)
+                },
                 "by_person": {p.name: plain(p.shares[method]) for p in explanation.people},
             }
             for method in METHODS
@@ -255,7 +279,7 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
         "by_quarter_of_the_gait_cycle": plain(_mean_known([p.by_quarter for p in explanation.people])),
         "rmse_ratio_without_stream": {
             stream: plain(np.mean([p.streams[stream] for p in explanation.people], axis=0))
-            for stream in STREAMS
+            for stream in explanation.people[0].streams
         },
         "rank_agreement": dict(explanation.agreement),
         "integrated_gradients_first_step": {p.name: p.first_step for p in explanation.people},

@@ -99,7 +99,7 @@ def page(explanation: Explanation, command: str) -> str:
             "Attention over the gait cycle",
             "Mean attention weight over the window's samples (now at the right) at each part of the gait cycle; darker is "
             "more. Weights say where a model looks, not what its estimate rests on.",
-            panels=[_attention(explanation, stream) for stream in ("imu", "emg")],
+            panels=[_attention(explanation, stream) for stream in explanation.people[0].attention],
         ),
     ]
     people = f"{len(explanation.people)} people whom training never saw"
@@ -160,7 +160,8 @@ def _attention(explanation: Explanation, stream: str) -> Panel:
     stack = np.stack([person.attention[stream] for person in explanation.people])
     known = np.isfinite(stack)
     mean = np.where(known, stack, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    other = "EMG" if stream == "imu" else "IMU"
+    asked = explanation.people[0].attention
+    other = next((one for one in asked if one != stream), stream).upper()
     panel = Panel(
         340,
         240,

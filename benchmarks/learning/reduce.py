@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.learning import results
 from benchmarks.learning.compare import DEFAULTS, compare
 from benchmarks.learning.comparison import load_once
 from benchmarks.learning.deployment import DeviceCost, device_cost
-from benchmarks.learning.explain import PERMUTATION, Explanation, explain
+from benchmarks.learning.explain import ranked
 from benchmarks.learning.jobs import Pool
 from benchmarks.learning.results import ModelResult
 from toolkit.data.readers.npz import write_recording
@@ -23,6 +21,7 @@ from toolkit.errors import UsageError
 from toolkit.learning.baselines.table import CROSS_LSTM
 from toolkit.learning.importance import Group
 from toolkit.model.checkpoint import Checkpoint
+from toolkit.model.config import STREAMS
 from toolkit.progress import Progress, silent
 from toolkit.records import Recording
 
@@ -43,17 +42,18 @@ class Choice:
 
     @property
     def text(self) -> str:
-        """What is worn: IMUs by segment, electrodes by number if there are several."""
-        by_stream: dict[str, list[str]] = {}
-        for group in self.kept:
-            by_stream.setdefault(group.stream, []).append(group.name)
-        emg = by_stream.get("emg", [])
-        return f"{', '.join(by_stream.get('imu', []))} + " + (emg[0] if len(emg) == 1 else f"{len(emg)} EMG")
+        """What is worn: IMUs by segment and electrodes by name, by number if there are more than two."""
+        parts = []
+        for stream in STREAMS:
+            names = [group.name for group in self.kept if group.stream == stream]
+            if names:
+                parts.append(", ".join(names) if len(names) <= 2 else f"{len(names)} {stream.upper()}")
+        return " + ".join(parts)
 
 
 @dataclass(frozen=True, eq=False)
 class Reduction:
-    """The choices from all sensors down, in order of the explanation."""
+    """The choices, from all sensors down."""
 
     choices: tuple[Choice, ...]
     outputs: tuple[str, ...]
@@ -81,21 +81,19 @@ class Reduction:
         }
 
 
-def choices_of(explanation: Explanation) -> list[tuple[Group, ...]]:
-    """All sensors; all IMUs and the best electrode; the two best IMUs with all electrodes and with one; one of each.
+def choices_of(groups: Sequence[Group]) -> list[tuple[Group, ...]]:
+    """All IMUs, the best two and the best one, each with all electrodes, with the best and with none; all electrodes alone.
 
-    Best by mean permutation share. A whole stream cannot go: the Cross-LSTM's attention is between the two.
+    ``groups``: all sensors, the best first.
     """
-    share = np.nanmean(explanation.mean(PERMUTATION), axis=1)
-    order = np.argsort(-share, kind="stable")
-    ranked = [explanation.groups[i] for i in order]
-    imu = [group for group in ranked if group.stream == "imu"]
-    emg = [group for group in ranked if group.stream == "emg"]
-    wanted = [(imu, emg), (imu, emg[:1]), (imu[:2], emg), (imu[:2], emg[:1]), (imu[:1], emg[:1])]
+    imu = [group for group in groups if group.stream == "imu"]
+    emg = [group for group in groups if group.stream == "emg"]
+    worn = [imu[:number] for number in (len(imu), 2, 1) if number <= len(imu)]
+    wanted = [(some, emg[:number]) for some in worn for number in (len(emg), 1, 0)] + [([], emg)]
     found: list[tuple[Group, ...]] = []
     for parts in wanted:
-        kept = tuple(group for group in explanation.groups if group in [*parts[0], *parts[1]])
-        if kept not in found:
+        kept = (*parts[0], *parts[1])
+        if kept and kept not in found:
             found.append(kept)
     return found
 
@@ -115,9 +113,10 @@ def reduce(
 ) -> Reduction:
     """Train the checkpoint's sizes anew on each choice of sensors, fold by fold as ``compare`` does, into ``folder``.
 
-    With ``core`` the first fold of each choice is converted and run there, emulated. Raises UsageError, RecordingError.
+    Of each choice the first fold's network is written beside its recordings, ``choice-N/model.safetensors``; with ``core`` it
+    is converted and run there, emulated. Raises UsageError, RecordingError.
     """
-    explanation = explain(checkpoint, source, seed=seed, progress=progress)
+    groups = ranked(checkpoint, source, seed=seed, progress=progress)
     config = _model(checkpoint).config
     recordings = load_once(source)
     settings = dataclasses.replace(
@@ -130,18 +129,19 @@ def reduce(
         },
     )
     found = []
-    for number, kept in enumerate(choices_of(explanation)):
+    for number, kept in enumerate(choices_of(groups)):
         place = folder / f"choice-{number}"
-        data = _written(recordings, kept, explanation, place / "data")
+        data = _written(recordings, kept, groups, place / "data")
         comparison = compare(
             str(data), place / "jobs", models=[CROSS_LSTM], split=split, settings=settings, stride=stride, pool=pool,
             progress=progress,
         )  # fmt: skip
-        cost = None
-        if core is not None:
-            cost = device_cost(results.checkpoint_of(comparison.files[0]), str(data), core, progress)
+        network = results.checkpoint_of(comparison.files[0])
+        network.save(place / "model.safetensors")
+        cost = None if core is None else device_cost(network, str(data), core, progress)
         found.append(Choice(kept, comparison.models[0], _radio(recordings[0], kept), cost, False))
-    return Reduction(tuple(_with_pareto(found)), config.outputs, explanation.kinds)
+    kinds = tuple(sorted({recording.kind for recording in recordings}))
+    return Reduction(tuple(_with_pareto(found)), config.outputs, kinds)
 
 
 def _model(checkpoint: str | Path) -> Checkpoint:
@@ -158,14 +158,14 @@ def _model(checkpoint: str | Path) -> Checkpoint:
 
 
 def _written(
-    recordings: Sequence[Recording], kept: Sequence[Group], explanation: Explanation, folder: Path
+    recordings: Sequence[Recording], kept: Sequence[Group], groups: Sequence[Group], folder: Path
 ) -> Path:
     """The recordings with the kept sensors, as NPZ files that every worker can read."""
     for recording in recordings:
-        names: dict[str, list[str]] = {}
+        names: dict[str, list[str]] = {group.stream: [] for group in groups}
         for group in kept:
             channels = recording.signals[group.stream].spec.channel_names
-            names.setdefault(group.stream, []).extend(channels[i] for i in group.places)
+            names[group.stream].extend(channels[i] for i in group.places)
         write_recording(folder / f"{recording.name.replace('/', '_')}.npz", only(recording, names))
     return folder
 

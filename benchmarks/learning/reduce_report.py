@@ -19,6 +19,18 @@ def head(reduction: Reduction) -> list[str]:
     return ["sensors", ">RMSE", *joints, ">worst", ">kB/s", ">flash", ">RAM", ">instr."]
 
 
+def exactness(reduction: Reduction) -> str:
+    """Whether the emulated core gave the integer reference's outputs, of all choices together; empty if none ran there."""
+    costs = [one.device for one in reduction.choices if one.device is not None]
+    if not costs:
+        return ""
+    differing, compared = (sum(getattr(cost, name) for cost in costs) for name in ("differing", "compared"))
+    return (
+        f"On {costs[0].core}, emulated, {differing:,} of {compared:,} outputs of the {len(costs)} models differ from the "
+        "integer reference."
+    )
+
+
 def rows(reduction: Reduction) -> list[list[str]]:
     """One row a choice, from all sensors down."""
     return [
@@ -53,6 +65,7 @@ def page(reduction: Reduction, command: str) -> str:
             panel.dot(len(one.kept), float(value), "ref", f"{person}: {value:.4f}", 2)
         mean = float(one.result.rmse_all.mean())
         panel.dot(len(one.kept), mean, "s0" if one.pareto else "s2", f"{one.text}: {mean:.4f}", 5)
+    told = [text for text in [exactness(reduction)] if text]
     kinds = ", ".join(KIND_NAMES[kind] for kind in reduction.kinds)
     plain = [name.removeprefix(">") for name in head(reduction)]
     sections = [
@@ -64,4 +77,4 @@ def page(reduction: Reduction, command: str) -> str:
             legend=[("s0", "no better choice with as few"), ("s2", "beaten"), ("ref", "a person")],
         )
     ]
-    return render(Page("What fewer sensors cost", kinds, [], [], sections, command))
+    return render(Page("What fewer sensors cost", kinds, told, [], sections, command))

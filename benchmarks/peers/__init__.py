@@ -77,6 +77,8 @@ def _litert_torch(checkpoint: FloatModel, calibration: Windows) -> tuple[GraphFi
         raise _PeerError(
             f"{PYTHON_VARIABLE} does not name the Python of an environment that has it (docs/BENCH.md)"
         )
+    if checkpoint.config.streams != STREAMS:
+        raise _PeerError("its script takes models of two streams")
     with tempfile.TemporaryDirectory(prefix="edgetool-peer-") as name:
         folder = Path(name)
         inputs = {stream: calibration.inputs[stream] for stream in STREAMS}

@@ -135,7 +135,7 @@ def compare(
     models: str | Sequence[str] | None = None,
     seeds: int = 1,
     seed: int = 0,
-    split: Literal["leave-one-person-out", "by-subject", "chronological"] | None = None,
+    split: Literal["leave-one-person-out", "four-folds", "by-subject", "chronological"] | None = None,
     epochs: int = 16,
     stride: int | None = None,
     hidden: int = 64,

@@ -132,7 +132,7 @@ def reduce(
     *,
     data: str,
     out: str | Path,
-    split: Literal["leave-one-person-out", "by-subject", "chronological"] | None = None,
+    split: Literal["leave-one-person-out", "four-folds", "by-subject", "chronological"] | None = None,
     epochs: int = 16,
     stride: int | None = None,
     core: str | None = None,

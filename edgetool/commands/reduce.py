@@ -52,7 +52,8 @@ def command(json: Path | None, html: Path | None, **options: Any) -> None:
     """Retrain with fewer and fewer sensors, dropping the least important first.
 
     CHECKPOINT is a file, the word pretrained, or the folder of edgetool compare; its sizes are used, and its
-    sensors' shares (edgetool explain) decide which go first. Each stream keeps at least one sensor.
+    sensors' shares (edgetool explain) decide which go first. In a model of one stream, attention is over that
+    stream's own states. Each choice's network of the first fold is FOLDER/choice-N/model.safetensors.
     """
     from benchmarks.learning import reduce_report as report
     from edgetool.api.transfer import reduce
@@ -62,5 +63,7 @@ def command(json: Path | None, html: Path | None, **options: Any) -> None:
     screen = tables(json)
     show_table(screen, None, report.head(result), report.rows(result))
     screen.print(report.NOTE, style="dim")
+    if told := report.exactness(result):
+        screen.print(told)
     print_json(json, result.to_json)
     wrote(json, html)

@@ -38,7 +38,7 @@ def folds_option(function: F) -> F:
     """``--split NAME``: who trains and who is tested, where several models are trained."""
     return click.option(
         "--split",
-        type=click.Choice(["leave-one-person-out", "by-subject", "chronological"]),
+        type=click.Choice(["leave-one-person-out", "four-folds", "by-subject", "chronological"]),
         help="Default: leave-one-person-out for three people or more, else chronological.",
     )(function)
 

@@ -166,7 +166,11 @@ def _show(trained: Trained, out: Path) -> None:
     run = len(trained.history)
     weights = trained.checkpoint.config.parameter_count
     _show_worst(trained)
+    if len(streams := trained.checkpoint.config.streams) == 1:
+        say(f"The data have one stream: the model estimates from {streams[0].upper()} alone.")
     say(f"Epoch {trained.best_epoch} of {run} was the best. {weights:,} weights.")
+    for text in trained.warnings:
+        say(f"Warning: {text}")
     if trained.rising:
         say(
             "Warning: validation loss rose after the first epoch: what was learnt since then does",

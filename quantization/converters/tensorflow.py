@@ -101,7 +101,7 @@ def require_equal(
 def _require_near(checkpoint: Checkpoint, calibration: Windows, content: bytes) -> None:
     """Raise ConversionError if the int8 graph is plainly wrong on LiteRT, as with some stacked LSTM layers it is."""
     rows = np.unique(np.linspace(0, len(calibration) - 1, _CHECKED_INT8_WINDOWS).astype(np.int64))
-    inputs = {stream: calibration.inputs[stream][rows] for stream in STREAMS}
+    inputs = {stream: values[rows] for stream, values in calibration.inputs.items()}
     expected = float_reference.window(checkpoint, inputs)
     model = load_model(content)
     scale = float(model.subgraphs[0].tensors[model.subgraphs[0].outputs[0]].quantization.scale[0])
@@ -109,7 +109,7 @@ def _require_near(checkpoint: Checkpoint, calibration: Windows, content: bytes) 
     spread = float(np.sqrt(expected.var(axis=0).mean()))
     error = float(np.sqrt(np.mean((moments - expected) ** 2)))
     if error > WRONG * spread and error > WRONG_NM_KG:
-        found = outliers.find({stream: calibration.inputs[stream] for stream in STREAMS}).warnings
+        found = outliers.find(calibration.inputs).warnings
         raise ConversionError(
             f"TFLiteConverter's int8 graph is off by {error:.3g} Nm/kg on LiteRT where the moments' deviation is "
             f"{spread:.3g}; {checkpoint.config.layers} LSTM layers a stream: use --converter builtin or --scheme float32"
@@ -124,7 +124,7 @@ def _random_windows(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
         stream: generator.standard_normal(
             (_CHECKED_WINDOWS, config.window, config.channels(stream)), np.float32
         )
-        for stream in STREAMS
+        for stream in config.streams
     }
 
 
@@ -142,9 +142,9 @@ def _replica(checkpoint: Checkpoint) -> Any:
 
 
 def _run_replica(replica: Any, inputs: dict[str, NDArray[np.float32]]) -> NDArray[Any]:
-    count = len(inputs["imu"])
+    count = len(next(iter(inputs.values())))
     return np.concatenate(
-        [replica.window(*(inputs[s][i : i + 1] for s in STREAMS)).numpy() for i in range(count)]
+        [replica.window(*(values[i : i + 1] for values in inputs.values())).numpy() for i in range(count)]
     )
 
 
@@ -160,7 +160,7 @@ def _converted(replica: Any, calibration: Windows | None) -> bytes:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.int8
         converter.representative_dataset = lambda: (
-            {stream: calibration.inputs[stream][i : i + 1] for stream in STREAMS}
+            {stream: values[i : i + 1] for stream, values in calibration.inputs.items()}
             for i in range(len(calibration))
         )
     try:
@@ -222,7 +222,7 @@ def _notes(checkpoint: Checkpoint, calibration: Windows) -> list[str]:
     """What a user should know: cell states beyond the clip that the converter calibrates with, odd calibration data."""
     largest = max(
         float(np.abs(cell).max())
-        for stream in STREAMS
+        for stream in checkpoint.config.streams
         for _, cell in float_reference.hidden_states(
             float_reference.cast(checkpoint, np.float32),
             checkpoint.config,
@@ -236,4 +236,4 @@ def _notes(checkpoint: Checkpoint, calibration: Windows) -> list[str]:
             f"LSTM cell states reach {largest:.1f} and TFLiteConverter calibrates with a clip of {KERAS_CELL_CLIP:g}: "
             "int8 saturates them at 16"
         )
-    return [*notes, *outliers.find({stream: calibration.inputs[stream] for stream in STREAMS}).warnings]
+    return [*notes, *outliers.find(calibration.inputs).warnings]

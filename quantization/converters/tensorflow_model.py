@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.model.checkpoint import Checkpoint
-from toolkit.model.config import NORM_EPSILON, STREAMS, ModelConfig
-from toolkit.model.float_reference import OTHER, cast
+from toolkit.model.config import NORM_EPSILON, ModelConfig
+from toolkit.model.float_reference import cast
 
 Floats: TypeAlias = NDArray[np.float64]
 #: A dense layer: weight [out, in] and bias [out].
@@ -40,13 +40,13 @@ def dense_layers(checkpoint: Checkpoint) -> dict[str, Dense]:
     weights = cast(checkpoint, np.float64)
     config = checkpoint.config
     layers: dict[str, Dense] = {}
-    for stream in STREAMS:
+    for stream in config.streams:
         layers[f"{stream}.score"] = _score(weights, config, stream)
         layers[f"{stream}.context"] = _context(weights, config, stream)
     weight, bias = weights["head.hidden.weight"], weights["head.hidden.bias"]
     if config.norm == "layer":
-        scale = np.concatenate([weights[f"{stream}.norm.weight"] for stream in STREAMS])
-        offset = np.concatenate([weights[f"{stream}.norm.bias"] for stream in STREAMS])
+        scale = np.concatenate([weights[f"{stream}.norm.weight"] for stream in config.streams])
+        offset = np.concatenate([weights[f"{stream}.norm.bias"] for stream in config.streams])
         weight, bias = weight * scale, bias + weight @ offset
     layers["head.hidden"] = (weight, bias)
     layers["head.output"] = (weights["head.output.weight"], weights["head.output.bias"])
@@ -85,12 +85,14 @@ def build(checkpoint: Checkpoint) -> Any:
 
     config = checkpoint.config
     module = tf.Module(name="cross_lstm")
-    module.lstm = {stream: _lstm_layers(tf_keras, checkpoint, stream) for stream in STREAMS}
+    module.lstm = {stream: _lstm_layers(tf_keras, checkpoint, stream) for stream in config.streams}
     layers = {
         name: (tf.constant(w.astype(np.float32)), tf.constant(b.astype(np.float32)))
         for name, (w, b) in dense_layers(checkpoint).items()
     }
-    signature = [tf.TensorSpec((1, config.window, config.channels(s)), tf.float32, name=s) for s in STREAMS]
+    signature = [
+        tf.TensorSpec((1, config.window, config.channels(s)), tf.float32, name=s) for s in config.streams
+    ]
     module.window = tf.function(_window(tf, config, module.lstm, layers), input_signature=signature)
     return module
 
@@ -112,7 +114,7 @@ def _lstm_layers(tf_keras: Any, checkpoint: Checkpoint, stream: str) -> list[Any
 
 def _window(
     tf: Any, config: ModelConfig, lstm: Mapping[str, list[Any]], layers: Mapping[str, Any]
-) -> Callable[[Any, Any], Any]:
+) -> Callable[..., Any]:
     """The function to trace; each dense layer is MatMul + BiasAdd, which the converter fuses."""
 
     def dense(name: str, x: Any) -> Any:
@@ -132,14 +134,15 @@ def _window(
         variance = tf.reduce_mean(centred * centred, -1, keepdims=True)
         return centred * tf.math.rsqrt(variance + NORM_EPSILON)
 
-    def window(imu: Any, emg: Any) -> Any:
-        memory = {"imu": imu, "emg": emg}
-        for stream in STREAMS:
+    def window(*inputs: Any) -> Any:
+        memory = dict(zip(config.streams, inputs, strict=True))
+        for stream in config.streams:
             for layer in lstm[stream]:
                 memory[stream] = layer(memory[stream])
-        newest = {stream: memory[stream][:, -1, :] for stream in STREAMS}
+        newest = {stream: memory[stream][:, -1, :] for stream in config.streams}
         features = [
-            norm(newest[stream] + attend(stream, newest[stream], memory[OTHER[stream]])) for stream in STREAMS
+            norm(newest[stream] + attend(stream, newest[stream], memory[config.asked_by(stream)]))
+            for stream in config.streams
         ]
         return dense("head.output", tf.nn.relu(dense("head.hidden", tf.concat(features, -1))))
 

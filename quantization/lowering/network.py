@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from quantization.graph.ir import ABSENT, Graph, GraphBuilder, Role
 from quantization.graph.state import MASK_ABSENT, MASK_PRESENT
 from toolkit.model.checkpoint import Checkpoint
-from toolkit.model.config import STREAMS, ModelConfig
+from toolkit.model.config import ModelConfig
 
 LAYER_NORM_EPSILON = 1e-5
 
@@ -229,12 +229,11 @@ class _Lowering:
 
     def head(self, memories: Mapping[str, _Memory], cap: int | None) -> int:
         """Cross-attention both ways, residual, norm, and the two dense layers: moments [1, outputs]."""
-        other = {"imu": "emg", "emg": "imu"}
         normed = []
-        for stream in STREAMS:
+        for stream in self.config.streams:
             query = memories[stream].newest
             with self.builder.part(Role.ATTENTION):
-                context = self.attend(stream, query, memories[other[stream]].states, cap)
+                context = self.attend(stream, query, memories[self.config.asked_by(stream)].states, cap)
             with self.builder.part(Role.NORM):
                 normed.append(self.residual_norm(stream, query, context))
         weights, biases = (
@@ -252,9 +251,9 @@ def lower_window(checkpoint: Checkpoint) -> Graph:
     lowering = _Lowering(checkpoint, "window")
     config = checkpoint.config
     with lowering.builder.part(Role.INPUT):
-        inputs = {s: lowering.builder.add(s, (1, config.window, config.channels(s))) for s in STREAMS}
+        inputs = {s: lowering.builder.add(s, (1, config.window, config.channels(s))) for s in config.streams}
     memories = {}
-    for stream in STREAMS:
+    for stream in config.streams:
         with lowering.builder.part(Role.HIDDEN):
             states = lowering.lstm_layers(stream, inputs[stream])
             newest = lowering.rows(f"{stream}/newest", states, config.window - 1, newest=True)
@@ -267,12 +266,12 @@ def lower_stream(checkpoint: Checkpoint) -> Graph:
     """The stream graph: one row of each input and the rings -> moments [1, O] and the rings moved on; see the module's text."""
     lowering = _Lowering(checkpoint, "stream")
     config, builder = checkpoint.config, lowering.builder
-    inputs = {s: builder.add(s, (1, 1, config.channels(s)), role=Role.INPUT) for s in STREAMS}
+    inputs = {s: builder.add(s, (1, 1, config.channels(s)), role=Role.INPUT) for s in config.streams}
     older = config.window - 1
-    rings = {s: builder.add(f"{s}/ring", (1, older, config.hidden), role=Role.HIDDEN) for s in STREAMS}
+    rings = {s: builder.add(f"{s}/ring", (1, older, config.hidden), role=Role.HIDDEN) for s in config.streams}
     mask = builder.add("present", (1, older, 1), role=Role.MASK)
     states, memories = [], {}
-    for stream in STREAMS:
+    for stream in config.streams:
         with builder.part(Role.HIDDEN):
             hidden = lowering.lstm_layers(stream, inputs[stream])
             newest = lowering.rows(f"{stream}/newest", hidden, 0, newest=True)
@@ -286,4 +285,6 @@ def lower_stream(checkpoint: Checkpoint) -> Graph:
         cap = lowering.reshape("present/cap", whole, (1, 1, config.window))
     moments = lowering.head(memories, cap)
     graph = builder.build((*inputs.values(), *rings.values(), mask), (moments, *states))
-    return graph.with_state([(2, 1, 0), (3, 2, 0), (4, 3, MASK_ABSENT)])
+    count = len(config.streams)
+    kept = [(count + place, 1 + place, 0) for place in range(count)]
+    return graph.with_state([*kept, (2 * count, 1 + count, MASK_ABSENT)])

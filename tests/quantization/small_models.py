@@ -19,12 +19,16 @@ TWO_HEADS = ModelConfig(
     imu_channels=5, emg_channels=3, window=9, hidden=8, heads=2, layers=2, norm="none", head_hidden=6
 )
 
+#: The IMU stream alone: its newest state asks its own.
+ONE_STREAM = ModelConfig(imu_channels=5, emg_channels=0, window=9, hidden=8, head_hidden=6)
+
 
 def features(config: ModelConfig, count: int, seed: int = 0) -> dict[str, NDArray[np.float32]]:
     """Normalised windows, {stream: (count, window, channels)}."""
     random = np.random.default_rng(seed)
     return {
-        s: random.normal(size=(count, config.window, config.channels(s))).astype(np.float32) for s in STREAMS
+        s: random.normal(size=(count, config.window, config.channels(s))).astype(np.float32)
+        for s in config.streams
     }
 
 

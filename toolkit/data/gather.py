@@ -22,6 +22,25 @@ class FeatureTable(Protocol):
     def __getitem__(self, rows: Rows | slice) -> NDArray[np.float32]: ...
 
 
+class _Part:
+    """Consecutive rows of a table, read when asked for."""
+
+    def __init__(self, table: FeatureTable, first: int, stop: int) -> None:
+        self._table, self._first = table, first
+        self.shape = (stop - first, *table.shape[1:])
+
+    def __getitem__(self, rows: Rows | slice) -> NDArray[np.float32]:
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(self.shape[0])
+            return self._table[slice(self._first + start, self._first + max(start, stop), step)]
+        return self._table[np.asarray(rows) + self._first]
+
+
+def part_of(table: FeatureTable, first: int, stop: int) -> FeatureTable:
+    """Rows ``first`` to ``stop`` of a table; of one in a file nothing is read yet, of one in memory nothing is copied."""
+    return table[first:stop] if isinstance(table, np.ndarray) else _Part(table, first, stop)
+
+
 class GatheredInputs(Mapping[str, NDArray[np.float32]]):
     """{stream: (n, window, channels)} of windows that end at row ``last`` of the features of recording ``owner``.
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.contract import SensorContract
+from toolkit.data.gather import FeatureTable, part_of
 from toolkit.data.splits import Segment
-from toolkit.data.windows import features, moments_at, require_calibration
+from toolkit.data.windows import feature_tables, moments_at, require_calibration
 from toolkit.records import TIME_TOLERANCE_S
 
 
@@ -21,12 +22,13 @@ from toolkit.records import TIME_TOLERANCE_S
 class LabelledSequence:
     """The rows of one segment on the grid, from its first on.
 
-    ``inputs[name]`` is float32 (rows, channels), filtered and normalised; ``targets`` float32 (rows, outputs) in Nm/kg, NaN
-    where there is no label; ``counted`` (rows,) says which rows have a label inside the segment. ``time_s`` (rows,).
+    ``inputs[name][a:b]`` is float32 (rows, channels), filtered and normalised, read from the feature cache when it is asked for
+    if the recording is stored; ``targets`` float32 (rows, outputs) in Nm/kg, NaN where there is no label; ``counted`` (rows,)
+    says which rows have a label inside the segment. ``time_s`` (rows,).
     """
 
     segment: Segment
-    inputs: Mapping[str, NDArray[np.float32]]
+    inputs: Mapping[str, FeatureTable]
     targets: NDArray[np.float32]
     counted: NDArray[np.bool_]
     time_s: NDArray[np.float64]
@@ -44,12 +46,12 @@ def sequences(segments: Sequence[Segment], contract: SensorContract) -> list[Lab
     for recording in unique:
         require_calibration(recording, contract)
     place = {id(recording): i for i, recording in enumerate(unique)}
-    filtered = features(unique, contract.inputs, contract.grid_rate_hz)
+    filtered = feature_tables(unique, contract.inputs, contract.grid_rate_hz)
     result = []
     for segment in segments:
         rows = filtered[place[id(segment.recording)]]
         start_s = segment.recording.span_s[0]
-        time_s = start_s + np.arange(len(next(iter(rows.values())))) / contract.grid_rate_hz
+        time_s = start_s + np.arange(next(iter(rows.values())).shape[0]) / contract.grid_rate_hz
         inside = np.flatnonzero(
             (time_s >= segment.start_s - TIME_TOLERANCE_S) & (time_s < segment.stop_s - TIME_TOLERANCE_S)
         )
@@ -61,6 +63,6 @@ def sequences(segments: Sequence[Segment], contract: SensorContract) -> list[Lab
             & segment.recording.is_valid(label_s)
             & (label_s < segment.stop_s - TIME_TOLERANCE_S)
         )
-        inputs = {name: values[kept] for name, values in rows.items()}
+        inputs = {name: part_of(table, kept.start, kept.stop) for name, table in rows.items()}
         result.append(LabelledSequence(segment, inputs, targets, counted, time_s[kept]))
     return result

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.model.config import STREAMS
 from toolkit.records import Windows
 
 Inputs = dict[str, NDArray[np.float32]]
+
+
+def in_order(inputs: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """The streams in the order in which a network takes them: imu, emg, or the one that there is."""
+    return [inputs[stream] for stream in STREAMS if stream in inputs]
 
 
 class Batches(Protocol):

@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from toolkit.data.sequences import LabelledSequence
 from toolkit.learning.augmentation import Augment
-from toolkit.learning.batches import Inputs
+from toolkit.learning.batches import Inputs, in_order
 from toolkit.learning.objective import TargetScale
 from toolkit.learning.settings import WINDOWS_A_SEQUENCE
-from toolkit.model.config import STREAMS
 from toolkit.model.network import Carried, CrossLSTM
 
 #: Rows of one forward pass where no gradient is needed.
@@ -51,7 +50,9 @@ class Pieces:
         """Inputs {stream: (items, length, channels)}, targets (items, length, outputs) in Nm/kg, and which rows count."""
         chosen = [self._places[item] for item in items]
         cut = [(self._runs[number], slice(first, first + self._length)) for number, first in chosen]
-        inputs = {name: self._filled([run.inputs[name][rows] for run, rows in cut]) for name in STREAMS}
+        inputs = {
+            name: self._filled([run.inputs[name][rows] for run, rows in cut]) for name in cut[0][0].inputs
+        }
         targets = self._filled([np.nan_to_num(run.targets[rows]) for run, rows in cut])
         counted = np.zeros((len(cut), self._length), bool)
         for place, (run, rows) in enumerate(cut):
@@ -125,8 +126,9 @@ class CarriedObjective:
         self, network: nn.Module, inputs: Inputs, targets: NDArray[np.float32]
     ) -> tuple[Tensor, dict[str, Carried]]:
         assert isinstance(network, CrossLSTM)
-        imu, emg = (torch.from_numpy(inputs[stream]).to(self._device) for stream in STREAMS)
-        moments, carried = network.stream(imu, emg)
+        moments, carried = network.stream(
+            *(torch.from_numpy(rows).to(self._device) for rows in in_order(inputs))
+        )
         return (moments - self._scale.standardised(targets).to(self._device)).square(), carried
 
 
@@ -139,6 +141,6 @@ def _chunks(network: CrossLSTM, run: LabelledSequence) -> Iterator[NDArray[np.fl
     state: dict[str, Carried] | None = None
     with torch.inference_mode():
         for first in range(0, len(run), _CHUNK):
-            imu, emg = (torch.from_numpy(run.inputs[s][first : first + _CHUNK])[None] for s in STREAMS)
-            moments, state = network.stream(imu, emg, state)
+            rows = {name: table[first : first + _CHUNK] for name, table in run.inputs.items()}
+            moments, state = network.stream(*(torch.from_numpy(r)[None] for r in in_order(rows)), state=state)
             yield moments[0].numpy()

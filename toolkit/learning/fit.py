@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from toolkit.errors import UsageError
-from toolkit.learning.batches import Batches
+from toolkit.learning.batches import Batches, in_order
 from toolkit.learning.loop import Loop
 from toolkit.learning.objective import EVALUATION_BATCH, Objective, TargetScale
 from toolkit.learning.recipe import Epoch, Recipe, Step
-from toolkit.model.config import STREAMS
 from toolkit.model.network import CrossLSTM
 
 N = TypeVar("N", bound=nn.Module)
@@ -120,7 +119,7 @@ def predict(network: nn.Module, batches: Batches) -> NDArray[np.float32]:
     with torch.inference_mode():
         for start in range(0, len(rows), EVALUATION_BATCH):
             inputs, _ = batches.batches(rows[start : start + EVALUATION_BATCH])
-            parts.append(network(*(torch.from_numpy(inputs[stream]) for stream in STREAMS)))
+            parts.append(network(*(torch.from_numpy(rows) for rows in in_order(inputs))))
     result: NDArray[np.float32] = torch.cat(parts).numpy()
     return result
 
@@ -133,7 +132,7 @@ def largest_cell(network: CrossLSTM, batches: Batches) -> float:
     largest, rows = 0.0, np.arange(len(batches))
     for start in range(0, len(rows), EVALUATION_BATCH):
         inputs, _ = batches.batches(rows[start : start + EVALUATION_BATCH])
-        for stream in STREAMS:
+        for stream in network.config.streams:
             for _, cell in hidden_states(weights, network.config, stream, inputs[stream]):
                 largest = max(largest, float(np.abs(cell).max()))
     return largest

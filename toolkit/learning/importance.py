@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from toolkit.contract import SensorContract
 from toolkit.data.imus import imus
-from toolkit.learning.batches import WindowBatches
+from toolkit.learning.batches import WindowBatches, in_order
 from toolkit.learning.fit import predict
 from toolkit.model.config import STREAMS
 from toolkit.model.network import CrossAttention, CrossLSTM
@@ -112,19 +112,19 @@ def shapley(network: CrossLSTM, windows: Windows, groups: Sequence[Group], seed:
             method = ShapleyValueSampling(_One(network, output))
             with torch.no_grad():
                 found = method.attribute(inputs, feature_mask=mask, n_samples=ORDERS)
-            parts.append([_of_group(found, group)[:, -1] for group in groups])
+            parts.append([_of_group(found, group, network.config.streams)[:, -1] for group in groups])
     return np.stack([np.stack(part) for part in parts], axis=-1).astype(np.float64)
 
 
-def _of_group(found: Sequence[Tensor], group: Group) -> NDArray[np.float32]:
+def _of_group(found: Sequence[Tensor], group: Group, streams: Sequence[str]) -> NDArray[np.float32]:
     """A group's value, which captum writes at each of its inputs, (n, steps)."""
-    values: NDArray[np.float32] = found[STREAMS.index(group.stream)][:, :, group.places[0]].detach().numpy()
+    values: NDArray[np.float32] = found[streams.index(group.stream)][:, :, group.places[0]].detach().numpy()
     return values
 
 
 def _mask(windows: Windows, groups: Sequence[Group]) -> tuple[Tensor, ...]:
     masks = []
-    for stream in STREAMS:
+    for stream in (name for name in STREAMS if name in windows.inputs):
         channels = windows.inputs[stream].shape[2]
         row = torch.full((1, 1, channels), len(groups), dtype=torch.long)
         for number, group in enumerate(groups):
@@ -143,7 +143,7 @@ def integrated_gradients(network: CrossLSTM, windows: Windows) -> dict[str, Floa
     for output in range(windows.targets.shape[1]):
         method = IntegratedGradients(_One(network, output))
         found = method.attribute(inputs, n_steps=INTEGRAL_STEPS, internal_batch_size=1024)
-        for stream, values in zip(STREAMS, found):
+        for stream, values in zip(network.config.streams, found):
             mean = values.detach().abs().mean(dim=0).numpy().astype(np.float64)
             total[stream] = total.get(stream, np.zeros_like(mean)) + mean / windows.targets.shape[1]
     return total
@@ -161,14 +161,15 @@ def first_step_share(gradients: Mapping[str, Float]) -> float:
 
 
 def attention_weights(network: CrossLSTM, windows: Windows) -> dict[str, Float]:
-    """Attention weights of each query, mean over heads, (n, steps): ``imu`` asks the EMG's states, ``emg`` the IMU's."""
+    """Attention weights of each query, mean over heads, (n, steps): ``imu`` asks the EMG's states, ``emg`` the IMU's,
+    one alone its own."""
     result: dict[str, Float] = {}
     with torch.inference_mode():
-        states = {s: network.lstm[s](t)[0] for s, t in zip(STREAMS, _tensors(windows))}
-        for stream, other in (("imu", "emg"), ("emg", "imu")):
+        states = {s: network.lstm[s](t)[0] for s, t in zip(network.config.streams, _tensors(windows))}
+        for stream in network.config.streams:
             layer = network.attention[stream]
             assert isinstance(layer, CrossAttention)
-            query, memory = states[stream][:, -1], states[other]
+            query, memory = states[stream][:, -1], states[network.config.asked_by(stream)]
             rows, steps, hidden = memory.shape
             size = hidden // network.config.heads
             q = layer.query(query).view(rows, -1, 1, size)
@@ -185,10 +186,10 @@ class _One(nn.Module):
         super().__init__()
         self.network, self.output = network, output
 
-    def forward(self, imu: Tensor, emg: Tensor) -> Tensor:
-        moments: Tensor = self.network(imu, emg)[:, self.output]
+    def forward(self, *inputs: Tensor) -> Tensor:
+        moments: Tensor = self.network(*inputs)[:, self.output]
         return moments
 
 
 def _tensors(windows: Windows) -> tuple[Tensor, ...]:
-    return tuple(torch.from_numpy(np.ascontiguousarray(windows.inputs[stream])) for stream in STREAMS)
+    return tuple(torch.from_numpy(np.ascontiguousarray(rows)) for rows in in_order(windows.inputs))

@@ -9,21 +9,20 @@ from torch import Tensor, nn
 
 from toolkit.learning.objective import EVALUATION_BATCH, TargetScale
 from toolkit.learning.strides import Rows
-from toolkit.model.config import STREAMS
 from toolkit.model.network import CrossLSTM
 from toolkit.records import Windows
 
 
 class KnownStates:
-    """Hidden states of both streams of the windows ``rows``, as ``network`` has them, whose LSTMs are not trained."""
+    """Hidden states of the streams of the windows ``rows``, as ``network`` has them, whose LSTMs are not trained."""
 
     def __init__(self, network: CrossLSTM, windows: Windows, rows: Rows) -> None:
         self._rows = np.unique(rows)
-        parts: list[list[Tensor]] = [[], []]
+        parts: list[list[Tensor]] = [[] for _ in network.config.streams]
         with torch.no_grad():
             for start in range(0, len(self._rows), EVALUATION_BATCH):
                 some = self._rows[start : start + EVALUATION_BATCH]
-                for stream, found in zip(STREAMS, parts):
+                for stream, found in zip(network.config.streams, parts):
                     found.append(network.lstm[stream](torch.from_numpy(windows.inputs[stream][some]))[0])
         self._states = [torch.cat(found) for found in parts]
 

@@ -98,8 +98,8 @@ def cross_lstm_macs(config: ModelConfig) -> int:
     """Multiply-accumulates of a window: LSTMs, projections of every step, scores, weighted sums, head; nothing folded."""
     steps, hidden = config.window, config.hidden
     total = 0
-    for channels in (config.imu_channels, config.emg_channels):
+    for channels in map(config.channels, config.streams):
         for layer in range(config.layers):
             total += steps * 4 * hidden * ((channels if layer == 0 else hidden) + hidden)
         total += hidden * hidden * (1 + 2 * steps) + 2 * steps * hidden
-    return total + config.head_hidden * (2 * hidden + len(config.outputs))
+    return total + config.head_hidden * (len(config.streams) * hidden + len(config.outputs))

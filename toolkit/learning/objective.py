@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from toolkit.learning.augmentation import Augment
-from toolkit.learning.batches import Batches, Inputs
-from toolkit.model.config import STREAMS
+from toolkit.learning.batches import Batches, Inputs, in_order
 from toolkit.model.network import CrossLSTM
 
 #: Rows of one forward pass where no gradient is needed.
@@ -115,12 +114,12 @@ class WindowObjective:
         return total / len(rows)
 
     def _of(self, network: nn.Module, inputs: Inputs, targets: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-        imu, emg = (torch.from_numpy(inputs[stream]).to(self._device) for stream in STREAMS)
+        given = [torch.from_numpy(rows).to(self._device) for rows in in_order(inputs)]
         wanted = self._scale.standardised(targets).to(self._device)
         if not isinstance(network, CrossLSTM):
-            moments = network(imu, emg)
+            moments = network(*given)
             return torch.nn.functional.mse_loss(moments, wanted), moments.new_zeros(())
-        moments, cells = network.with_cells(imu, emg)
+        moments, cells = network.with_cells(*given)
         beyond = torch.relu(cells.abs() - self._cell_limit)
         return torch.nn.functional.mse_loss(moments, wanted), beyond.square().sum(dim=-1).mean()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, StreamSpec
+from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract
 from toolkit.data.splits import (
     PARTS,
     Part,
@@ -57,7 +57,9 @@ def prepare(
     """
     segments = {part: select(recordings, split, part) for part in PARTS}
     contract = contract or SensorContract(
-        inputs=tuple(fit_input(name, segments["train"], rate_hz, notch_hz) for name in STREAMS),
+        inputs=tuple(
+            fit_input(name, segments["train"], rate_hz, notch_hz) for name in streams_of(recordings)
+        ),
         grid_rate_hz=rate_hz,
         window=window,
         outputs=_outputs(recordings, outputs),
@@ -76,12 +78,34 @@ def prepare(
     return Prepared(contract, windows)
 
 
+def streams_of(recordings: Sequence[Recording]) -> tuple[str, ...]:
+    """The streams that a model of ``recordings`` takes: imu and emg, or the one that all of them have.
+
+    RecordingError if some have a stream that others lack, or all lack both.
+    """
+    having = {name: [r for r in recordings if name in r.signals] for name in STREAMS}
+    for name, found in having.items():
+        if 0 < len(found) < len(recordings):
+            lacking = next(r for r in recordings if name not in r.signals)
+            raise RecordingError(
+                f"recording {lacking.name!r} has no stream {name!r} and {found[0].name!r} has: one model cannot take both; "
+                "train on them separately"
+            )
+    if not any(having.values()):
+        raise RecordingError(
+            f"recording {recordings[0].name!r} has neither stream {' nor '.join(STREAMS)}; a model needs one of them"
+            if recordings
+            else "there are no recordings to train on"
+        )
+    return tuple(name for name, found in having.items() if found)
+
+
 def fit_input(name: str, segments: Sequence[Segment], rate_hz: float, notch_hz: int = 0) -> ModelInput:
     """The stream as the recordings have it, its usual filters, its normaliser; from at most an hour of ``segments``.
 
     ``notch_hz``: a notch for mains hum in raw EMG; 0: none.
     """
-    spec = _stream(name, segments)
+    spec = segments[0].recording.extent(name)[0]
     segments = sample(segments)
     missing = [segment.recording.missing_places(name) for segment in segments]
     rows = [_rows(name, segment) for segment in segments]
@@ -90,15 +114,6 @@ def fit_input(name: str, segments: Sequence[Segment], rate_hz: float, notch_hz: 
     blank = Normaliser((0.0,) * len(spec.channels), (1.0,) * len(spec.channels))
     unfitted = ModelInput(spec, filters, blank)
     return dataclasses.replace(unfitted, normaliser=fit_normaliser(segments, unfitted, rate_hz))
-
-
-def _stream(name: str, segments: Sequence[Segment]) -> StreamSpec:
-    for segment in segments:
-        if name not in segment.recording.signals:
-            raise RecordingError(
-                f"recording {segment.recording.name!r} has no stream {name!r}; a Cross-LSTM needs {' and '.join(STREAMS)}"
-            )
-    return segments[0].recording.extent(name)[0]
 
 
 def _rows(name: str, segment: Segment) -> NDArray[Any]:

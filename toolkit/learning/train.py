@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,11 +19,12 @@ from toolkit import __version__
 from toolkit.calibration import calibrate_recordings, fit_reference, layout_of
 from toolkit.calibration.people import WALK_S, by_person, walk_recording
 from toolkit.contract import SensorContract
+from toolkit.data.check import push_off_sign
 from toolkit.data.provenance import data_provenance, source_name
 from toolkit.data.sequences import LabelledSequence, sequences
 from toolkit.data.split_text import parse_split
 from toolkit.data.splits import PARTS, Part, Split, select
-from toolkit.data.windows import features
+from toolkit.data.windows import features, sample
 from toolkit.errors import MissingDependencyError, UsageError
 from toolkit.learning.batches import WindowBatches
 from toolkit.learning.prepare import Prepared, prepare
@@ -34,7 +36,7 @@ from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import ModelConfig, config_for
 from toolkit.plausibility import Walked, fit_familiar
 from toolkit.plausibility.fit import LEAST_PEOPLE
-from toolkit.records import Recording
+from toolkit.records import Recording, Windows
 from toolkit.uncertainty import Judged, fit_error_bars
 from toolkit.uncertainty.conformal import LEAST_PEOPLE as LEAST_JUDGED
 
@@ -49,12 +51,18 @@ if TYPE_CHECKING:
 
 Values = NDArray[np.float32]
 
+#: Windows of a part that are scored at most, and seconds that are scored live: more change no figure that anybody reads, and
+#: of a hundred hours there are seven million.
+SCORED_WINDOWS = 200_000
+SCORED_S = 7200.0
+
 
 @dataclass(frozen=True, eq=False)
 class Trained:
     """A checkpoint, its scores on ``validation`` and ``test`` (see ``scores.score``), and losses by epoch.
 
-    ``people``: scores of each person of the test part. ``rising``: validation rose from the first epoch on.
+    ``people``: scores of each person of the test part. ``rising``: validation rose from the first epoch on. ``warnings``: what
+    is suspicious about the data, a sentence each.
     """
 
     checkpoint: Checkpoint
@@ -63,6 +71,7 @@ class Trained:
     history: tuple[dict[str, Any], ...]
     best_epoch: int
     rising: bool
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON: config, contract hash, split, data, metrics, losses; what ``edgetool train --json`` writes."""
@@ -77,6 +86,7 @@ class Trained:
             "test_people": self.people,
             "best_epoch": self.best_epoch,
             "validation_rises_from_the_first_epoch": self.rising,
+            "warnings": list(self.warnings),
             "history": list(self.history),
         }
 
@@ -231,9 +241,16 @@ class _Run:
             device=self.machine.device,
         )
 
-    def _sequences(self, part: Part) -> list[LabelledSequence]:
-        """The rows of a part's segments, as the model meets them live."""
-        return sequences(select(self.recordings, self.split, part), self.prepared.contract)
+    def _sequences(self, part: Part, seconds: float = math.inf) -> list[LabelledSequence]:
+        """The rows of a part's segments, as the model meets them live; of about ``seconds`` in all, as much of everybody."""
+        segments = select(self.recordings, self.split, part)
+        people = dict.fromkeys(segment.recording.person for segment in segments)
+        chosen = [
+            one
+            for person in people
+            for one in sample([s for s in segments if s.recording.person == person], seconds / len(people))
+        ]
+        return sequences(chosen, self.prepared.contract)
 
     def _key(self) -> dict[str, Any]:
         """All that the run depends on."""
@@ -267,34 +284,36 @@ class _Run:
 
         outputs = self.config.outputs
         with reproducible(self.machine.threads):
-            scored: tuple[Part, ...] = ("validation", "test")
-            estimates = {part: predict(fitted.network, self.parts[part]) for part in scored}
+            scored = {part: _spread(self.prepared.windows[part]) for part in PARTS if part != "train"}
+            estimates = {part: predict(fitted.network, WindowBatches(one)) for part, one in scored.items()}
             metrics: dict[str, Any] = {
-                part: score(outputs, self.parts[part].targets, values) for part, values in estimates.items()
+                part: score(outputs, scored[part].targets, values) for part, values in estimates.items()
             }
             live = self._live(fitted.network, "test")
             metrics["test_live"] = score(
                 outputs, *(np.concatenate(v) for v in zip(*(one[1:] for one in live)))
             )
             error_bars = self._error_bars(fitted.network)
-        cell = round(largest_cell(fitted.network, self.parts["train"]), 4)
+        learnt = WindowBatches(_spread(self.prepared.windows["train"]))
+        cell = round(largest_cell(fitted.network, learnt), 4)
         told = {"largest_cell": cell, "metrics": metrics}
         history = tuple(dataclasses.asdict(epoch) for epoch in fitted.history)
         return Trained(
             self._checkpoint(fitted.network, fitted.history, fitted.best_epoch, told, error_bars),
             metrics,
-            score_people(outputs, self.prepared.windows["test"], estimates["test"]),
+            score_people(outputs, scored["test"], estimates["test"]),
             history,
             fitted.best_epoch,
             rises_from_the_first(fitted.history),
+            _wrong_signs(self.recordings),
         )
 
     def _live(self, network: CrossLSTM, part: Part) -> list[tuple[Recording, Values, Values]]:
-        """Of each recording of a part: targets and moments of the float stream that a whole window lies behind."""
+        """Of a part, two hours at most: targets and moments of the float stream with a whole window behind."""
         from toolkit.learning.carried import stream_moments
 
         found = []
-        for run in self._sequences(part):
+        for run in self._sequences(part, SCORED_S):
             counted = run.counted.copy()
             counted[: self.config.window - 1] = False
             if counted.any():
@@ -370,6 +389,23 @@ def _checkpoint_path(out: str | Path) -> Path:
             f"checkpoint {out} is not written as a PyTorch file; give it the ending .safetensors"
         )
     return Path(out)
+
+
+def _wrong_signs(recordings: Sequence[Recording]) -> tuple[str, ...]:
+    """Of recordings whose ankle pushes off with a positive moment: the first, and how many there are."""
+    found = push_off_sign(recordings)
+    if not found:
+        return ()
+    first, others = found[0], len(found) - 1
+    more = f" (and {others} more)" if others else ""
+    return (
+        f"recording {first.recording!r}{more}: {first.channel} reaches +{first.value:.2f} {first.advice}",
+    )
+
+
+def _spread(windows: Windows) -> Windows:
+    """At most :data:`SCORED_WINDOWS`, evenly spread."""
+    return windows.take(slice(None, None, max(1, -(-len(windows) // SCORED_WINDOWS))))
 
 
 def _familiar(

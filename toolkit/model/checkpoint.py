@@ -25,7 +25,6 @@ from toolkit.contract import Channel, ModelInput, Normaliser, SensorContract, St
 from toolkit.errors import CheckpointError, ContractError, OutputError
 from toolkit.files import write_bytes
 from toolkit.model.config import (
-    STREAMS,
     ModelConfig,
     require_contract_fits,
     weight_shapes,
@@ -165,7 +164,7 @@ class Checkpoint:
 def plain_contract(config: ModelConfig, generator: np.random.Generator) -> SensorContract:
     """A contract that fits ``config``: filtered streams at the grid's rate, invented normaliser values."""
     inputs = []
-    for stream in STREAMS:
+    for stream in config.streams:
         count = config.channels(stream)
         if stream == "imu":
             channels = tuple(Channel(f"imu_{i}", "m/s^2" if i % 6 < 3 else "rad/s") for i in range(count))

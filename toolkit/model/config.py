@@ -29,8 +29,8 @@ NORM_EPSILON = 1e-5
 
 #: What each size may be. The upper bounds keep a damaged file from asking for absurd memory.
 BOUNDS = {
-    "imu_channels": (1, 1024),
-    "emg_channels": (1, 1024),
+    "imu_channels": (0, 1024),
+    "emg_channels": (0, 1024),
     "window": (1, 4096),
     "hidden": (1, 1024),
     "layers": (1, 8),
@@ -43,7 +43,8 @@ BOUNDS = {
 class ModelConfig:
     """Sizes of a Cross-LSTM.
 
-    ``imu_channels``, ``emg_channels``: features a time step. ``window``: T, in samples of the grid of
+    ``imu_channels``, ``emg_channels``: features a time step; one of them may be 0: the model is without that stream, and the
+    other's attention asks its own states. ``window``: T, in samples of the grid of
     ``rate_hz``. ``hidden``: H, LSTM units a stream. ``layers``: stacked LSTM layers a stream. ``heads``:
     attention heads each way; they divide ``hidden``. ``norm``: layer norm after the residual, or none.
     ``head_hidden``: units of the dense ReLU layer. ``outputs``: names of the moments, Nm/kg.
@@ -69,6 +70,10 @@ class ModelConfig:
                 raise CheckpointError(
                     f"model config: {name} is {value!r}; allowed: a whole number, {low} to {high}"
                 )
+        if not self.imu_channels and not self.emg_channels:
+            raise CheckpointError(
+                "model config: imu_channels and emg_channels are both 0; a model needs a stream"
+            )
         for name in ("rate_hz", "horizon_ms"):
             value = getattr(self, name)
             if type(value) not in (int, float) or not math.isfinite(value):
@@ -107,6 +112,15 @@ class ModelConfig:
         return {"imu": self.imu_channels, "emg": self.emg_channels}[stream]
 
     @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams that the model has, in order: imu, emg, or one of them."""
+        return tuple(stream for stream in STREAMS if self.channels(stream))
+
+    def asked_by(self, stream: str) -> str:
+        """The stream whose states ``stream``'s newest state asks: the other, or itself if there is none."""
+        return next((other for other in self.streams if other != stream), stream)
+
+    @property
     def parameter_count(self) -> int:
         """Number of weights in a checkpoint of this config."""
         return sum(math.prod(shape) for shape in weight_shapes(self).values())
@@ -140,20 +154,20 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """
     hidden = config.hidden
     shapes: dict[str, tuple[int, ...]] = {}
-    for stream in STREAMS:
+    for stream in config.streams:
         for layer in range(config.layers):
             width = config.channels(stream) if layer == 0 else hidden
             shapes[f"{stream}.lstm.{layer}.weight_ih"] = (4 * hidden, width)
             shapes[f"{stream}.lstm.{layer}.weight_hh"] = (4 * hidden, hidden)
             shapes[f"{stream}.lstm.{layer}.bias"] = (4 * hidden,)
-    for stream in STREAMS:
+    for stream in config.streams:
         for part in ("query", "key", "value"):
             shapes[f"{stream}.attention.{part}.weight"] = (hidden, hidden)
             shapes[f"{stream}.attention.{part}.bias"] = (hidden,)
         if config.norm == "layer":
             shapes[f"{stream}.norm.weight"] = (hidden,)
             shapes[f"{stream}.norm.bias"] = (hidden,)
-    shapes["head.hidden.weight"] = (config.head_hidden, 2 * hidden)
+    shapes["head.hidden.weight"] = (config.head_hidden, len(config.streams) * hidden)
     shapes["head.hidden.bias"] = (config.head_hidden,)
     shapes["head.output.weight"] = (len(config.outputs), config.head_hidden)
     shapes["head.output.bias"] = (len(config.outputs),)
@@ -161,12 +175,12 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def config_for(sizes: ModelConfig, contract: SensorContract) -> ModelConfig:
-    """``sizes`` with the channels and outputs of a contract of streams imu and emg."""
-    imu, emg = contract.inputs
+    """``sizes`` with the channels and outputs of a contract of streams imu and emg, or one of them."""
+    channels = {item.stream.name: len(item.stream.channels) for item in contract.inputs}
     return replace(
         sizes,
-        imu_channels=len(imu.stream.channels),
-        emg_channels=len(emg.stream.channels),
+        imu_channels=channels.get("imu", 0),
+        emg_channels=channels.get("emg", 0),
         outputs=tuple(channel.name for channel in contract.outputs),
     )
 
@@ -174,11 +188,12 @@ def config_for(sizes: ModelConfig, contract: SensorContract) -> ModelConfig:
 def require_contract_fits(config: ModelConfig, contract: SensorContract) -> None:
     """Raise ContractError naming both sides unless a contract describes exactly this model's inputs and outputs."""
     names = tuple(item.stream.name for item in contract.inputs)
-    if names != STREAMS:
+    if names not in (STREAMS, STREAMS[:1], STREAMS[1:]):
         raise ContractError(
-            f"contract has streams {', '.join(names)}; a Cross-LSTM takes imu, emg, in that order"
+            f"contract has streams {', '.join(names)}; a Cross-LSTM takes imu, emg, in that order, or one of them"
         )
     have = {
+        **{f"{stream}_channels": 0 for stream in STREAMS},
         **{f"{item.stream.name}_channels": len(item.stream.channels) for item in contract.inputs},
         "window": contract.window,
         "rate_hz": contract.grid_rate_hz,

@@ -14,12 +14,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from toolkit.errors import ContractError
 from toolkit.model.checkpoint import Checkpoint
-from toolkit.model.config import NORM_EPSILON, STREAMS, ModelConfig
+from toolkit.model.config import NORM_EPSILON, ModelConfig
 
 Floats: TypeAlias = NDArray[Any]
 Weights: TypeAlias = Mapping[str, Floats]
-
-OTHER = {"imu": "emg", "emg": "imu"}
 
 
 def window(checkpoint: Checkpoint, inputs: Mapping[str, Floats], dtype: DTypeLike = np.float64) -> Floats:
@@ -31,7 +29,9 @@ def window(checkpoint: Checkpoint, inputs: Mapping[str, Floats], dtype: DTypeLik
     config = checkpoint.config
     weights = cast(checkpoint, dtype)
     _require_shapes(config, inputs, rows=config.window, axes=3)
-    memory = {s: hidden_states(weights, config, s, np.asarray(inputs[s], dtype))[-1][0] for s in STREAMS}
+    memory = {
+        s: hidden_states(weights, config, s, np.asarray(inputs[s], dtype))[-1][0] for s in config.streams
+    }
     return fuse(weights, config, memory)
 
 
@@ -71,14 +71,14 @@ def lstm_step(
 
 
 def fuse(weights: Weights, config: ModelConfig, memory: Mapping[str, Floats]) -> Floats:
-    """Cross-attention of each stream's newest hidden state over the other's, residual, norm and dense head.
+    """Attention of each stream's newest hidden state over the other's, or its own if there is no other; residual, norm, head.
 
     ``memory[stream]`` is (n, steps, H), oldest first. Returns (n, outputs).
     """
     features = []
-    for stream in STREAMS:
+    for stream in config.streams:
         newest = memory[stream][:, -1]
-        fused = newest + attend(weights, config, stream, newest, memory[OTHER[stream]])
+        fused = newest + attend(weights, config, stream, newest, memory[config.asked_by(stream)])
         if config.norm == "layer":
             fused = layer_norm(fused, weights[f"{stream}.norm.weight"], weights[f"{stream}.norm.bias"])
         features.append(fused)
@@ -117,14 +117,14 @@ class Stream:
         """Forget everything: zero states, empty memory."""
         size = (1, self.config.hidden)
         layers = range(self.config.layers)
-        self._hidden = {s: [np.zeros(size, self.dtype) for _ in layers] for s in STREAMS}
-        self._cell = {s: [np.zeros(size, self.dtype) for _ in layers] for s in STREAMS}
-        self._memory: dict[str, list[Floats]] = {s: [] for s in STREAMS}
+        self._hidden = {s: [np.zeros(size, self.dtype) for _ in layers] for s in self.config.streams}
+        self._cell = {s: [np.zeros(size, self.dtype) for _ in layers] for s in self.config.streams}
+        self._memory: dict[str, list[Floats]] = {s: [] for s in self.config.streams}
 
     def step(self, inputs: Mapping[str, Floats]) -> Floats:
         """Moments (outputs,) after one more sample; ``inputs[stream]`` is (channels,), normalised."""
         _require_shapes(self.config, inputs, rows=None, axes=1)
-        for stream in STREAMS:
+        for stream in self.config.streams:
             below = np.asarray(inputs[stream], self.dtype)[None]
             for layer in range(self.config.layers):
                 below, self._cell[stream][layer] = lstm_step(
@@ -136,7 +136,7 @@ class Stream:
                 )
                 self._hidden[stream][layer] = below
             self._memory[stream] = [*self._memory[stream], below][-self.config.window :]
-        memory = {s: np.stack(self._memory[s], 1) for s in STREAMS}
+        memory = {s: np.stack(self._memory[s], 1) for s in self.config.streams}
         moments: Floats = fuse(self._weights, self.config, memory)[0]
         return moments
 
@@ -147,15 +147,17 @@ def stream(checkpoint: Checkpoint, inputs: Mapping[str, Floats], dtype: DTypeLik
     ``inputs[stream]`` is (steps, channels), normalised; returns (steps, outputs) in Nm/kg.
     """
     _require_shapes(checkpoint.config, inputs, rows=None, axes=2)
-    steps = len(inputs["imu"])
-    if len(inputs["emg"]) != steps:
-        raise ContractError(
-            f"imu has {steps} samples and emg {len(inputs['emg'])}; they must be equally long"
-        )
+    first, *others = checkpoint.config.streams
+    steps = len(inputs[first])
+    for other in others:
+        if len(inputs[other]) != steps:
+            raise ContractError(
+                f"{first} has {steps} samples and {other} {len(inputs[other])}; they must be equally long"
+            )
     model = Stream(checkpoint, dtype)
     result = np.empty((steps, len(checkpoint.config.outputs)), model.dtype)
     for step in range(steps):
-        result[step] = model.step({s: inputs[s][step] for s in STREAMS})
+        result[step] = model.step({s: inputs[s][step] for s in checkpoint.config.streams})
     return result
 
 
@@ -192,10 +194,10 @@ def layer_norm(x: Floats, weight: Floats, bias: Floats) -> Floats:
 
 
 def _require_shapes(config: ModelConfig, inputs: Mapping[str, Floats], rows: int | None, axes: int) -> None:
-    """Raise ContractError unless both streams have the config's channels and, where told, its window."""
-    for name in STREAMS:
+    """Raise ContractError unless all streams have the config's channels and, where told, its window."""
+    for name in config.streams:
         if name not in inputs:
-            raise ContractError(f"model input {name!r} is missing; it needs {', '.join(STREAMS)}")
+            raise ContractError(f"model input {name!r} is missing; it needs {', '.join(config.streams)}")
         shape = np.shape(inputs[name])
         wanted = config.channels(name)
         if len(shape) != axes or shape[-1] != wanted or (rows is not None and shape[-2] != rows):

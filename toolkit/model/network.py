@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from toolkit.model.checkpoint import Checkpoint, Weights
-from toolkit.model.config import NORM_EPSILON, STREAMS, ModelConfig
+from toolkit.model.config import NORM_EPSILON, ModelConfig
 
 
 class CrossAttention(nn.Module):
@@ -65,45 +65,54 @@ class Carried:
 
 
 class CrossLSTM(nn.Module):
-    """Two LSTM streams fused by residual cross-attention; equations in docs/MODEL.md."""
+    """Two LSTM streams fused by residual cross-attention, or one whose attention asks itself; equations in docs/MODEL.md.
+
+    Every method takes the streams that the config has, in its order.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         hidden = config.hidden
         self.lstm = nn.ModuleDict(
-            {s: nn.LSTM(config.channels(s), hidden, config.layers, batch_first=True) for s in STREAMS}
+            {s: nn.LSTM(config.channels(s), hidden, config.layers, batch_first=True) for s in config.streams}
         )
-        self.attention = nn.ModuleDict({s: CrossAttention(hidden, config.heads) for s in STREAMS})
+        self.attention = nn.ModuleDict({s: CrossAttention(hidden, config.heads) for s in config.streams})
         self.norm = nn.ModuleDict(
             {
                 s: nn.LayerNorm(hidden, eps=NORM_EPSILON) if config.norm == "layer" else nn.Identity()
-                for s in STREAMS
+                for s in config.streams
             }
         )
-        self.head_hidden = nn.Linear(2 * hidden, config.head_hidden)
+        self.head_hidden = nn.Linear(len(config.streams) * hidden, config.head_hidden)
         self.head_output = nn.Linear(config.head_hidden, len(config.outputs))
 
-    def forward(self, imu: Tensor, emg: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Moments (n, outputs) of windows imu (n, T, Ci) and emg (n, T, Ce), normalised."""
-        return self.with_cells(imu, emg)[0]
+        return self.with_cells(*inputs)[0]
 
-    def with_cells(self, imu: Tensor, emg: Tensor) -> tuple[Tensor, Tensor]:
-        """Moments (n, outputs), and the last cell states of both streams and all layers (2 layers, n, H)."""
-        imu_states, (_, imu_cells) = self.lstm["imu"](imu)
-        emg_states, (_, emg_cells) = self.lstm["emg"](emg)
-        return self.fused(imu_states, emg_states), torch.cat([imu_cells, emg_cells])
+    def with_cells(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Moments (n, outputs), and the last cell states of all streams and layers (streams x layers, n, H)."""
+        states, cells = [], []
+        for name, rows in zip(self.config.streams, inputs, strict=True):
+            hidden, (_, cell) = self.lstm[name](rows)
+            states.append(hidden)
+            cells.append(cell)
+        return self.fused(*states), torch.cat(cells)
 
-    def fused(self, imu_states: Tensor, emg_states: Tensor) -> Tensor:
-        """Moments (n, outputs) of the hidden states (n, T, H) of both streams."""
-        newest_imu, newest_emg = imu_states[:, -1], emg_states[:, -1]
-        r = self.norm["imu"](newest_imu + self.attention["imu"](newest_imu, emg_states))
-        s = self.norm["emg"](newest_emg + self.attention["emg"](newest_emg, imu_states))
-        moments: Tensor = self.head_output(torch.relu(self.head_hidden(torch.cat([r, s], dim=-1))))
+    def fused(self, *hidden: Tensor) -> Tensor:
+        """Moments (n, outputs) of the hidden states (n, T, H) of each stream."""
+        states = dict(zip(self.config.streams, hidden, strict=True))
+        fused = []
+        for name in self.config.streams:
+            newest = states[name][:, -1]
+            context = self.attention[name](newest, states[self.config.asked_by(name)])
+            fused.append(self.norm[name](newest + context))
+        moments: Tensor = self.head_output(torch.relu(self.head_hidden(torch.cat(fused, dim=-1))))
         return moments
 
     def stream(
-        self, imu: Tensor, emg: Tensor, state: Mapping[str, Carried] | None = None
+        self, *inputs: Tensor, state: Mapping[str, Carried] | None = None
     ) -> tuple[Tensor, dict[str, Carried]]:
         """Moments (n, steps, outputs) after every row of imu (n, steps, Ci) and emg (n, steps, Ce), and what is carried on.
 
@@ -113,7 +122,7 @@ class CrossLSTM(nn.Module):
         states: dict[str, Tensor] = {}
         carried: dict[str, Carried] = {}
         memory: dict[str, Tensor] = {}
-        for name, rows in zip(STREAMS, (imu, emg)):
+        for name, rows in zip(self.config.streams, inputs, strict=True):
             before = None if state is None else state[name]
             given = None if before is None else (before.hidden, before.cell)
             states[name], (hidden, cell) = self.lstm[name](rows, given)
@@ -121,8 +130,8 @@ class CrossLSTM(nn.Module):
             memory[name] = known
             carried[name] = Carried(hidden, cell, known[:, max(known.shape[1] - self.config.window + 1, 0) :])
         fused = []
-        for name, other in zip(STREAMS, reversed(STREAMS)):
-            attention = self.attention[name]
+        for name in self.config.streams:
+            attention, other = self.attention[name], self.config.asked_by(name)
             assert isinstance(attention, CrossAttention)
             context = attention.stream(states[name], memory[other], self.config.window)
             fused.append(self.norm[name](states[name] + context))

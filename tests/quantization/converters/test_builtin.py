@@ -21,6 +21,7 @@ from quantization.quantizer.search import candidates, search
 from quantization.reference.integer_graph import Interpreter
 from quantization.tflite.file import read
 from tests.quantization.small_models import (
+    ONE_STREAM,
     SMALL,
     TWO_HEADS,
     features,
@@ -44,7 +45,7 @@ def reset_state(stream: GraphFile, count: int) -> dict[str, NDArray[Any]]:
     return stream.state.start(count)
 
 
-@pytest.mark.parametrize("config", [SMALL, TWO_HEADS], ids=["small", "two-heads"])
+@pytest.mark.parametrize("config", [SMALL, TWO_HEADS, ONE_STREAM], ids=["small", "two-heads", "one-stream"])
 @pytest.mark.parametrize("wide", [("norm", "head"), ("head",), ()], ids=str)
 @pytest.mark.parametrize("semantics", ["tflm", "litert"])
 def test_stream_from_reset_equals_the_window_bit_for_bit(
@@ -53,11 +54,11 @@ def test_stream_from_reset_equals_the_window_bit_for_bit(
     _, files = built(config, Recipe(wide=wide))
     window, stream = read(files["window.int8"].content), read(files["stream.int8"].content)
     inputs = features(config, 12, seed=9)
-    (expected,) = Interpreter(window, semantics).run(stored(window, inputs))
+    (expected,) = Interpreter(window, semantics).run(stored(window, inputs, config.streams))
     runner, carried = Interpreter(stream, semantics), reset_state(files["stream.int8"], 12)
     for row in range(config.window):
-        rows = {s: inputs[s][:, row : row + 1] for s in STREAMS}
-        outputs = runner.run({**stored(stream, rows), **carried})
+        rows = {s: inputs[s][:, row : row + 1] for s in config.streams}
+        outputs = runner.run({**stored(stream, rows, config.streams), **carried})
         links = files["stream.int8"].state.carried  # type: ignore[union-attr]
         carried = {link.input: outputs[link.output_place] for link in links}
     assert np.array_equal(outputs[0], expected)

@@ -15,13 +15,18 @@ from quantization.lowering import lower_stream, lower_window
 from quantization.passes import PASSES
 from quantization.reference import float_graph as float_interpreter
 from quantization.tflite.file import read, write
-from tests.quantization.small_models import SMALL, TWO_HEADS, features
+from tests.quantization.small_models import ONE_STREAM, SMALL, TWO_HEADS, features
 from toolkit.errors import UsageError
 from toolkit.model import float_reference
 from toolkit.model.checkpoint import Checkpoint
-from toolkit.model.config import STREAMS, ModelConfig
+from toolkit.model.config import ModelConfig
 
-CONFIGS = [SMALL, TWO_HEADS, ModelConfig(window=1, hidden=4, heads=1, imu_channels=1, emg_channels=1)]
+CONFIGS = [
+    SMALL,
+    TWO_HEADS,
+    ModelConfig(window=1, hidden=4, heads=1, imu_channels=1, emg_channels=1),
+    ONE_STREAM,
+]
 CHOICES = [(), *[(name,) for name in PASSES], tuple(PASSES)]
 
 
@@ -31,7 +36,7 @@ def litert(graph: Graph) -> Any:
     return interpreter
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=["small", "two-heads", "one-row"])
+@pytest.mark.parametrize("config", CONFIGS, ids=["small", "two-heads", "one-row", "one-stream"])
 @pytest.mark.parametrize("chosen", CHOICES, ids=lambda names: "+".join(names) or "no pass")
 def test_window_graph_equals_the_model(config: ModelConfig, chosen: tuple[str, ...]) -> None:
     checkpoint = Checkpoint.random(config, 1)
@@ -71,21 +76,21 @@ def test_projection_folding_leaves_no_projection_of_the_memory() -> None:
             assert len(folded.tensors[op.inputs[0]].shape) == 2
 
 
-@pytest.mark.parametrize("config", [SMALL, TWO_HEADS], ids=["small", "two-heads"])
+@pytest.mark.parametrize("config", [SMALL, TWO_HEADS, ONE_STREAM], ids=["small", "two-heads", "one-stream"])
 def test_stream_graph_equals_the_model_from_the_first_sample_on(config: ModelConfig) -> None:
     checkpoint = Checkpoint.random(config, 2)
     long = ModelConfig.from_json({**config.to_json(), "window": 3 * config.window})
-    inputs = {s: features(long, 1)[s][0] for s in STREAMS}
+    inputs = {s: features(long, 1)[s][0] for s in config.streams}
     expected = float_reference.stream(checkpoint, inputs)
     interpreter = litert(passes.apply(lower_stream(checkpoint)))
     interpreter.reset_all_variables()
     ins = {d["name"]: d["index"] for d in interpreter.get_input_details()}
     outs = {d["name"]: d["index"] for d in interpreter.get_output_details()}
     older = config.window - 1
-    carried = {f"{s}/ring": np.zeros((1, older, config.hidden), np.float32) for s in STREAMS}
+    carried = {f"{s}/ring": np.zeros((1, older, config.hidden), np.float32) for s in config.streams}
     carried["present"] = np.full((1, older, 1), MASK_ABSENT, np.float32)
     for row in range(len(expected)):
-        for stream in STREAMS:
+        for stream in config.streams:
             interpreter.set_tensor(ins[stream], inputs[stream][None, row : row + 1])
         for name, value in carried.items():
             interpreter.set_tensor(ins[name], value)

@@ -15,6 +15,7 @@ from toolkit.contract import Normaliser
 from toolkit.data import load, stored, windows
 from toolkit.data.feature_cache import FeatureFile
 from toolkit.data.readers.npz import read_recording, read_signal, write_recording
+from toolkit.data.sequences import sequences
 from toolkit.data.splits import Segment, Split, select
 from toolkit.data.stored import StoredRecording
 from toolkit.errors import RecordingError, UsageError
@@ -41,6 +42,20 @@ def contract(mean: float = 5.0) -> Any:
 
 def whole(recordings: Sequence[Recording]) -> list[Segment]:
     return select(recordings, Split("chronological", (0.0, 0.0, 1.0)), "test")
+
+
+def test_rows_of_a_sequence_are_read_when_asked_for(folder: Path) -> None:
+    stored_ones = load(str(folder))
+    segments = select(stored_ones, Split("chronological", (0.0, 0.4, 0.6)), "test")
+    plain = [read_recording(path) for path in sorted(folder.iterdir())]
+    same = select(plain, Split("chronological", (0.0, 0.4, 0.6)), "test")
+    for lazy, whole_one in zip(sequences(segments, contract()), sequences(same, contract()), strict=True):
+        assert len(lazy) == len(whole_one) and np.array_equal(lazy.counted, whole_one.counted)
+        for name, table in lazy.inputs.items():
+            assert not isinstance(table, np.ndarray)
+            for rows in (slice(None), slice(3, 9), slice(4, None, 2), slice(-5, None), np.array([7, 2])):
+                assert np.array_equal(table[rows], whole_one.inputs[name][rows])
+            assert table[len(lazy) - 2 : len(lazy) + 40].shape[0] == 2  # not the rows of the part behind it
 
 
 def test_it_is_the_same_recording(folder: Path) -> None:

@@ -274,6 +274,43 @@ def without(original: Recording, stream: str) -> Recording:
     return dataclasses.replace(original, signals={n: s for n, s in original.signals.items() if n != stream})
 
 
+def gyro(original: Recording) -> dict[str, Signal]:
+    spec = StreamSpec("gyro", RATE, original.signals["imu"].spec.channels)
+    return {"gyro": Signal(spec, 0.0, original.signals["imu"].samples)}
+
+
+def test_data_without_emg_give_a_model_without_emg(one: list[Recording]) -> None:
+    trained = train([without(one[0], "emg")], epochs=1, **SMALL)
+    assert trained.checkpoint.config.streams == ("imu",)
+    assert [item.stream.name for item in trained.checkpoint.contract.inputs] == ["imu"]
+    assert {"test", "test_live"} <= set(trained.metrics)
+
+
+def test_a_push_off_of_the_wrong_sign_is_warned_of(one: list[Recording]) -> None:
+    assert one[0].moments is not None
+    assert train(one, epochs=1, **SMALL).warnings == ()
+    names = ("hip", "knee", "ankle_dorsiflexion_moment")
+    samples = one[0].moments.samples.copy()
+    samples[:, 2] = 1.4 * np.maximum(np.sin(6 * one[0].moments.times_s), 0) - 0.1
+    spec = StreamSpec("moments", RATE, tuple(Channel(name, "Nm/kg") for name in names))
+    wrong = dataclasses.replace(one[0], moments=Signal(spec, 0.0, samples))
+    trained = train([wrong], epochs=1, **SMALL)
+    (text,) = trained.warnings
+    assert text.startswith(
+        "recording 'p1/walk': ankle_dorsiflexion_moment reaches +1.30 Nm/kg: push-off must be"
+    )
+    assert trained.to_json()["warnings"] == list(trained.warnings)
+
+
+def test_many_windows_are_scored_on_some(one: list[Recording], monkeypatch: pytest.MonkeyPatch) -> None:
+    every = train(one, epochs=1, **SMALL).metrics
+    monkeypatch.setattr("toolkit.learning.train.SCORED_WINDOWS", 50)
+    some = train(one, epochs=1, **SMALL).metrics
+    # The last 30 % of 1,200 rows, without the 7 before the first whole window: 353 windows, every eighth of them.
+    assert every["test"]["windows"] == 353 and some["test"]["windows"] == 45
+    assert some["test"]["rmse"] == pytest.approx(every["test"]["rmse"], rel=0.2)
+
+
 def renamed(original: Recording) -> Recording:
     spec = StreamSpec("emg", RATE, (Channel("gracilis", "1"),))
     emg = Signal(spec, 0.0, original.signals["emg"].samples)
@@ -282,7 +319,16 @@ def renamed(original: Recording) -> Recording:
 
 def test_data_that_does_not_fit_is_refused(one: list[Recording]) -> None:
     cases: list[tuple[list[Recording], type[Exception], str]] = [
-        ([without(one[0], "emg")], RecordingError, "has no stream 'emg'; a Cross-LSTM needs imu and emg"),
+        (
+            [one[0], dataclasses.replace(without(one[0], "emg"), person="p2", name="p2")],
+            RecordingError,
+            "recording 'p2' has no stream 'emg' and 'p1/walk' has: one model cannot take both",
+        ),
+        (
+            [dataclasses.replace(one[0], signals=gyro(one[0]))],
+            RecordingError,
+            "has neither stream imu nor emg",
+        ),
         ([dataclasses.replace(one[0], moments=None)], RecordingError, "has no reference moments"),
         ([one[0], renamed(one[0])], ContractError, "missing ['soleus'], not expected ['gracilis']"),
         ([recording("p1", 0, 0.1)], RecordingError, "fewer than one window of 8"),

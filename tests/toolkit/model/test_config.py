@@ -35,6 +35,22 @@ def test_shapes_of_a_small_model_in_order() -> None:
     assert list(shapes)[:3] == ["imu.lstm.0.weight_ih", "imu.lstm.0.weight_hh", "imu.lstm.0.bias"]
 
 
+def test_a_model_without_one_stream_asks_itself() -> None:
+    config = ModelConfig(imu_channels=24, emg_channels=0)
+    assert config.streams == ("imu",) and config.asked_by("imu") == "imu"
+    assert ModelConfig().asked_by("imu") == "emg" and ModelConfig().asked_by("emg") == "imu"
+    # One LSTM, three projections, one norm, a head over 64 features.
+    rest = 3 * (64 * 64 + 64) + 128 + (64 * 64 + 64) + (3 * 64 + 3)
+    assert config.parameter_count == 256 * (24 + 64) + 256 + rest
+    assert not any(name.startswith("emg") for name in weight_shapes(config))
+    checkpoint = Checkpoint.random(config, 0)
+    assert [item.stream.name for item in checkpoint.contract.inputs] == ["imu"]
+    assert Checkpoint.from_bytes(checkpoint.to_bytes()).hash == checkpoint.hash
+    with pytest.raises(ContractError, match="imu_channels is 0 in the contract and 2 in the config"):
+        two = ModelConfig(imu_channels=2, emg_channels=1)
+        require_contract_fits(two, Checkpoint.random(ModelConfig(imu_channels=0, emg_channels=1), 0).contract)
+
+
 def test_json_both_ways() -> None:
     config = ModelConfig(hidden=12, heads=3, norm="none", outputs=("knee",), horizon_ms=50)
     assert ModelConfig.from_json(config.to_json()) == config
@@ -47,6 +63,8 @@ def test_json_both_ways() -> None:
     [
         ({"hidden": 0}, "hidden is 0; allowed: a whole number, 1 to 1024"),
         ({"hidden": 64.0}, "hidden is 64.0"),
+        ({"imu_channels": 0, "emg_channels": 0}, "a model needs a stream"),
+        ({"imu_channels": -1}, "imu_channels is -1; allowed: a whole number, 0 to 1024"),
         ({"layers": True}, "layers is True"),
         ({"window": 5000}, "window is 5000"),
         ({"heads": 5}, "5 heads do not divide 64 hidden units"),

@@ -191,6 +191,35 @@ def test_reference_sizes_agree_in_single_precision() -> None:
     assert np.abs(from_torch - double).max() < SINGLE
 
 
+@pytest.mark.parametrize("stream", ["imu", "emg"])
+def test_one_stream_asks_its_own_states(stream: str) -> None:
+    sizes: dict[str, Any] = {"imu_channels": 0, "emg_channels": 0, f"{stream}_channels": 3}
+    config = ModelConfig(**sizes, window=7, hidden=4, head_hidden=5)
+    checkpoint = Checkpoint.random(config, 3)
+    inputs = {stream: np.random.default_rng(0).normal(size=(2, 7, 3))}
+    moments = float_reference.window(checkpoint, inputs)
+    # A two-stream model whose streams read the same with the same weights has the same features twice.
+    both = ModelConfig(imu_channels=3, emg_channels=3, window=7, hidden=4, head_hidden=5)
+    doubled = {
+        name.replace(stream, other, 1): value
+        for other in ("imu", "emg")
+        for name, value in checkpoint.weights.items()
+    }
+    doubled["head.hidden.weight"] = np.repeat(doubled["head.hidden.weight"][None] / 2, 2, 0).swapaxes(0, 1)
+    doubled["head.hidden.weight"] = doubled["head.hidden.weight"].reshape(5, 8)
+    twice = dataclasses.replace(Checkpoint.random(both, 0), weights=doubled)
+    np.testing.assert_allclose(
+        moments, float_reference.window(twice, {"imu": inputs[stream], "emg": inputs[stream]}), atol=EXACT
+    )
+    network = CrossLSTM.from_checkpoint(checkpoint).double()
+    found = network(torch.from_numpy(inputs[stream])).detach().numpy()
+    np.testing.assert_allclose(found, moments, atol=EXACT)
+    rows = float_reference.stream(checkpoint, {stream: inputs[stream][0]})
+    live, _ = network.stream(torch.from_numpy(inputs[stream][:1]))
+    np.testing.assert_allclose(rows[-1], moments[0], atol=EXACT)
+    np.testing.assert_allclose(live.detach().numpy()[0], rows, atol=EXACT)
+
+
 def test_torchs_two_lstm_biases_are_summed() -> None:
     torch.manual_seed(0)
     network = CrossLSTM(ModelConfig(imu_channels=2, emg_channels=1, window=3, hidden=4)).eval()

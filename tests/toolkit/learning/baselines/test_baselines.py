@@ -139,6 +139,14 @@ def test_each_person_is_tested_once_and_never_trained_on() -> None:
         train, validation, test = fold.split.people
         assert test == (fold.name,) and (len(train), len(validation)) == (9, 2)
         assert len({*train, *validation, *test}) == 12
+    quarters = folds(people, "four-folds")
+    assert sorted(name for fold in quarters for name in fold.split.people[2]) == sorted(
+        f"p{i}" for i in range(12)
+    )
+    for fold in quarters:
+        train, validation, test = fold.split.people
+        assert (len(train), len(validation), len(test)) == (7, 2, 3)
+        assert len({*train, *validation, *test}) == 12
     assert [fold.split.kind for fold in folds(people[:2])] == ["chronological"]
     with pytest.raises(UsageError, match="needs at least 3 people; the data has 2"):
         folds(people[:2], "leave-one-person-out")
