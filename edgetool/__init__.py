@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from edgetool.api.learn import check_data as check_data
     from edgetool.api.learn import compare as compare
     from edgetool.api.learn import data as data
+    from edgetool.api.learn import suggest_dataset as suggest_dataset
     from edgetool.api.learn import train as train
     from edgetool.api.live import run as run
     from edgetool.api.sensors import Reachable as Reachable
@@ -98,7 +99,7 @@ _FROM: dict[str, tuple[str, ...]] = {
     ),
     "edgetool.api.calibration": ("calibrate",),
     "edgetool.api.live": ("run",),
-    "edgetool.api.learn": ("train", "compare", "data", "check_data"),
+    "edgetool.api.learn": ("train", "compare", "data", "check_data", "suggest_dataset"),
     "edgetool.api.transfer": ("finetune", "explain", "reduce"),
     "quantization.bundle": ("Bundle",),
     "quantization.predict": ("Predicted",),

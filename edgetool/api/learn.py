@@ -66,6 +66,22 @@ def check_data(source: str | Sequence[Recording], *, json: str | Path | None = N
     return findings
 
 
+def suggest_dataset(file: str | Path, *, mass_kg: float | None = None, out: str | Path | None = None) -> str:
+    """A draft of the dataset TOML of ``file``, a table or a folder of the tables of one recording: what to begin with.
+
+    Columns, rates, units and the form of the time are read from the header row and the numbers; what they do not say is marked
+    TODO. ``mass_kg`` is the body mass. ``out`` is a file to write.
+
+    Raises RecordingError if no column is a sensor's, or those of one stream have different rates.
+    """
+    from toolkit.data.suggest import suggest
+
+    text = suggest(Path(file), mass_kg, None if out is None else Path(out).parent)
+    if out is not None:
+        write_bytes(Path(out), text.encode())
+    return text
+
+
 def train(
     *,
     data: str | Sequence[Recording],

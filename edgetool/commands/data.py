@@ -18,8 +18,44 @@ if TYPE_CHECKING:
 _CHECK = "edgetool.data.check"
 
 
+@click.command(
+    name="data",
+    epilog="Example: edgetool data --suggest trial.csv --mass-kg 71.4 --out walk.toml",
+    context_settings=SETTINGS,
+)
+@click.argument("file", type=PATH)
+@click.option("--mass-kg", type=float, metavar="N", help="Body mass; without it the draft asks for it.")
+@click.option("--out", type=PATH, metavar="FILE", help="Write the draft there instead of printing it.")
+def _suggest(file: Path, mass_kg: float | None, out: Path | None) -> None:
+    """Draft the dataset TOML of FILE, a table or a folder of the tables of one recording.
+
+    Columns, rates, units and the form of the time are read from the header row and the numbers; what they do not say is marked
+    TODO. Read the draft before you use it.
+    """
+    from edgetool.api.learn import suggest_dataset
+
+    text = suggest_dataset(file, mass_kg=mass_kg, out=out)
+    if out is None:
+        click.echo(text, nl=False)
+    wrote(out)
+
+
 class _WithCheck(click.Command):
-    """``edgetool data check SOURCE``: a first word ``check`` says what is wanted; a folder of that name is ``./check``."""
+    """``edgetool data check SOURCE``: a first word ``check`` says what is wanted; a folder of that name is ``./check``.
+
+    ``edgetool data --suggest FILE`` is a command of its own, with its own options.
+    """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if "--suggest" in args:
+            rest = [one for one in args if one != "--suggest"]
+            return _suggest.make_context(f"{info_name} --suggest", rest, parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if len(args) > 1 and args[0] == "check":
@@ -63,6 +99,8 @@ def command(
 
     edgetool data check SOURCE looks for faults instead: dead or railed channels, gaps, mains hum, impossible units and signs,
     sensors that look turned or swapped. Its exit code is 1 if a bound is exceeded.
+
+    edgetool data --suggest FILE drafts the dataset TOML of a table; edgetool data --suggest --help tells more.
     """
     from edgetool.api.learn import check_data, data
     from toolkit.data.check import push_off_sign
@@ -79,6 +117,7 @@ def command(
         return
     recordings = data(source, out=out, format=format, plot=plot, json=json)
     _show(recordings)
+    _show_mended(recordings)
     for finding in push_off_sign(recordings):
         say(
             f"Warning: recording {finding.recording!r}: {finding.channel} reaches +{finding.value:.2f} {finding.advice}"
@@ -130,6 +169,17 @@ def _show(recordings: Sequence[Recording]) -> None:
         shown.print(
             f"All channels are live in {len(whole)} of {count(len(recordings), 'recording', 'recordings')}."
         )
+
+
+def _show_mended(recordings: Sequence[Recording]) -> None:
+    """A line for each stream of which something was mended as the dataset declares it."""
+    from toolkit.printable import terminal_text
+    from toolkit.terminal import say
+
+    for recording in recordings:
+        for name, text in recording.provenance.items():
+            if name.startswith("mended_"):
+                say(terminal_text(f"{recording.name}: {name.removeprefix('mended_')}: {text}"))
 
 
 def _show_findings(findings: Sequence[Finding]) -> None:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from toolkit.contract import Channel, StreamSpec
 from toolkit.data.camargo_tasks import Part, parts
 from toolkit.data.channels import BAND_PASSED, GRAVITY, SEGMENTS, imu_stream, moment_stream
-from toolkit.data.dataset import common_start
 from toolkit.data.readers.matlab import MatTable, read_variables, tables
 from toolkit.data.readers.table import Spans, runs
+from toolkit.data.streams import common_start
 from toolkit.errors import RecordingError
 from toolkit.records import Recording, Signal
 

@@ -14,15 +14,12 @@ from toolkit.data.readers.c3d import C3d
 from toolkit.data.readers.c3d import read_c3d as read_trial
 from toolkit.data.readers.table import Spans, Table
 from toolkit.data.skeleton import imu_signal, poses
-from toolkit.data.streams import StreamContext, finite_spans, read_stream
+from toolkit.data.streams import StreamContext, common_start, finite_spans, read_stream
 from toolkit.errors import RecordingError
 from toolkit.reading import is_folder
 from toolkit.records import Recording, Signal
 
 Float = NDArray[np.float64]
-
-#: What streams must have in common to be one recording, s.
-SHORTEST_S = 0.5
 
 
 def load_dataset(path: Path, root: Path | None = None) -> list[Recording]:
@@ -81,10 +78,11 @@ def _recording(dataset: DatasetFile, use: RecordingUse, files: _Files) -> Record
     mass_kg = _mass_kg(use, files, where)
     missing = dict(use.missing)
     for stream in dataset.streams:
-        source = files.opened(use.files[stream.file])
         context = StreamContext(f"{dataset.path}, [{stream.name}]", use, mass_kg, valid_s)
-        signals[stream.name], found = read_stream(stream, source, context)
-        missing[stream.name] = tuple(dict.fromkeys((*missing.get(stream.name, ()), *found)))
+        read = read_stream(stream, lambda file: files.opened(use.files[file]), context)
+        signals[stream.name] = read.signal
+        missing[stream.name] = tuple(dict.fromkeys((*missing.get(stream.name, ()), *read.missing)))
+        notes |= read.notes
     files.forget()
     if strikes is None:
         strikes = _from_shank(signals.get("imu"))
@@ -182,25 +180,3 @@ def _from_shank(imu: Signal | None) -> tuple[float, ...]:
         return ()
     column = imu.samples[:, imu.spec.channel_names.index(name)].astype(np.float64)
     return heel_strikes.from_shank(column, imu.spec.rate_hz, imu.start_s)
-
-
-def common_start(signals: dict[str, Signal], where: str) -> tuple[dict[str, Signal], dict[str, str]]:
-    """Cut ``signals`` to one start. A stream whose sample times fall between the others' is moved by at most
-    half a sample period, and the notes say by how much."""
-    start = max(signal.start_s for signal in signals.values())
-    stop = min(signal.start_s + signal.duration_s for signal in signals.values())
-    if stop - start < SHORTEST_S:
-        spans = ", ".join(f"{n} {s.start_s:g} to {s.start_s + s.duration_s:g} s" for n, s in signals.items())
-        raise RecordingError(
-            f"{where}: its streams share {max(stop - start, 0.0):.3g} s and need at least {SHORTEST_S:g} s ({spans})"
-        )
-    cut: dict[str, Signal] = {}
-    notes: dict[str, str] = {}
-    for name, signal in signals.items():
-        rate = signal.spec.rate_hz
-        first = round((start - signal.start_s) * rate)
-        moved = start - (signal.start_s + first / rate)
-        if abs(moved) > 1e-6:
-            notes[f"moved_{name}"] = f"{moved * 1e3:.3f} ms onto the common start"
-        cut[name] = Signal(signal.spec, start, signal.samples[first:])
-    return cut, notes

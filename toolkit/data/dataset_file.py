@@ -27,16 +27,21 @@ from toolkit.reading import read_toml
 from toolkit.records import DataKind
 
 FORMAT = "edgetool dataset 1"
+#: Seconds in each unit that a time column may have; a date and time is read as seconds.
+TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+#: Rows in a row that may be filled: what is longer is not known.
+MOST_FILLED = 20
 
 
 @dataclass(frozen=True)
 class ColumnUse:
-    """Channel ``channel`` is ``column`` times ``scale``, in ``unit``."""
+    """Channel ``channel`` is ``column`` times ``scale``, in ``unit``. ``file``: of another file than its stream's."""
 
     channel: str
     column: str
     unit: str
     scale: float
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class StreamUse:
     """A stream read from the columns of file ``file`` (a key of a recording's files) at ``rate_hz``.
 
     A channel whose standard deviation is under ``dead_below``, or that stands at ``railed_at`` either way, is missing; both
-    in the column's unit.
+    in the column's unit. ``time_unit``, ``fill_rows`` and ``jitter_ms`` say what its time axis is, and what is mended
+    (:mod:`toolkit.data.regular`).
     """
 
     name: str
@@ -55,6 +61,13 @@ class StreamUse:
     low_pass_hz: float | None = None
     dead_below: float | None = None
     railed_at: float | None = None
+    time_unit: str = "s"
+    fill_rows: int = 0
+    jitter_ms: float | None = None
+
+    def files(self) -> tuple[str, ...]:
+        """The keys of all files that its channels are in, each once."""
+        return tuple(dict.fromkeys(column.file or self.file for column in self.columns))
 
 
 @dataclass(frozen=True)
@@ -153,7 +166,7 @@ def read_dataset_file(path: Path, root: Path | None = None) -> DatasetFile:
 
 
 def _check_files(dataset: DatasetFile) -> None:
-    uses = [(s.name, s.file) for s in dataset.streams]
+    uses = [(s.name, file) for s in dataset.streams for file in s.files()]
     others = {
         "virtual_imu": dataset.virtual_imu or dataset.frames,
         "force_plates": dataset.plates,
@@ -256,6 +269,15 @@ def _stream(path: Path, name: str, table: dict[str, Any]) -> StreamUse:
     file = section.take("file", str)
     rate_hz = section.positive("rate_hz")
     time = section.take("time", str, "time")
+    time_unit = section.take("time_unit", str, "s")
+    if time_unit not in TIME_UNITS:
+        raise RecordingError(f"{section.where}: time_unit is {time_unit!r}; allowed: {', '.join(TIME_UNITS)}")
+    fill_rows = section.take("fill_rows", int, 0)
+    if isinstance(fill_rows, bool) or not 0 <= fill_rows <= MOST_FILLED:
+        raise RecordingError(
+            f"{section.where}: fill_rows is {fill_rows!r}; it must be 0 to {MOST_FILLED}: more rows are no gap to fill"
+        )
+    jitter_ms = section.positive("jitter_ms", None)
     unit = section.take("unit", str, None)
     # Zero-phase filtering looks ahead, so it is for labels only: no other stream has the key.
     low_pass_hz = section.positive("low_pass_hz", None) if name == "moments" else None
@@ -266,7 +288,19 @@ def _stream(path: Path, name: str, table: dict[str, Any]) -> StreamUse:
     if not channels:
         raise RecordingError(f'{section.where}: channels is empty; give channel = "column"')
     columns = tuple(_column(f"{section.where} channels", key, value, unit) for key, value in channels.items())
-    return StreamUse(name, file, rate_hz, time, columns, low_pass_hz, dead_below, railed_at)
+    return StreamUse(
+        name,
+        file,
+        rate_hz,
+        time,
+        columns,
+        low_pass_hz,
+        dead_below,
+        railed_at,
+        time_unit,
+        fill_rows,
+        jitter_ms,
+    )
 
 
 def _column(where: str, channel: str, value: Any, unit: str | None) -> ColumnUse:
@@ -278,12 +312,13 @@ def _column(where: str, channel: str, value: Any, unit: str | None) -> ColumnUse
     column = section.take("column", str)
     own_unit = section.take("unit", str, unit)
     scale = section.take("scale", float, 1.0)
+    file = section.take("file", str, None)
     section.done()
     if own_unit is None:
         raise RecordingError(f"{where}: {channel} has no unit; give unit for the stream or the channel")
     if scale == 0:
         raise RecordingError(f"{where}: {channel} has scale 0; it must not be 0")
-    return ColumnUse(channel, column, own_unit, scale)
+    return ColumnUse(channel, column, own_unit, scale, file)
 
 
 def _virtual_imu(path: Path, table: dict[str, Any]) -> VirtualImuUse:

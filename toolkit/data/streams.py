@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from toolkit.data.dataset_file import RecordingUse, StreamUse
 from toolkit.data.frames_file import Side, for_side
 from toolkit.data.readers.c3d import C3d
 from toolkit.data.readers.table import Spans, Table, runs, span_rows
+from toolkit.data.regular import regular
 from toolkit.data.smoothing import zero_phase_low_pass
 from toolkit.data.units import conversion
 from toolkit.errors import RecordingError
@@ -23,6 +25,8 @@ Float = NDArray[np.float64]
 #: samples is: a strong contraction that clips once or twice is still EMG.
 _AT_THE_RAIL = 0.98
 _RAILED_SHARE = 0.01
+#: What streams must have in common to be one recording, s.
+SHORTEST_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,51 @@ class StreamContext:
     spans: Spans | None
 
 
+@dataclass(frozen=True, eq=False)
+class ReadStream:
+    """A stream's signal, the channels that are missing, and notes for the provenance: what was mended, what was moved."""
+
+    signal: Signal
+    missing: tuple[str, ...]
+    notes: Mapping[str, str]
+
+
 def read_stream(
-    stream: StreamUse, source: Table | C3d, context: StreamContext
-) -> tuple[Signal, tuple[str, ...]]:
-    """The signal, and the channels that are missing: those that the dataset says and those found dead or railed."""
+    stream: StreamUse, opened: Callable[[str], Table | C3d], context: StreamContext
+) -> ReadStream:
+    """The signal, and the channels that are missing: those that the dataset says and those found dead or railed.
+
+    ``opened`` gives the file of a key. Channels of several files are put side by side: all are cut to one start and one end.
+    """
+    parts = {}
+    for file in stream.files():
+        own = tuple(column for column in stream.columns if (column.file or stream.file) == file)
+        parts[file] = _read_part(replace(stream, file=file, columns=own), opened(file), context)
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    signals, moved = common_start({file: part.signal for file, part in parts.items()}, context.where)
+    rows = min(len(signal.samples) for signal in signals.values())
+    values = {
+        channel: signal.samples[:rows, place]
+        for signal in signals.values()
+        for place, channel in enumerate(signal.spec.channels)
+    }
+    names = [column.channel for column in stream.columns]
+    channels = tuple(sorted(values, key=lambda channel: names.index(channel.name)))
+    notes = {f"{name}_{file}": text for file, part in parts.items() for name, text in part.notes.items()}
+    return ReadStream(
+        Signal(
+            StreamSpec(stream.name, stream.rate_hz, channels),
+            next(iter(signals.values())).start_s,
+            np.column_stack([values[channel] for channel in channels]).astype(np.float64),
+        ),
+        tuple(name for part in parts.values() for name in part.missing),
+        {**notes, **moved},
+    )
+
+
+def _read_part(stream: StreamUse, source: Table | C3d, context: StreamContext) -> ReadStream:
+    """The channels of one file."""
     side, gone = context.use.side, set(context.use.missing.get(stream.name, ()))
     columns = [replace(column, column=for_side(column.column, side)) for column in stream.columns]
     there = [place for place, column in enumerate(columns) if column.channel not in gone]
@@ -47,7 +92,8 @@ def read_stream(
         for place in there:
             _require_unit(source, columns[place].column, columns[place].unit, context.where)
         source = source.table(names or [columns[0].column])
-    times = source.time_axis(stream.time, stream.rate_hz)
+    axis = regular(source, stream, names)
+    source, times = axis.table, axis.times
     spans = context.spans if stream.name == "moments" else None
     values = np.zeros((len(times), len(columns)))
     values[:, there] = source.columns(names, times, spans)
@@ -62,7 +108,8 @@ def read_stream(
     if stream.low_pass_hz is not None:
         values = _low_passed(values, times, stream.low_pass_hz, stream.rate_hz, spans)
     missing = tuple(c.channel for c, bad in zip(columns, dead) if bad or c.channel in gone)
-    return Signal(StreamSpec(stream.name, stream.rate_hz, tuple(channels)), float(times[0]), values), missing
+    signal = Signal(StreamSpec(stream.name, stream.rate_hz, tuple(channels)), float(times[0]), values)
+    return ReadStream(signal, missing, {f"mended_{stream.name}": axis.note} if axis.note else {})
 
 
 def finite_spans(stream: StreamUse, source: C3d, side: Side | None, spans: Spans) -> Spans:
@@ -102,3 +149,25 @@ def _low_passed(values: Float, times: Float, cutoff_hz: float, rate_hz: float, s
     for rows in span_rows(times, spans):
         result[rows] = zero_phase_low_pass(values[rows], cutoff_hz, rate_hz)
     return result
+
+
+def common_start(signals: dict[str, Signal], where: str) -> tuple[dict[str, Signal], dict[str, str]]:
+    """Cut ``signals`` to one start. A stream whose sample times fall between the others' is moved by at most
+    half a sample period, and the notes say by how much."""
+    start = max(signal.start_s for signal in signals.values())
+    stop = min(signal.start_s + signal.duration_s for signal in signals.values())
+    if stop - start < SHORTEST_S:
+        spans = ", ".join(f"{n} {s.start_s:g} to {s.start_s + s.duration_s:g} s" for n, s in signals.items())
+        raise RecordingError(
+            f"{where}: its streams share {max(stop - start, 0.0):.3g} s and need at least {SHORTEST_S:g} s ({spans})"
+        )
+    cut: dict[str, Signal] = {}
+    notes: dict[str, str] = {}
+    for name, signal in signals.items():
+        rate = signal.spec.rate_hz
+        first = round((start - signal.start_s) * rate)
+        moved = start - (signal.start_s + first / rate)
+        if abs(moved) > 1e-6:
+            notes[f"moved_{name}"] = f"{moved * 1e3:.3f} ms onto the common start"
+        cut[name] = Signal(signal.spec, start, signal.samples[first:])
+    return cut, notes

@@ -11,7 +11,7 @@ from toolkit.errors import RecordingError
 Vector = tuple[float, float, float]
 
 _REQUIRED = object()
-_WORDS = {str: "text", float: "a number", dict: "a table", list: "a list"}
+_WORDS = {str: "text", float: "a number", int: "a whole number", dict: "a table", list: "a list"}
 
 
 @dataclass

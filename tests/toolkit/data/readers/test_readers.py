@@ -70,7 +70,7 @@ BAD = {
         "x.sto", PLAIN.replace("nColumns=3", "nColumns=4"), "says 4 columns and there are 3",
     ),
     "a word among numbers": ("x.sto", PLAIN.replace("\t3\t", "\tx3\t"), "line 9, column 'a' is 'x3'"),
-    "an empty cell": ("x.csv", "time,a\n0,1\n0.01,\n", "line 3, column 'a' is ''; it must be a number"),
+    "a word in a CSV": ("x.csv", "time,a\n0,1\n0.01,x\n", "line 3, column 'a' is 'x'; it must be a number"),
     "decimal commas": ("x.csv", "time,a\n0,00,1,5\n", "line 2 has 4 values for 2 columns; are its decimals written"),
     "a blank line inside": ("x.csv", "time,a\n0,1\n\n0.01,2\n", "line 3 has 0 values for 2 columns"),
     "no names": ("x.csv", "0,1\n0.01,2\n", "its first row must name the columns"),
