@@ -29,6 +29,8 @@ def calibrate(
     strides: int = 10,
     stand: bool = True,
     limit: float = 120.0,
+    swing: bool = False,
+    contraction: bool = False,
     calibration: str | Path | None = None,
     c: str | Path | None = None,
     show: Callable[[Step], None] | None = None,
@@ -38,7 +40,8 @@ def calibrate(
     ``config`` is the daemon's TOML file: its [inputs] say how to make the model's inputs from what the sensors send, and its
     sources are used where none are given.
 
-    The person stands still (not with ``stand`` False), then walks ``strides`` strides; each step may take ``limit`` s, and
+    The person stands still (not with ``stand`` False), then walks ``strides`` strides; between, with ``swing``, swings the leg
+    from the hip, and with ``contraction`` contracts every muscle as hard as can be. Each step may take ``limit`` s, and
     ``show`` is called with how far it is. The file ``out`` holds each IMU's rotation to its segment and gyroscope bias (rad/s),
     each EMG channel's gain, a verdict for each, and ``person``, the wearer's name; ``calibration.verdict`` is the worst of
     them. A refused calibration is written too, and says what to do.
@@ -64,7 +67,7 @@ def calibrate(
         found = load_calibration(Path(calibration))
         require_calibration_fits(contract, found)
     else:
-        wanted = Wanted(stand, strides, limit)
+        wanted = Wanted(stand, strides, limit, swing, contraction)
         found = apart(
             lambda: asyncio.run(
                 calibrate_sources(contract, urls, inputs=inputs, person=person, wanted=wanted, show=show)

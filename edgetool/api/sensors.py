@@ -113,6 +113,8 @@ def simulate(
     mounting: str | int = "",
     emg_gains: str | int = "",
     stand: float = 0.0,
+    swing: float = 0.0,
+    contraction: float = 0.0,
     seconds: float | None = None,
     show: Callable[[str], None] | None = None,
 ) -> None:
@@ -122,7 +124,8 @@ def simulate(
     line and the URL that opens them. ``emg_bits`` (16 or 24) is the size of EMG samples in volts, ``fault`` a list of
     NAME=VALUE (docs/BRIDGE.md) drawn with ``seed``, ``speed`` how much faster than measured they play. ``mounting`` turns the
     IMUs: a seed, or degrees about x, y and z of each one's segment (``shank:0/0/90,foot:10/0/0``). ``emg_gains`` are a seed or
-    factors (``soleus:0.5``). The person stands still for ``stand`` s first.
+    factors (``soleus:0.5``). The person first stands still for ``stand`` s, swings the leg with the
+    sensors for ``swing`` s and contracts one muscle after the other for ``contraction`` s.
 
     Raises UsageError for options that exclude one another, OutputError if the port cannot be made.
     """
@@ -135,7 +138,7 @@ def simulate(
     if (serial is None) == (not ble):
         raise UsageError("give either --serial PATH or --ble")
     parsed = Faults.parse(dict(_fault(text) for text in fault))
-    wearing = Wearing.parse(str(mounting), str(emg_gains), stand)
+    wearing = Wearing.parse(str(mounting), str(emg_gains), stand, swing, contraction)
     size = _frame_size(ble)
     show = show or (lambda _line: None)
     links = [

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from toolkit.progress import Shown
 
 #: What the person is asked to do, by step.
-_ASK = {"stand": "stand still", "walk": "walk straight ahead at your usual pace", "done": "done"}
+_ASK = {
+    "stand": "stand still",
+    "swing": "swing the leg with the sensors from the hip, knee straight",
+    "contract": "contract each muscle as hard as you can, one after the other",
+    "walk": "walk straight ahead at your usual pace",
+    "done": "done",
+}
 
 
 @click.command(
@@ -38,6 +44,12 @@ _ASK = {"stand": "stand still", "walk": "walk straight ahead at your usual pace"
 @click.option("--person", default="", metavar="NAME", help="Who wears the sensors; written into the file.")
 @click.option("--strides", default=10, type=click.IntRange(5, 100), metavar="N", help="Strides to walk.")
 @click.option("--stand/--no-stand", default=True, help="Stand still first, for the gyroscopes' bias.")
+@click.option("--swing", is_flag=True, help="Also swing the leg: thigh and shank are known more surely.")
+@click.option(
+    "--contraction",
+    is_flag=True,
+    help="Also contract every muscle as hard as can be: what walking takes of it.",
+)
 @click.option(
     "--limit",
     default=120.0,

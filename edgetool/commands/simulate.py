@@ -66,6 +66,20 @@ from edgetool.commands.shared import PATH, SETTINGS, SOURCE, seconds_option
     metavar="N",
     help="The person stands still for N seconds first.",
 )
+@click.option(
+    "--swing",
+    default=0.0,
+    type=click.FloatRange(0, 600),
+    metavar="N",
+    help="Then he swings the leg with the sensors for N seconds.",
+)
+@click.option(
+    "--contraction",
+    default=0.0,
+    type=click.FloatRange(0, 600),
+    metavar="N",
+    help="Then he contracts every muscle, one after the other, for N seconds.",
+)
 @seconds_option
 def command(emg_bits: str, **options: Any) -> None:
     """Play recordings as virtual sensor nodes that any program can open as a serial port, or find over BLE.

@@ -20,6 +20,8 @@ from toolkit.records import Recording
 
 #: How often a simulated node is asked what it has sent.
 TICK_S = 0.005
+#: What the person does before he walks, in order.
+_BEFORE = ("stand", "swing", "contraction")
 _FAULTS = tuple(field.name for field in fields(Faults))
 
 
@@ -62,7 +64,7 @@ def _worn(
     programme = Programme.of(first.recording, name, emg_bits)
     return replace(
         programme,
-        once_s=wearing.stand_s,
+        once_s=wearing.before_s,
         later=tuple((one.start_s, raw_tables(programme.descriptor, one.recording)) for one in later),
     )
 
@@ -80,14 +82,16 @@ class SimulatedSource(Source):
 
     def __init__(self, url: SourceUrl) -> None:
         super().__init__(url)
-        url.allow("nodes", "speed", "seed", "seconds", "emg_bits", "mounting", "gains", "stand", *_FAULTS)
+        url.allow("nodes", "speed", "seed", "seconds", "emg_bits", "mounting", "gains", *_BEFORE, *_FAULTS)
         self._count = int(url.number("nodes", 1, 1, 64))
         self._seed = int(url.number("seed", 0, 0, 2**31))
         self._bits = int(url.number("emg_bits", 16, 16, 24))
         self._seconds = url.number("seconds", float("inf"), 0.001, 1e9)
         self._speed = parse_speed(url.options.get("speed", "1"))
         self._wearing = Wearing.parse(
-            url.options.get("mounting", ""), url.options.get("gains", ""), url.number("stand", 0, 0, 600)
+            url.options.get("mounting", ""),
+            url.options.get("gains", ""),
+            *(url.number(what, 0, 0, 600) for what in _BEFORE),
         )
         self._faults = Faults.parse({k: v for k, v in url.options.items() if k in _FAULTS})
         self._virtual: list[VirtualLink] = []

@@ -33,22 +33,37 @@ _GAIN = re.compile(r"([^:]+):(.+)")
 @dataclass(frozen=True)
 class Wearing:
     """``mounting``: a seed for random ones, or degrees about x, then y, then z of its segment for each IMU. ``gains``: a seed,
-    or a factor for each EMG channel. The person stands for ``stand_s`` before he walks."""
+    or a factor for each EMG channel. The person stands for ``stand_s``, swings the leg
+    for ``swing_s`` and contracts every muscle for ``contraction_s``, in this order, before he walks."""
 
     mounting: int | Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     gains: int | Mapping[str, float] = field(default_factory=dict)
     stand_s: float = 0.0
+    swing_s: float = 0.0
+    contraction_s: float = 0.0
 
     @classmethod
-    def parse(cls, mounting: str = "", gains: str = "", stand_s: float = 0.0) -> Wearing:
+    def parse(
+        cls,
+        mounting: str = "",
+        gains: str = "",
+        stand_s: float = 0.0,
+        swing_s: float = 0.0,
+        contraction_s: float = 0.0,
+    ) -> Wearing:
         """Of texts: a seed (``7``), or ``shank:0/0/90,thigh:10/0/0`` and ``soleus:0.5,tib_ant:2``. UsageError says what is
         allowed."""
-        return cls(_mounting(mounting), _gains(gains), stand_s)
+        return cls(_mounting(mounting), _gains(gains), stand_s, swing_s, contraction_s)
+
+    @property
+    def before_s(self) -> float:
+        """How long it takes until the person walks."""
+        return self.stand_s + self.swing_s + self.contraction_s
 
     @property
     def given(self) -> bool:
         """Whether anything is other than in the recording."""
-        return self.mounting != {} or self.gains != {} or self.stand_s > 0
+        return self.mounting != {} or self.gains != {} or self.before_s > 0
 
     def rotations(self, segments: tuple[str, ...]) -> dict[str, Float]:
         """The mounting of each IMU that is mounted otherwise, (3, 3)."""
@@ -90,6 +105,12 @@ def wear(recording: Recording, wearing: Wearing, faults: Faults, seed: int = 0) 
     rotations, gains = wearing.rotations(segments), wearing.factors(channels)
     slipped = _one("slip_imu", faults.slip_imu, segments, "IMU") if faults.slip_s else ()
     off = _one("electrode", faults.electrode, channels, "EMG channel") if faults.electrode_off_s else ()
+    if wearing.contraction_s:
+        recording = worn.after_contractions(
+            recording, wearing.contraction_s, np.random.default_rng([seed, 7])
+        )
+    if wearing.swing_s:
+        recording = worn.after_swings(recording, wearing.swing_s, np.random.default_rng([seed, 6]))
     if wearing.stand_s:
         recording = worn.after_a_stand(recording, wearing.stand_s, np.random.default_rng([seed, 3]))
     result = []
@@ -116,7 +137,13 @@ def words(recording: Recording, wearing: Wearing) -> list[str]:
     gains = wearing.factors(channels)
     if gains:
         lines.append("EMG gains " + ", ".join(f"{channel} {gain:.2f}" for channel, gain in gains.items()))
-    return lines + ([f"stands for {wearing.stand_s:g} s, then walks"] if wearing.stand_s else [])
+    before = {
+        "stands": wearing.stand_s,
+        "swings the leg": wearing.swing_s,
+        "contracts every muscle": wearing.contraction_s,
+    }
+    told = [f"{what} for {seconds:g} s" for what, seconds in before.items() if seconds]
+    return lines + ([f"{', '.join(told)}, then walks"] if told else [])
 
 
 def _sensors(recording: Recording) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,18 +1,21 @@
-"""The steps of a calibration, judged as they are done: stand still, then walk. Pure in its batches."""
+"""The steps of a calibration, judged as they are done: stand still, swing the leg, contract, walk. Pure in its batches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.pipeline.intake import Batch
 from toolkit.calibration import Calibration, calibrate, reference_of, with_own_walk
+from toolkit.calibration.contraction import contractions, relaxed, require_stronger_than_walking
+from toolkit.calibration.electrodes import amplitude
 from toolkit.calibration.estimate import LEAST_STRIDES, STILL_RAD_S, gyroscopes_of, stand_of
 from toolkit.calibration.strides import find_strides
+from toolkit.calibration.swing import LEAST_SWINGS, count_swings, swing_axes
 from toolkit.calibration.verdict import judge_gravity
 from toolkit.contract import SensorContract
 from toolkit.data.channels import GRAVITY
@@ -20,11 +23,13 @@ from toolkit.data.imus import imus
 from toolkit.errors import ContractError, RecordingError
 from toolkit.records import Signal
 
-Step = Literal["stand", "walk", "done"]
+Step = Literal["stand", "swing", "contract", "walk", "done"]
 Values = NDArray[np.float32]
 
 #: The best stand of this length is kept, in s.
 STAND_S = 3.0
+#: Of the swinging leg and of contractions the newest this long is looked at, s: a swing takes a second or two, a muscle three.
+SWING_S, CONTRACTION_S = 12.0, 60.0
 #: Of the walk the newest this long is looked at, in s.
 WALK_S = 30.0
 #: Whether somebody moves is judged in blocks of this length, s.
@@ -46,11 +51,20 @@ class Progress:
 
 @dataclass(frozen=True)
 class Wanted:
-    """``stand`` False leaves that step out; ``strides`` are asked for; each step may take ``limit_s`` s."""
+    """``stand`` False leaves that step out, ``swing`` (of the leg) and ``contraction`` (maximal, of every muscle) put one in;
+    ``strides`` are asked for; each step may take ``limit_s`` s."""
 
     stand: bool = True
     strides: int = 10
     limit_s: float = 120.0
+    swing: bool = False
+    contraction: bool = False
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Those that are asked for, in order."""
+        asked = {"stand": self.stand, "swing": self.swing, "contract": self.contraction}
+        return tuple(step for step in get_args(Step) if asked.get(step, True))
 
     def __post_init__(self) -> None:
         if self.strides < LEAST_STRIDES:
@@ -79,8 +93,11 @@ class Guide:
                 "the model has no IMU to find strides with: it cannot be calibrated on a walk"
             )
         self.wanted = wanted or Wanted()
-        self.step: Step = "stand" if self.wanted.stand else "walk"
+        self.step: Step = self.wanted.steps[0]
         self._stand: Signal | None = None
+        self._swing: Signal | None = None
+        self._contraction: dict[str, Signal] | None = None
+        self._kept_walk: dict[str, Signal] | None = None
         self._rows: dict[str, list[Values]] = {}
         self._missing, self._looked = 0, 0.0
         self._begin()
@@ -101,7 +118,13 @@ class Guide:
         if have < self._looked + _LOOK_S:
             return None
         self._looked = have
-        progress = self._look_at_stand(have) if self.step == "stand" else self._look_at_walk(have)
+        look = {
+            "stand": self._look_at_stand,
+            "swing": self._look_at_swing,
+            "contract": self._look_at_contraction,
+            "walk": self._look_at_walk,
+        }[self.step]
+        progress = look(have)
         if progress.step != "done" and have > self.wanted.limit_s:
             raise RecordingError(
                 f"step {self.step}: not done after {self.wanted.limit_s:.0f} s ({progress.trouble or 'too little of it'}); "
@@ -115,9 +138,16 @@ class Guide:
             raise RecordingError(
                 f"the calibration is not done: step {self.step} is missing; the sources ended too early"
             )
-        walk = self._walked()
+        walk = self._kept_walk if self._kept_walk is not None else self._walked()
         found = calibrate(
-            walk, self._reference, person=person, stand=self._stand, created=created, nodes=nodes
+            walk,
+            self._reference,
+            person=person,
+            stand=self._stand,
+            swing=self._swing,
+            contraction=self._contraction,
+            created=created,
+            nodes=nodes,
         )
         return with_own_walk(found, walk, self._contract)
 
@@ -191,9 +221,58 @@ class Guide:
             if verdict == "refused":
                 return Progress("stand", 0.0, advice)
         self._stand = Signal(stand.spec, 0.0, np.array(stand.samples, np.float64))
-        self.step = "walk"
+        return self._next_step()
+
+    def _next_step(self) -> Progress:
+        """The step after this one, with samples of its own."""
+        steps = self.wanted.steps
+        self.step = steps[steps.index(self.step) + 1]
         self._begin()
-        return Progress("walk", 0.0)
+        return Progress(self.step, 0.0)
+
+    def _look_at_swing(self, have: float) -> Progress:
+        assert self._imu is not None
+        swing = self._signals(SWING_S)[self._imu]
+        share = min(count_swings(swing) / LEAST_SWINGS, 1.0)
+        try:
+            swing_axes(swing, self._biases())
+        except RecordingError as error:
+            # What lies in the way of swings is said once there could be some; too few of them are the step's share.
+            return Progress("swing", share, str(error) if share >= 1.0 or have >= 4.0 > share * 4.0 else "")
+        self._swing = Signal(swing.spec, 0.0, np.array(swing.samples, np.float64))
+        return self._next_step()
+
+    def _biases(self) -> dict[str, NDArray[np.float64]]:
+        if self._stand is None:
+            return {}
+        return {imu.segment: mean[3:] for imu, mean in zip(imus(self._stand.spec), stand_of(self._stand))}
+
+    def _look_at_contraction(self, have: float) -> Progress:
+        signals = self._signals(CONTRACTION_S)
+        try:
+            found = contractions(signals)
+            if self._kept_walk is not None:
+                require_stronger_than_walking(found, self._amplitudes(self._kept_walk))
+        except RecordingError as error:
+            return Progress("contract", 0.0, str(error) if have >= 3.0 else "")
+        if not relaxed(signals):
+            return Progress("contract", 0.9, "" if have < 5.0 else "now let all muscles go")
+        self._contraction = {
+            name: Signal(one.spec, 0.0, np.array(one.samples, np.float64)) for name, one in signals.items()
+        }
+        if self._kept_walk is not None:
+            self.step = "done"
+            return Progress("done", 1.0)
+        return self._next_step()
+
+    def _amplitudes(self, walk: Mapping[str, Signal]) -> dict[str, float]:
+        """What each EMG channel gives in the walk, in its unit."""
+        result: dict[str, float] = {}
+        for signal in walk.values():
+            if not imus(signal.spec):
+                sizes = amplitude(np.asarray(signal.samples, np.float64), signal.spec.rate_hz)
+                result |= dict(zip(signal.spec.channel_names, sizes.tolist()))
+        return result
 
     def _look_at_walk(self, have: float) -> Progress:
         assert self._imu is not None
@@ -206,7 +285,23 @@ class Guide:
                 "walk", 0.0, f"{100 * missing:.0f} % of the samples were missing: walk again, nearer the host"
             )
         if found >= self.wanted.strides:
-            self.step = "done"
-            return Progress("done", 1.0)
+            return self._after_walk()
         slow = "" if found or have < 5.0 else "no regular strides yet: walk straight ahead at a steady pace"
         return Progress("walk", found / self.wanted.strides, slow)
+
+    def _after_walk(self) -> Progress:
+        """The walk is done; a contraction that was weaker than walking is asked for again, and the walk is kept."""
+        walk = self._walked()
+        if self._contraction is not None:
+            try:
+                require_stronger_than_walking(contractions(self._contraction), self._amplitudes(walk))
+            except RecordingError as error:
+                self._kept_walk = {
+                    name: Signal(one.spec, 0.0, np.array(one.samples, np.float64))
+                    for name, one in walk.items()
+                }
+                self.step = "contract"
+                self._begin()
+                return Progress("contract", 0.0, str(error))
+        self.step = "done"
+        return Progress("done", 1.0)

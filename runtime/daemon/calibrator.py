@@ -60,7 +60,9 @@ class Calibrator:
         if self.running:
             self._batches.append(batch)
 
-    def start(self, person: str, strides: int, stand: bool) -> None:
+    def start(
+        self, person: str, strides: int, stand: bool, swing: bool = False, contraction: bool = False
+    ) -> None:
         """See Calibrated. UsageError if one goes on or there is no place for the result, ContractError for a model
         that takes sensors as they are worn."""
         if self.running:
@@ -69,7 +71,7 @@ class Calibrator:
             raise UsageError(
                 'the configuration has no place for a calibration: write calibration = "today.json" under [model]'
             )
-        guide = Guide(self._contract(), Wanted(stand, strides))
+        guide = Guide(self._contract(), Wanted(stand, strides, swing=swing, contraction=contraction))
         self._batches.clear()
         self._intake().realign()  # so that all inputs begin together
         self.status = CalibrationStatus(True, guide.step)

@@ -149,8 +149,8 @@ class SensorStatus:
 
 @dataclass(frozen=True)
 class CalibrationStatus:
-    """How a calibration of the session goes: ``step`` (``stand``, ``walk``), the ``share`` of it that is done, and what to tell
-    its wearer. When it is over ``message`` says how it ended; ``failed``: without a result."""
+    """How a calibration of the session goes: ``step`` (``stand``, ``swing``, ``contract``, ``walk``), the ``share`` of it that
+    is done, and what to tell its wearer. When it is over ``message`` says how it ended; ``failed``: without a result."""
 
     running: bool = False
     step: str = ""
@@ -253,7 +253,9 @@ class Noted(Protocol):
 class Calibrated(Protocol):
     """How a person calibrates the session. All on the daemon's event loop."""
 
-    def start(self, person: str, strides: int, stand: bool) -> None:
+    def start(
+        self, person: str, strides: int, stand: bool, swing: bool = False, contraction: bool = False
+    ) -> None:
         """Begin; how it goes is in the status. Raises an EdgetoolError that says why it cannot."""
         ...
 

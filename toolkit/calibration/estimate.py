@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.calibration.contraction import contractions, require_stronger_than_walking
 from toolkit.calibration.electrodes import amplitude, noise_floor
 from toolkit.calibration.orientation import angle_deg, fit_rotation
 from toolkit.calibration.reference import CalibrationReference
 from toolkit.calibration.session import Calibration, EmgCalibration, ImuCalibration
 from toolkit.calibration.strides import Strides, find_strides
+from toolkit.calibration.swing import FARTHEST_DEG, swing_axes, with_swing
 from toolkit.calibration.template import Placement, WalkTemplate, lay, place
-from toolkit.calibration.verdict import judge_electrode, judge_imu
+from toolkit.calibration.verdict import judge_electrode, judge_imu, worst
 from toolkit.data.channels import GRAVITY
 from toolkit.data.imus import imus
 from toolkit.errors import RecordingError
@@ -70,14 +73,19 @@ def calibrate(
     *,
     person: str = "",
     stand: Signal | None = None,
+    swing: Signal | None = None,
+    contraction: Mapping[str, Signal] | None = None,
     created: str = "",
     nodes: Mapping[str, str] | None = None,
 ) -> Calibration:
     """The calibration of the walk in ``signals`` ({stream: samples}) on ``reference``.
 
-    ``stand`` is the IMU stream while the person stands still: it gives each gyroscope's bias and gravity's residual;
-    without it the biases are 0. Raises RecordingError, in one line that says what to do, for a walk without enough strides, a
-    stand that is none, and streams that the reference's sensors are not in.
+    ``stand`` is the IMU stream while the person stands still: it gives each gyroscope's bias and gravity's residual; without it
+    the biases are 0. ``swing`` is that stream while the leg swings from the hip: its axis makes the rotations of thigh and
+    shank surer. ``contraction`` is {stream: samples} while every muscle is contracted as hard as can be: what walking takes of
+    it is written down, and the gain stays the walk's, because that is what training people were scaled by. Raises
+    RecordingError, in one line that says what to do, for a walk without enough strides, a stand that is none, and streams that
+    the reference's sensors are not in.
     """
     inertial: tuple[ImuCalibration, ...] = ()
     warnings: list[str] = []
@@ -85,8 +93,11 @@ def calibrate(
     if reference.template is not None:
         signal = _stream_with(signals, set(reference.template.segments))
         inertial, strides, said = _inertial(signal, reference.template, stand)
+        inertial = inertial if swing is None else _swung(inertial, swing)
         warnings += said
     channels = _electric(signals, reference.amplitudes, strides)
+    if contraction is not None:
+        channels = _contracted(channels, contraction, reference.amplitudes)
     return Calibration(
         reference=reference.hash,
         person=person,
@@ -144,9 +155,58 @@ def _inertial(
                 residual=fit.residual,
                 verdict=verdict,
                 advice=advice,
+                found_by=f"rotation: walk, {len(strides)} strides; bias: {'stand' if name in means else 'not known, 0'}",
             )
         )
     return tuple(result), strides, _order_warnings(sensors, curves_here, laid)
+
+
+def _swung(found: Sequence[ImuCalibration], swing: Signal) -> tuple[ImuCalibration, ...]:
+    """With the flexion axis of the leg's swing, where the walk is the less sure of the two."""
+    axes = swing_axes(swing, {one.segment: one.bias for one in found})
+    result = []
+    for one in found:
+        if one.segment not in axes:
+            result.append(one)
+            continue
+        axis = axes[one.segment]
+        rotation, off_deg = with_swing(one.rotation, one.uncertainty_deg, axis)
+        said = f"{axis.swings} swings of the leg, whose axis is {off_deg:.1f} degrees from the walk's"
+        if off_deg > FARTHEST_DEG:
+            verdict, advice = worst(
+                (one.verdict, one.advice),
+                (
+                    "doubtful",
+                    f"{one.segment} IMU: the leg swung about an axis {off_deg:.0f} degrees from the walk's, which is not used: "
+                    "swing straight forward and back, and calibrate again",
+                ),
+            )
+            result.append(
+                replace(one, verdict=verdict, advice=advice, found_by=f"{one.found_by}; not used: {said}")
+            )
+            continue
+        result.append(replace(one, rotation=rotation, found_by=f"{one.found_by}; flexion axis: {said}"))
+    return tuple(result)
+
+
+def _contracted(
+    found: Sequence[EmgCalibration], signals: Mapping[str, Signal], usual: Mapping[str, float]
+) -> tuple[EmgCalibration, ...]:
+    """With what each muscle gave at most. RecordingError for one that walking asks more of."""
+    contracted = contractions(signals)
+    walked = {one.channel: usual[one.channel] / one.gain for one in found if one.verdict != "refused"}
+    require_stronger_than_walking(contracted, walked)
+    result = []
+    for one in found:
+        most = contracted.get(one.channel)
+        if most is None or one.channel not in walked:
+            result.append(one)
+            continue
+        said = (
+            f"{one.found_by}, which takes {100 * walked[one.channel] / most:.0f} % of the maximal contraction"
+        )
+        result.append(replace(one, contraction=most, found_by=said))
+    return tuple(result)
 
 
 def standard_error_deg(each: Float, curve: Float, shift: int) -> float:
@@ -214,4 +274,4 @@ def _electrode(name: str, column: Float, rate_hz: float, usual: float) -> EmgCal
     verdict, advice = judge_electrode(name, column, reached, floor, spread)
     if reached <= 0.0:
         return EmgCalibration(name, 1.0, 0.0, floor, verdict, advice)
-    return EmgCalibration(name, usual / reached, spread, floor, verdict, advice)
+    return EmgCalibration(name, usual / reached, spread, floor, verdict, advice, found_by="gain: walk")

@@ -31,6 +31,7 @@ class ImuCalibration:
     ``gravity_residual`` is how far the norm of the accelerometer at rest is from 1 g, in m/s^2 (None without a stand);
     ``uncertainty_deg`` is the standard error of the rotation (a jackknife over strides); ``residual`` is the root mean square
     of what is left of the walk against the template, over its usual spread. ``advice`` says what is wrong, empty if nothing is.
+    ``found_by`` says how its values were found (empty in files of before 0.3).
     """
 
     segment: str
@@ -41,6 +42,7 @@ class ImuCalibration:
     residual: float
     verdict: Verdict
     advice: str = ""
+    found_by: str = ""
 
     def __post_init__(self) -> None:
         rotation = np.array(self.rotation, np.float64)
@@ -75,7 +77,8 @@ class EmgCalibration:
     """One EMG channel: samples times ``gain`` have the amplitude that training people's have.
 
     ``uncertainty`` is the gain's relative standard error over strides; ``noise_floor`` is in the channel's unit,
-    before the gain.
+    before the gain. ``contraction`` is what a maximal voluntary contraction gave, in that unit too (None: not asked for), and
+    ``found_by`` how the gain was found (empty in files of before 0.3).
     """
 
     channel: str
@@ -84,6 +87,8 @@ class EmgCalibration:
     noise_floor: float
     verdict: Verdict
     advice: str = ""
+    contraction: float | None = None
+    found_by: str = ""
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.gain) and self.gain > 0):
@@ -152,6 +157,7 @@ class Calibration:
                     "verdict": one.verdict,
                     "advice": one.advice,
                 }
+                | ({"found_by": one.found_by} if one.found_by else {})
                 for one in self.imus
             ],
             "emg": [
@@ -163,6 +169,8 @@ class Calibration:
                     "verdict": one.verdict,
                     "advice": one.advice,
                 }
+                | ({"found_by": one.found_by} if one.found_by else {})
+                | ({} if one.contraction is None else {"contraction": float(f"{one.contraction:.4g}")})
                 for one in self.channels
             ],
             "warnings": list(self.warnings),
@@ -234,6 +242,7 @@ def _imu_from_json(one: Mapping[str, Any]) -> ImuCalibration:
         residual=float(one["residual"]),
         verdict=one["verdict"],
         advice=str(one["advice"]),
+        found_by=str(one.get("found_by", "")),
     )
 
 
@@ -245,4 +254,6 @@ def _emg_from_json(one: Mapping[str, Any]) -> EmgCalibration:
         noise_floor=float(one["noise_floor"]),
         verdict=one["verdict"],
         advice=str(one["advice"]),
+        contraction=None if one.get("contraction") is None else float(one["contraction"]),
+        found_by=str(one.get("found_by", "")),
     )

@@ -2,6 +2,8 @@
 
 const ASK = {
   stand: "Stand still.",
+  swing: "Stand on the other leg and swing this one from the hip, knee straight, six times.",
+  contract: "Contract each muscle as hard as you can against resistance, one after the other, then let go.",
   walk: "Now walk straight ahead at your usual pace, about ten strides.",
   done: "Done: working it out.",
 };
@@ -44,6 +46,7 @@ export const showCalibration = (status) => {
   page("calibration-share").hidden = !running;
   page("calibration-share").value = now.share;
   page("calibration-who").hidden = running;
+  page("calibration-more").hidden = running;
   const act = running ? "Give up" : now.message ? "Calibrate again" : "Calibrate";
   page("calibration-go").textContent = act;
   page("calibration-go").setAttribute("aria-label", `${act}: the session's sensors`);
@@ -52,5 +55,9 @@ export const showCalibration = (status) => {
 page("calibration").addEventListener("submit", (event) => {
   event.preventDefault();
   if (running) tell("/api/calibration/cancel", {});
-  else tell("/api/calibration", { person: page("calibration-person").value });
+  else tell("/api/calibration", {
+    person: page("calibration-person").value,
+    swing: page("calibration-swing").checked,
+    contraction: page("calibration-contraction").checked,
+  });
 });

@@ -141,10 +141,12 @@ class SteeredDaemon:
     def calibrator(self) -> SteeredDaemon:
         return self
 
-    def start(self, person: str, strides: int, stand: bool) -> None:
+    def start(
+        self, person: str, strides: int, stand: bool, swing: bool = False, contraction: bool = False
+    ) -> None:
         if not self.records:
             raise UsageError("a calibration goes on: cancel it first")
-        self.noted.append((person, strides, stand))
+        self.noted.append((person, strides, stand, swing, contraction))
         self.shown = replace(self.shown, calibration=CalibrationStatus(True, "stand", 0.5))
 
     def cancel(self) -> bool:

@@ -12,7 +12,7 @@ from tests.runtime.server.screenshot import (
     WIDTH,
     demo,
     ready,
-    take,
+    take_of,
 )
 
 SHOWN = Path(__file__).resolve().parents[3] / "docs/images/dashboard.png"
@@ -30,7 +30,8 @@ def size_of(picture: Path) -> tuple[int, int]:
 
 def test_the_demo_is_on_the_page_and_its_picture_can_be_taken(tmp_path: Path) -> None:
     picture = tmp_path / "dashboard.png"
-    asyncio.run(asyncio.wait_for(take(picture, seconds=3), 180))
+    with demo() as url:
+        asyncio.run(asyncio.wait_for(take_of(url, picture, seconds=3), 180))
     assert size_of(picture)[0] == WIDTH and 20_000 < picture.stat().st_size < MOST
 
 

@@ -149,7 +149,8 @@ def test_they_are_in_the_recording(tmp_path: Path) -> None:
 def test_a_calibration_is_begun_and_given_up(tmp_path: Path) -> None:
     with served(tmp_path) as one:
         assert _tell(one, "/api/calibration", {"person": " Ada ", "strides": 12}) == 200
-        assert one.daemon.noted == [("Ada", 12, True)]
+        assert _tell(one, "/api/calibration", {"stand": False, "swing": True, "contraction": True}) == 200
+        assert one.daemon.noted == [("Ada", 12, True, False, False), ("", 10, False, True, True)]
         assert _tell(one, "/api/calibration/cancel", {}) == 200
         status, text = _post(one.url, "/api/calibration/cancel", b"{}")
         assert status == 409 and "no calibration goes on" in text
@@ -167,6 +168,8 @@ def test_a_calibration_is_begun_and_given_up(tmp_path: Path) -> None:
         ("/api/calibration", {"strides": 10.0}),
         ("/api/calibration", {"strides": True}),
         ("/api/calibration", {"stand": "no"}),
+        ("/api/calibration", {"swing": 1}),
+        ("/api/calibration", {"contraction": None}),
         ("/api/calibration", {"out": "/etc/passwd"}),
         ("/api/calibration", ["Ada"]),
         ("/api/calibration/cancel", {"now": True}),

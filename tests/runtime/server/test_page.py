@@ -350,9 +350,11 @@ def test_a_calibration_is_guided_on_the_page(tmp_path: Path) -> None:
         ask = "document.getElementById('calibration-ask').textContent"
         assert await page.ask(ask) == "Stand still for three seconds, then walk ten strides."
         await page.ask("document.getElementById('calibration-person').value = 'Ada'")
+        await page.ask("document.getElementById('calibration-swing').click()")
         await page.ask("document.getElementById('calibration-go').click()")
         await page.until(ask, lambda text: text == "Stand still.")
-        assert one.daemon.noted == [("Ada", 10, True)]
+        assert one.daemon.noted == [("Ada", 10, True, True, False)]
+        assert await page.ask("document.getElementById('calibration-more').hidden")
         assert await page.ask("document.getElementById('calibration-share').value") == 0.5
         told = CalibrationStatus(
             True, "walk", 0.0, "no regular strides yet: walk straight ahead at a steady pace"
