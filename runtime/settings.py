@@ -66,10 +66,10 @@ class LogSettings:
 @dataclass(frozen=True)
 class ServiceSettings:
     """Where the daemon stands in the queue for the processor: ``nice`` from -20 (goes first) to 19, ``realtime`` 0 or a
-    priority from 1 to 50 (SCHED_RR). Both are put into the unit; a daemon that is started by hand asks for them itself."""
+    priority from 1 to 50 (SCHED_FIFO), None: what the command line says. The daemon asks for both itself; a unit allows it."""
 
     nice: int = 0
-    realtime: int = 0
+    realtime: int | None = None
 
 
 @dataclass(frozen=True)

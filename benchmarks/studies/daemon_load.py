@@ -157,8 +157,8 @@ def _ages(
     return count, np.array(ages), np.array(published)
 
 
-def daemon(seconds: float, engine: str, bundle: Path) -> Load:
-    """``edgetool run`` for ``seconds``."""
+def daemon(seconds: float, engine: str, bundle: Path, realtime: bool = False) -> Load:
+    """``edgetool run`` for ``seconds``, at real-time priority if asked for."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config, status_file = _config(folder, bundle, engine), folder / "status.json"
@@ -168,13 +168,14 @@ def daemon(seconds: float, engine: str, bundle: Path) -> Load:
             str(config),
             "--seconds",
             str(seconds),
+            *(["--realtime"] if realtime else []),
         ]
         with _eight_nodes(folder, seconds), StallWatch() as watch:
             process = _Process([*command, "--json", str(status_file)], seconds, folder / "daemon.ndjson")
         status = json.loads(status_file.read_text())
         ledgers = [node["ledger"] for node in status["nodes"]]
         return _load(
-            f"edgetool run, {engine}",
+            f"run --realtime, {engine}" if realtime else f"edgetool run, {engine}",
             seconds,
             folder / "daemon.ndjson",
             process,
@@ -256,10 +257,17 @@ def table(loads: Sequence[Load]) -> str:
 @click.option(
     "--nice", default=0, help="Niceness of nodes and programs alike; below 0 (needs root) other work waits."
 )
+@click.option("--realtime", is_flag=True, help="The daemon with edgetool run --realtime.")
 @click.option("--awake", is_flag=True, help="Keep idle cores from sleeping, as on a machine of one's own.")
 @click.option("--json", type=click.Path(path_type=Path), metavar="FILE")
 def main(
-    seconds: float, plain_seconds: float | None, engine: str, nice: int, awake: bool, json: Path | None
+    seconds: float,
+    plain_seconds: float | None,
+    engine: str,
+    nice: int,
+    realtime: bool,
+    awake: bool,
+    json: Path | None,
 ) -> None:
     """Measure the daemon and the plain loop, one after the other."""
     os.nice(nice)
@@ -268,7 +276,7 @@ def main(
     before = os.getloadavg()[0]
     plain_seconds = seconds if plain_seconds is None else plain_seconds
     with AwakeCores(awake):
-        loads = [daemon(seconds, engine, bundle), plain(plain_seconds, bundle)]
+        loads = [daemon(seconds, engine, bundle, realtime), plain(plain_seconds, bundle)]
     click.echo(table(loads))
     click.echo(
         f"{seconds:g} s, plain loop {plain_seconds:g} s; synthetic gait over pseudo-terminals; {os.cpu_count()} cores; "

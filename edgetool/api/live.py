@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ def run(
     demo: bool = False,
     engine: str | None = None,
     port: int | None = None,
+    realtime: bool = False,
     seconds: float | None = None,
     json: str | Path | None = None,
     show: Callable[[str], None] | None = None,
@@ -35,7 +37,8 @@ def run(
     ``config`` is a TOML file (docs/DAEMON.md); ``demo`` needs none: simulated sensors, the shipped model and a dashboard at
     ``port`` (None: 8765, 0: any free one) on ``engine`` (``litert``, ``native`` or ``tflite-runtime``). ``check`` only
     passes what would run, line by line, to ``show``, and returns None. ``progress`` is called while the demo's model
-    is converted, which is done once. ``json`` writes the status at the
+    is converted, which is done once. ``realtime`` asks for real-time priority, so that moments are in time on a busy
+    computer (docs/DAEMON.md; without permission a warning). ``json`` writes the status at the
     end, which is also returned.
 
     Raises InputError for a config with a mistake, BundleError for a model that was changed, LinkError if no
@@ -48,6 +51,10 @@ def run(
             "--engine and --port are for --demo; in a config they are model.engine and server.port"
         )
     settings = _settings(config, engine, port, progress)
+    if realtime and settings.service.realtime is None:
+        from runtime.daemon.priority import REALTIME
+
+        settings = replace(settings, service=replace(settings.service, realtime=REALTIME))
     if check:
         from runtime.daemon.check import check as checked
 

@@ -23,6 +23,11 @@ from edgetool.commands.shared import PATH, SETTINGS, json_option, seconds_option
     metavar="N",
     help="For --demo: port of the dashboard. Default: 8765; 0: any free port.",
 )
+@click.option(
+    "--realtime",
+    is_flag=True,
+    help="Go before all ordinary programs (SCHED_FIFO), so that moments are in time on a busy computer.",
+)
 @seconds_option
 @json_option("Write the status at the end.")
 def command(config: Path | None, demo: bool, **options: Any) -> None:

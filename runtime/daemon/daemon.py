@@ -109,6 +109,8 @@ class Daemon:
         self.run_id = uuid.uuid4().hex[:12]
         self.outlet = Outlet(self.supervisor, self.run_id)
         self.server: DashboardServer | None = None
+        #: Called once when everything is there and reading begins.
+        self.when_ready: Callable[[], None] = lambda: None
         self._load = load
         self._extra_sinks = tuple(extra_sinks)
         self._counters = Counters(started_ns=time.monotonic_ns())
@@ -153,6 +155,7 @@ class Daemon:
                 **self.reloader.model.words(),
                 sources=" ".join(self.settings.sources),
             )
+            self.when_ready()
             self.notifier.ready()
             await self._work(seconds)
             await self._drain()

@@ -12,7 +12,8 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -144,11 +145,28 @@ def build_commands(names: Iterable[str], base: Sequence[str], last: Sequence[str
     return [*commands, [*base, "-I.", *rest, *(f"{name}.o" for name in replaced), *last]]
 
 
+@contextmanager
+def _ordinary() -> Iterator[None]:
+    """The calling thread, and so what it starts, without real-time priority: a compiler may wait for whoever serves sensors."""
+    policy = os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else None
+    if policy is None or policy not in (os.SCHED_FIFO, os.SCHED_RR):
+        yield
+        return
+    parameters = os.sched_getparam(0)
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.sched_setscheduler(0, policy, parameters)
+
+
 def _link(folder: Path, names: Iterable[str], program: str) -> bytes:
     said = ""
     for tuning in _TUNINGS:
         for command in build_commands(names, [program, *OPTIONS, *tuning], ["-shared", "-o", "model.so"]):
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            with _ordinary():
+                done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             said = done.stderr
             if done.returncode:
                 break

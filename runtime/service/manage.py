@@ -21,6 +21,7 @@ from typing import Any
 
 from runtime.config import read_config
 from runtime.daemon.check import check
+from runtime.daemon.priority import REALTIME
 from runtime.server.access import Access
 from runtime.service.unit import (
     GROUPS,
@@ -197,9 +198,15 @@ def _unit(config: Path, settings: Settings, place: Place, watchdog_s: int, progr
         watchdog_s,
         place.name,
         settings.service.nice,
-        settings.service.realtime,
+        _realtime(settings, place),
         Path(sys.base_prefix) if place.prefix is None else None,
     )
+
+
+def _realtime(settings: Settings, place: Place) -> int:
+    """The priority that a unit allows: the config's, else REALTIME for a system service; a person's own may rarely have any."""
+    wanted = settings.service.realtime
+    return wanted if wanted is not None else 0 if place.user else REALTIME
 
 
 def _start(place: Place) -> list[str]:
@@ -398,7 +405,9 @@ def _run(*command: str) -> None:
 
 def _config_of(unit: Path) -> Path | None:
     """The config that an installed unit runs, as the unit names it."""
-    found = re.search(r'^ExecStart=.* run (?:"((?:[^"\\]|\\.)*)"|(\S+))$', unit.read_text(), re.MULTILINE)
+    found = re.search(
+        r'^ExecStart=.* run (?:--realtime )?(?:"((?:[^"\\]|\\.)*)"|(\S+))$', unit.read_text(), re.MULTILINE
+    )
     return None if found is None else Path(unquoted(found[2] if found[1] is None else found[1]))
 
 

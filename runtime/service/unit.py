@@ -29,6 +29,9 @@ WRONG_CONFIG = 2
 #: Device majors (kernel, Documentation/admin-guide/devices.txt): USB serial adapters, USB CDC ACM, AMBA and 8250 ports. The
 #: first two by number: a name is looked up once, at the start, and would not be found while no such device is plugged in.
 DEVICES = ("char-188", "char-166", "char-ttyAMA", "char-ttyS")
+#: How long a thread of the daemon may work at real-time priority without once waiting, s, before it is killed; the daemon sets
+#: a shorter one itself.
+REALTIME_LIMIT_S = 10
 #: The first version of systemd that waits longer and longer between restarts.
 _BACK_OFF_SINCE = 254
 
@@ -38,7 +41,7 @@ class Unit:
     """What is particular of one installation. ``user``: for a person's own service manager, which cannot sandbox as much.
 
     ``name``: of one of several daemons, each with folders of its own. ``nice``: -20 (goes first) to 19. ``realtime``: 0, or a
-    priority from 1 to 50 of SCHED_RR. Every text of the outside goes through :func:`quoted` or :func:`setting`.
+    priority from 1 to 50 of SCHED_FIFO. Every text of the outside goes through :func:`quoted` or :func:`setting`.
     """
 
     program: Path
@@ -66,7 +69,7 @@ class Unit:
             "Unit": self._unit(),
             "Service": [
                 *self._service(),
-                *([] if self.user else [*self._identity(), *_SANDBOX, *self._homes()]),
+                *([] if self.user else [*self._identity(), *self._sandbox(), *self._homes()]),
             ],
             "Install": [f"WantedBy={wanted}"],
         }
@@ -86,7 +89,7 @@ class Unit:
         return [
             "Type=notify",
             "NotifyAccess=main",
-            f"ExecStart={quoted([str(self.program), 'run', str(self.config)])}",
+            f"ExecStart={quoted([str(self.program), 'run', *self._flags(), str(self.config)])}",
             "ExecReload=/bin/kill -HUP $MAINPID",
             *([f"WatchdogSec={self.watchdog_s}"] if self.watchdog_s else []),
             "Restart=always",
@@ -126,16 +129,18 @@ class Unit:
 
     def _priority(self) -> list[str]:
         nice = [f"Nice={self.nice}"] if self.nice else []
+        # The daemon takes SCHED_FIFO itself once its model is there. Not CPUSchedulingPolicy=fifo: what loads and compiles the
+        # model would go before everything too, and where a kernel refuses it the service would never start (214/SETSCHEDULER).
         realtime = (
-            [
-                "CPUSchedulingPolicy=rr",
-                f"CPUSchedulingPriority={self.realtime}",
-                f"LimitRTPRIO={self.realtime}",
-            ]
-            if self.realtime
-            else []
+            [f"LimitRTPRIO={self.realtime}", f"LimitRTTIME={REALTIME_LIMIT_S}s"] if self.realtime else []
         )
         return [*nice, *realtime]
+
+    def _flags(self) -> list[str]:
+        return ["--realtime"] if self.realtime else []
+
+    def _sandbox(self) -> list[str]:
+        return [line for line in _SANDBOX if not (self.realtime and line.startswith("RestrictRealtime="))]
 
     def _homes(self) -> list[str]:
         inside = any(

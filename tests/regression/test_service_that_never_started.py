@@ -73,11 +73,11 @@ def test_two_services_side_by_side(public: Path) -> None:
 
 def test_an_image_gets_the_paths_that_it_will_have(public: Path, tmp_path: Path) -> None:
     text = install(public / "run.toml", Place(prefix=public)).text
-    assert str(public) not in text and "ExecStart=/edgetool run /run.toml\n" in text
+    assert str(public) not in text and "ExecStart=/edgetool run --realtime /run.toml\n" in text
     given = install(
         public / "run.toml", Place(prefix=public), program=Path("/opt/edgetool/bin/edgetool")
     ).text
-    assert "ExecStart=/opt/edgetool/bin/edgetool run /run.toml\n" in given
+    assert "ExecStart=/opt/edgetool/bin/edgetool run --realtime /run.toml\n" in given
     (tmp_path / "image").mkdir()
     with pytest.raises(UsageError, match=r"the program is .*, which is not below --prefix .* --program PATH"):
         install(public / "run.toml", Place(prefix=tmp_path / "image"))

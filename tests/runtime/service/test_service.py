@@ -152,6 +152,34 @@ def test_without_a_watchdog() -> None:
     assert "WatchdogSec" not in lines_of(Unit(Path("/a"), Path("/b"), watchdog_s=0).text())
 
 
+def test_real_time_priority_is_allowed_and_bounded() -> None:
+    """The daemon takes it itself, once its model is there: a kernel that refuses it costs a warning, not the service."""
+    plain, allowed = (lines_of(Unit(Path("/a"), Path("/b"), realtime=n).text()) for n in (0, 10))
+    assert plain["RestrictRealtime"] == ["yes"] and "LimitRTPRIO" not in plain
+    assert plain["ExecStart"] == ["/a run /b"] and allowed["ExecStart"] == ["/a run --realtime /b"]
+    assert allowed["LimitRTPRIO"] == ["10"] and allowed["LimitRTTIME"] == ["10s"]
+    assert "RestrictRealtime" not in allowed and "CPUSchedulingPolicy" not in allowed
+    assert set(plain) - {"RestrictRealtime"} == set(allowed) - {"LimitRTPRIO", "LimitRTTIME"}
+
+
+@pytest.mark.parametrize(
+    ("service", "user", "realtime"),
+    [
+        ("", False, 10),
+        ("", True, 0),
+        ("[service]\nrealtime = 0\n", False, 0),
+        ("[service]\nrealtime = 20\n", False, 20),
+    ],
+)
+def test_a_system_service_goes_first_unless_its_config_says_otherwise(
+    public: Path, service: str, user: bool, realtime: int
+) -> None:
+    (public / "run.toml").write_text(CONFIG + service)
+    options = lines_of(install(public / "run.toml", Place(user, public), dry_run=True).text)
+    assert options.get("LimitRTPRIO", ["0"]) == [str(realtime)]
+    assert ("--realtime" in options["ExecStart"][0]) == bool(realtime)
+
+
 def test_a_users_unit_has_no_identity_of_its_own() -> None:
     options = lines_of(Unit(Path("/a"), Path("/b"), user=True).text())
     assert "User" not in options and "DevicePolicy" not in options
@@ -217,7 +245,7 @@ def test_a_dry_run_shows_and_writes_nothing(public: Path, capsys: pytest.Capture
         main(["service", "install", str(public / "run.toml"), "--dry-run", "--prefix", str(public)])
     shown = capsys.readouterr()
     assert end.value.code == 0 and sorted(public.rglob("*")) == before
-    assert "ExecStart=/edgetool run /run.toml\n" in shown.out  # as the image will have it
+    assert "ExecStart=/edgetool run --realtime /run.toml\n" in shown.out  # as the image will have it
     assert "source    serial:///dev/ttyUSB0" in shown.err
     assert f"would write {public}/etc/systemd/system/edgetool.service" in shown.err
 
