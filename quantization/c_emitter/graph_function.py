@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from quantization.arithmetic.affine import Affine
 from quantization.c_emitter.live_graph import LiveGraph, live_graph
@@ -147,7 +147,12 @@ class GraphFunction:
         blocks = self.memory.blocks
         offsets = {port.name: blocks[port.tensor].offset for port in inputs if port.tensor in blocks}
         text = _function(name, inputs, outputs, self.lines)
-        return Program(name, text, inputs, outputs, self.memory.arenas, self.reset, offsets)
+        arenas = self.memory.arenas
+        reach = self.context
+        arenas = replace(
+            arenas, bytes=max(arenas.bytes, reach.reach_bytes), shorts=max(arenas.shorts, reach.reach_shorts)
+        )
+        return Program(name, text, inputs, outputs, arenas, self.reset, offsets)
 
 
 def _function(name: str, inputs: tuple[Port, ...], outputs: tuple[Port, ...], lines: list[str]) -> str:

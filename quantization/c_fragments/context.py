@@ -27,6 +27,10 @@ class Context:
     functions: dict[str, str] = field(default_factory=dict)
     assembly: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    #: So many elements the int8 and the int16 part of the state must have at least: kernels that take whole vectors read past
+    #: a tensor's end, and multiply what is there by zero.
+    reach_bytes: int = 0
+    reach_shorts: int = 0
 
     def __post_init__(self) -> None:
         self.row = require_core(self.core)

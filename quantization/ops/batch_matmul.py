@@ -15,6 +15,7 @@ As C: int8, int16, and int16 by int8 that was only widened, in assembly where th
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +31,12 @@ from quantization.ops.call import Call, FloatCall, Shapes, Values, aligned
 from quantization.ops.fully_connected import requantize, upper_factor
 from quantization.ops.signature import Shape, Signature
 
+#: A tensor of int8 in the state, at a fixed place.
+_BYTES = re.compile(r"&state->bytes\[(\d+)\]$")
 #: Most columns that et_batch_matmul_rows of the DSP extension puts on the stack.
 _MOST_WORDS = 256
+#: Fewer columns than this are not filled up to a whole vector: the portable kernel is as fast.
+_WORTH_FILLING = 8
 Axis = tuple[int, int]
 
 
@@ -137,18 +142,42 @@ def _batch_offset(axes: Axes, index: tuple[int, ...]) -> int:
     return sum(i * stride for i, (count, stride) in zip(own, axes) if count > 1)
 
 
-def _assembly(context: Context, layout: Layout) -> str | None:
-    """The kernel of et_batch_matmul_arm.h for a layout, all of whose operands are aligned; None if there is none."""
+@dataclass(frozen=True)
+class _Kernel:
+    """A kernel of et_batch_matmul_arm.h and the whole vectors that it takes: ``depth`` and ``columns`` filled up."""
+
+    name: str
+    depth: int
+    columns: int
+    stride: int
+
+
+def _filled(count: int, vector: int) -> int:
+    return count + -count % vector
+
+
+def _assembly(context: Context, layout: Layout) -> _Kernel | None:
+    """The kernel for a layout, all of whose operands are aligned; None if there is none.
+
+    x is filled up with zeros to whole vectors and y cut, so that what b holds behind its end does not count.
+    """
     (depth, step), (columns, column) = layout.depth, layout.columns
-    ordered = layout.inner[1] == 1 or depth == 1
-    if not ordered or not (context.dsp or context.helium):
+    if not (layout.inner[1] == 1 or depth == 1) or not (context.dsp or context.helium):
         return None
-    if column == 1 and (context.helium or step % 4 == depth % 4 == 0):
-        return "et_batch_matmul_columns" if columns % (16 if context.helium else 4) == 0 else None
+    # One column or one row has no stride of its own.
+    by_columns = column == 1 and (columns > 1 or step != 1)
+    unit = 16 if context.helium else 4
+    if by_columns and columns % unit and columns < _WORTH_FILLING:
+        return None
+    if by_columns and context.helium:
+        return _Kernel("et_batch_matmul_columns", depth, _filled(columns, unit), step)
+    if by_columns and step % 4 == 0:
+        return _Kernel("et_batch_matmul_columns", _filled(depth, 4), _filled(columns, unit), step)
     if step == 1 and context.helium:
-        return "et_batch_matmul_rows" if columns % 4 == 0 else None
-    fits = column % 4 == 0 and depth % 8 == 0 and columns % 2 == 0 and depth <= _MOST_WORDS
-    return "et_batch_matmul_rows" if step == 1 and fits else None
+        return _Kernel("et_batch_matmul_rows", depth, _filled(columns, 4), column)
+    if step == 1 and column % 4 == 0 and depth >= _WORTH_FILLING and _filled(depth, 8) <= _MOST_WORDS:
+        return _Kernel("et_batch_matmul_rows", _filled(depth, 8), _filled(columns, 2), column)
+    return None
 
 
 def lower_batch_matmul(low: Lowering) -> list[str]:
@@ -181,8 +210,47 @@ def lower_batch_matmul(low: Lowering) -> list[str]:
 
 
 def _pointers(low: Lowering, offsets: tuple[int, ...]) -> str:
+    return ", ".join(_each_pointer(low, offsets))
+
+
+def _each_pointer(low: Lowering, offsets: tuple[int, ...]) -> list[str]:
     operands = (*low.op.inputs[:2], low.op.outputs[0])
-    return ", ".join(low.pointer(i) + (f" + {o}" if o else "") for i, o in zip(operands, offsets))
+    return [low.pointer(i) + (f" + {o}" if o else "") for i, o in zip(operands, offsets)]
+
+
+def _arm_call(
+    low: Lowering, kernel: _Kernel, layout: Layout, product: str, places: tuple[int, ...]
+) -> list[str]:
+    """One row of the product: x filled up with zeros where the kernel takes more, and y cut to what there is."""
+    x, b, y = _each_pointer(low, places)
+    depth, columns = layout.depth[0], layout.columns[0]
+    before, behind = [], []
+    if kernel.depth > depth:
+        before = [
+            f"int32_t filled[{kernel.depth // 2}];",
+            f"memcpy(filled, {x}, {2 * depth});",
+            f"memset((int16_t *)filled + {depth}, 0, {2 * (kernel.depth - depth)});",
+        ]
+        x = "(const int16_t *)filled"
+    if kernel.columns > columns:
+        before.append(f"int16_t whole[{kernel.columns}];")
+        behind = [f"memcpy({y}, whole, {2 * columns});"]
+        y = "whole"
+    call = f"{kernel.name}(&{product}, {x}, {b}, {y});"
+    if not before:
+        return [call]
+    return ["{", *(f"    {line}" for line in (*before, call, *behind)), "}"]
+
+
+def _reach(low: Lowering, kernel: _Kernel, places: list[tuple[int, int, int]]) -> None:
+    """Let the state hold what the kernel reads of b, past its end too."""
+    rows, columns = kernel.depth, kernel.columns
+    if kernel.name == "et_batch_matmul_rows":
+        rows, columns = columns, rows
+    found = _BYTES.match(low.pointer(low.op.inputs[1]))
+    if found is not None:
+        last = int(found[1]) + max(b for _, b, _ in places) + (rows - 1) * kernel.stride + columns
+        low.context.reach_bytes = max(low.context.reach_bytes, last)
 
 
 def _mixed(
@@ -194,7 +262,7 @@ def _mixed(
     kernel = _assembly(low.context, layout) if factor else None
     pool = low.context.pool
     if kernel is not None and _words_aligned(low, layout, offsets):
-        fields = [depth[0], columns[0], columns[1] if depth[1] == 1 and columns[1] != 1 else depth[1], factor]
+        fields = [kernel.depth, kernel.columns, kernel.stride, factor]
         low.context.use(
             "et_batch_matmul_mve.S" if low.context.helium else "et_batch_matmul_dsp.S",
             header="et_batch_matmul_arm.h",
@@ -203,18 +271,31 @@ def _mixed(
         every = [
             (x + i * rows[1], b, y + i * columns[0]) for x, b, y in offsets for i in range(layout.rows[0])
         ]
-        return [f"{kernel}(&{product}, {_pointers(low, places)});" for places in every]
+        _reach(low, kernel, every)
+        return [line for places in every for line in _arm_call(low, kernel, layout, product, places)]
     if low.context.dsp or low.context.helium:
-        low.context.notes.append(
-            f"BATCH_MATMUL {low.graph.tensors[low.op.outputs[0]].name!r} is portable C: units and window, {depth[0]} and "
-            f"{columns[0]}, do not fit the assembly of the core (docs/KERNELS.md)"
-        )
+        name, why = low.graph.tensors[low.op.outputs[0]].name, _reason(low, layout, factor)
+        low.context.notes.append(f"BATCH_MATMUL {name!r} is portable C: {why} (docs/KERNELS.md)")
     counts = [str(axis[0]) for axis in (rows, inner, columns)]
     strides = [str(axis[1]) for axis in (rows, inner, depth, columns)]
     fields_c = [*counts, *strides, str(factor), scale(factor_of)]
     low.context.use("et_batch_matmul_mixed_s16.c", header="et_batch_matmul.h")
     product = pool.struct("product", "et_batch_matmul_mixed", fields_c)
     return [f"et_batch_matmul_mixed_s16(&{product}, {_pointers(low, places)});" for places in offsets]
+
+
+def _reason(low: Lowering, layout: Layout, factor: int) -> str:
+    """Why no assembly of the core computes it."""
+    if not factor:
+        return "its scales give a factor beyond 2^-1"
+    stride = layout.depth[1] if layout.columns[1] == 1 else layout.columns[1]
+    if low.context.dsp and stride % 4:
+        return f"the DSP kernels need rows that begin at a word, and units are {stride}, no multiple of 4"
+    if low.context.dsp and layout.depth[1] == 1 and layout.depth[0] > _MOST_WORDS:
+        return f"it sums over {layout.depth[0]} values and the DSP kernel over {_MOST_WORDS} at most"
+    if _assembly(low.context, layout) is not None:
+        return "its operands do not begin at a word of the state"
+    return f"{layout.depth[0]} by {layout.columns[0]} values are too few for the assembly of the core"
 
 
 def _words_aligned(low: Lowering, layout: Layout, offsets: list[tuple[int, int, int]]) -> bool:

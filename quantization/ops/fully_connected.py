@@ -18,6 +18,7 @@ As C: int8; int16 with 32-bit sums, in assembly where the core has it; int16 wit
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,6 +47,8 @@ from quantization.ops.call import Call, FloatCall, Shapes, Values
 from quantization.ops.signature import FLOAT, INT8, INT16, INT32, INT64, Shape, Signature
 
 Pair = tuple[int, int]
+#: A tensor of int16 in the state, at a fixed place.
+_SHORTS = re.compile(r"&state->shorts\[(\d+)\]$")
 
 
 def accumulate(
@@ -218,8 +221,9 @@ def lower_fully_connected(low: Lowering) -> list[str]:
     shape = [str(rows), str(depth), str(units)]
     limits = [str(int(len(layer.scales) > 1)), str(layer.low), str(layer.high)]
     # Words of x must be aligned to 4 bytes for the DSP extension, as tensors in the state are.
-    aligned = low.context.helium or (x.startswith("&state->") and "place" not in x)
-    if low.bits(op.outputs[0]) == 16 and aligned and has_assembly(low.context, layer):
+    place = _SHORTS.match(x)
+    words = place is not None and int(place[1]) % 2 == 0 and (rows == 1 or depth % 2 == 0)
+    if low.bits(op.outputs[0]) == 16 and (low.context.helium or words) and has_assembly(low.context, layer):
         return _assembly(low, layer, rows)
     if low.same_bits(op.inputs[0], op.outputs[0]) == 8:
         zero_point = low.affine(op.inputs[0]).zero_point
@@ -237,7 +241,7 @@ def lower_fully_connected(low: Lowering) -> list[str]:
         if low.context.dsp or low.context.helium:
             low.context.notes.append(
                 f"FULLY_CONNECTED {low.graph.tensors[op.outputs[0]].name!r} is portable C: the assembly needs limits of "
-                "int16 or a ReLU, and with DSP instructions inputs a multiple of 8 and weights above -128"
+                "int16 or a ReLU, and with DSP instructions weights above -128 and rows of inputs that begin at a word"
             )
         return [
             f"et_fully_connected_sum32_s16(&{pool.struct('dense', 'et_fully_connected_sum32', fields)}, {x}, {y});"
@@ -256,7 +260,7 @@ def lower_fully_connected(low: Lowering) -> list[str]:
 def has_assembly(context: Context, layer: DenseLayer) -> bool:
     """True if et_fully_connected_dsp.S or et_fully_connected_mve.S computes the layer."""
     plain = layer.factors is not None and layer.low in (-32768, 0) and layer.high == 32767
-    paired = layer.matrix.shape[1] % 8 == 0 and int(layer.matrix.min()) >= -127
+    paired = int(layer.matrix.min()) >= -127
     return plain and (context.helium or (context.dsp and paired))
 
 
@@ -267,15 +271,22 @@ def _assembly(low: Lowering, layer: DenseLayer, rows: int) -> list[str]:
     narrow = low.bits(low.op.inputs[0]) == 8
     factors = layer.factors
     assert factors is not None
+    taken = depth
     if low.context.helium:
         kernel, source = f"et_fully_connected_mve_s{8 if narrow else 16}", "et_fully_connected_mve.S"
         stream = fully_connected_mve_stream(layer.matrix, layer.bias, 16 if narrow else 8)
     else:
         kernel, source = "et_fully_connected_dsp", "et_fully_connected_dsp.S"
-        stream = fully_connected_dsp_stream(layer.matrix, layer.bias)
+        # Whole eights: past the end of x the weights are zero.
+        taken = depth + -depth % 8
+        stream = fully_connected_dsp_stream(np.pad(layer.matrix, ((0, 0), (0, taken - depth))), layer.bias)
+        place = _SHORTS.match(low.pointer(low.op.inputs[0]))
+        if place is not None:
+            last = int(place[1]) + (rows - 1) * depth + taken
+            low.context.reach_shorts = max(low.context.reach_shorts, last)
     one = len(factors) == 1
     padded = np.repeat(factors, 4) if one else np.pad(factors, (0, -units % 4))
-    fields = [str(depth), str(units), str(layer.low), pool.array("factors", padded), str(0 if one else 16)]
+    fields = [str(taken), str(units), str(layer.low), pool.array("factors", padded), str(0 if one else 16)]
     numbers = pool.struct("dense", "et_fully_connected_arm", [*fields, pool.array("dense_stream", stream)])
     low.context.use(source, header="et_fully_connected_arm.h")
     x, y = (low.pointer(index) for index in (low.op.inputs[0], low.op.outputs[0]))

@@ -80,21 +80,33 @@ def product(draw: Draw, n: int, dtype: Any, *, widened: bool = False) -> Graph:
 
 def mixed(draw: Draw, n: int, *, transposed: bool) -> Graph:
     """int16 by widened int8 as the assembly has them: operands in the state, 1 to 3 times 8 rows or columns of 4 n."""
+    depth, columns = (4 * n, 16 * int(draw.integers(1, 4))) if not transposed else (8 * n, 4 * n)
+    return kept(draw, depth, columns, transposed=transposed)
+
+
+def ragged(draw: Draw, n: int, *, transposed: bool, words: bool) -> Graph:
+    """As :func:`mixed`, of sizes that no vector divides; with ``words`` rows of int8 begin at a word, as DSP wants them."""
+    across, along = n * (4 if words else 1), int(draw.integers(1, 40))
+    depth, columns = (across, along) if transposed else (along, across)
+    return kept(draw, depth, columns, transposed=transposed)
+
+
+def kept(draw: Draw, depth: int, columns: int, *, transposed: bool) -> Graph:
+    """int16 [heads, rows, depth] times int8 [heads, depth, columns], or its transpose, all in the state."""
     build = GraphBuilder("mixed")
     heads, rows = int(draw.integers(1, 3)), int(draw.integers(1, 3))
-    depth, columns = (4 * n, 16 * int(draw.integers(1, 4))) if not transposed else (8 * n, 4 * n)
     shapes = (heads, rows, depth), (heads, columns, depth) if transposed else (heads, depth, columns)
     one = Quantization.per_tensor(0.01)
     fed = [build.add(name, shape, t, one) for name, shape, t in zip("ab", shapes, (np.int16, np.int8))]
-    kept = [
+    held = [
         build.add(f"{name}_kept", shape, t, one) for name, shape, t in zip("ab", shapes, (np.int16, np.int8))
     ]
-    for source, target in zip(fed, kept):
+    for source, target in zip(fed, held):
         build.op("MINIMUM", (source, source), (target,))
     wide = build.add("b16", shapes[1], np.int16, one)
-    build.op("QUANTIZE", (kept[1],), (wide,))
+    build.op("QUANTIZE", (held[1],), (wide,))
     y = build.add("y", (heads, rows, columns), np.int16, affine(draw, np.int16, 0.05, 2.0))
-    build.op("BATCH_MATMUL", (kept[0], wide), (y,), adj_y=transposed)
+    build.op("BATCH_MATMUL", (held[0], wide), (y,), adj_y=transposed)
     return build.build(tuple(fed), (y,))
 
 
@@ -105,13 +117,20 @@ CASES: Cases = {
     "BATCH_MATMUL int16 by rows of int8": lambda d, n: mixed(d, n, transposed=True),
     "BATCH_MATMUL int16 by columns of int8": lambda d, n: mixed(d, n, transposed=False),
 }
+#: Apart, so that they fit into an image for a board.
+RAGGED: Cases = {
+    "BATCH_MATMUL int16 by ragged rows of int8": lambda d, n: ragged(d, n, transposed=True, words=True),
+    "BATCH_MATMUL int16 by ragged columns of int8": lambda d, n: ragged(d, n, transposed=False, words=True),
+    "BATCH_MATMUL int16 by odd rows of int8": lambda d, n: ragged(d, n, transposed=True, words=False),
+    "BATCH_MATMUL int16 by odd columns of int8": lambda d, n: ragged(d, n, transposed=False, words=False),
+}
 
 
 @pytest.fixture(scope="module", params=["gcc", "clang"])
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    return compile_cases(CASES, request.param, tmp_path_factory.mktemp("ops"))
+    return compile_cases({**CASES, **RAGGED}, request.param, tmp_path_factory.mktemp("ops"))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *RAGGED])
 def test_c_equals_the_reference(host: Compiled, case: str) -> None:
     host.check(case)

@@ -52,19 +52,24 @@ int main(void) {{
 """
 
 
-@pytest.mark.parametrize("wanted", [SHORT, LONG], ids=["short", "long"])
+@pytest.mark.parametrize(
+    ("cases", "wanted"),
+    [(CASES, SHORT), (CASES, LONG), (test_batch_matmul.RAGGED, SHORT)],
+    ids=["short", "long", "ragged"],
+)
 @pytest.mark.parametrize("core", BOARDS)
-def test_ops_on_board(core: str, wanted: tuple[int, ...], tmp_path: Path) -> None:
+def test_ops_on_board(core: str, cases: Cases, wanted: tuple[int, ...], tmp_path: Path) -> None:
     """All ops at the wanted lengths in one image: the DSP and Helium forms of the kernels against the reference."""
     require("arm-none-eabi-gcc", "qemu-system-arm")
-    context, programs, made, names = operations(CASES, core, wanted)
+    context, programs, made, names = operations(cases, core, wanted)
     dense = (
         ("et_fully_connected_mve_s16", "et_fully_connected_mve_s8")
         if core == "cortex-m55"
         else ("et_fully_connected_dsp",)
     )
     attention = ("et_batch_matmul_rows", "et_batch_matmul_columns") if wanted is SHORT else ()
-    for kernel in (*dense, *attention, "et_add_flat_s16", "et_multiply_flat_s16", "et_fully_connected_s16"):
+    flat = ("et_add_flat_s16", "et_multiply_flat_s16", "et_fully_connected_s16")
+    for kernel in (*dense, *attention, *flat) if cases is CASES else attention:
         assert any(f"{kernel}(" in program.text for program in programs), kernel
     arrays, calls = Pool("data_"), []
     for number, (program, graph) in enumerate(zip(programs, made)):
