@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -92,8 +93,13 @@ def nodes(folder: Path, seconds: float) -> int:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--seconds", default=60.0)
-def main(folder: Path, seconds: float) -> None:
+@click.option(
+    "--realtime", is_flag=True, help="Above all else (SCHED_FIFO): sensors send whatever this computer does."
+)
+def main(folder: Path, seconds: float, realtime: bool) -> None:
     """Eight nodes at FOLDER/foot, FOLDER/shank, ..."""
+    if realtime:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(20))
     lost = nodes(folder.absolute(), seconds)
     click.echo(f"bytes without room: {lost}")
 
