@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.pipeline.intake import Batch
+from runtime.pipeline.resampling import LastGood
+from runtime.pipeline.states import LARGEST
 from toolkit.calibration import Calibration, calibrate, reference_of, with_own_walk
 from toolkit.calibration.contraction import contractions, relaxed, require_stronger_than_walking
 from toolkit.calibration.electrodes import amplitude
@@ -99,7 +102,10 @@ class Guide:
         self._contraction: dict[str, Signal] | None = None
         self._kept_walk: dict[str, Signal] | None = None
         self._rows: dict[str, list[Values]] = {}
+        self._held = {name: LastGood(len(spec.channels)) for name, spec in self._specs.items()}
         self._missing, self._looked = 0, 0.0
+        #: How long this step was tried before it began anew, s.
+        self._before_s = 0.0
         self._begin()
 
     def take(self, batch: Batch) -> Progress | None:
@@ -107,30 +113,55 @@ class Guide:
         if self.step == "done":
             return None
         if batch.restart:
-            self._begin()
+            self._again(self._seconds())
         for name, rows in batch.inputs.items():
             if not self._rows[name]:
                 self._first[name] = rows.first
-            self._rows[name].append(rows.values)
+            self._rows[name].append(self._finite(name, rows.values))
             if name == self._imu:
                 self._missing += int(np.count_nonzero(rows.findings))
         have = self._seconds()
         if have < self._looked + _LOOK_S:
             return None
         self._looked = have
+        progress = self._said_of_odd(have) or self._look(have)
+        if progress.step != "done" and self._before_s + have > self.wanted.limit_s:
+            raise RecordingError(
+                f"step {self.step}: not done after {self.wanted.limit_s:.0f} s ({progress.trouble or 'too little of it'}); "
+                "start the calibration again"
+            )
+        return progress
+
+    def _finite(self, name: str, values: Values) -> Values:
+        """``values``, each that is no number, or no measurement, replaced by the last good one, and counted."""
+        odd = np.flatnonzero(~(np.abs(values) <= LARGEST).all(axis=0))
+        for place in odd:
+            channel = self._specs[name].channel_names[place]
+            count = int(np.count_nonzero(~(np.abs(values[:, place]) <= LARGEST)))
+            self._odd[channel] += count / self._specs[name].rate_hz
+        return self._held[name].hold(values) if len(values) else values
+
+    def _said_of_odd(self, have: float) -> Progress | None:
+        """What to tell where more than a little of a channel was no number; the step then begins anew."""
+        odd = [channel for channel, seconds in self._odd.items() if seconds > _MISSING * have]
+        if not odd:
+            return None
+        self._again(have)
+        more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+        return Progress(
+            self.step,
+            0.0,
+            f"{odd[0]}{more} sends values that are no numbers: check that sensor, and do it again",
+        )
+
+    def _look(self, have: float) -> Progress:
         look = {
             "stand": self._look_at_stand,
             "swing": self._look_at_swing,
             "contract": self._look_at_contraction,
             "walk": self._look_at_walk,
         }[self.step]
-        progress = look(have)
-        if progress.step != "done" and have > self.wanted.limit_s:
-            raise RecordingError(
-                f"step {self.step}: not done after {self.wanted.limit_s:.0f} s ({progress.trouble or 'too little of it'}); "
-                "start the calibration again"
-            )
-        return progress
+        return look(have)
 
     def result(self, person: str, created: str, nodes: Mapping[str, str] | None = None) -> Calibration:
         """The calibration, once all steps are done."""
@@ -171,11 +202,18 @@ class Guide:
             for name, one in signals.items()
         }
 
+    def _again(self, have: float) -> None:
+        """The step from its beginning; the time that it took counts."""
+        self._before_s += have
+        self._begin()
+
     def _begin(self) -> None:
         self._rows = {name: [] for name in self._specs}
         #: Numbers of the first rows that are kept: packets of two inputs do not end together.
         self._first = dict.fromkeys(self._specs, 0)
         self._missing, self._looked = 0, 0.0
+        #: How long each channel gave no number in this step, s.
+        self._odd: defaultdict[str, float] = defaultdict(float)
 
     def _seconds(self) -> float:
         assert self._imu is not None
@@ -227,6 +265,7 @@ class Guide:
         """The step after this one, with samples of its own."""
         steps = self.wanted.steps
         self.step = steps[steps.index(self.step) + 1]
+        self._before_s = 0.0
         self._begin()
         return Progress(self.step, 0.0)
 
@@ -280,7 +319,7 @@ class Guide:
         found = len(find_strides(gyroscopes_of(signal), signal.spec.rate_hz)) if len(signal.samples) else 0
         missing = self._missing / max(have * signal.spec.rate_hz, 1.0)
         if found >= self.wanted.strides and missing > _MISSING:
-            self._begin()
+            self._again(have)
             return Progress(
                 "walk", 0.0, f"{100 * missing:.0f} % of the samples were missing: walk again, nearer the host"
             )
@@ -300,7 +339,7 @@ class Guide:
                     name: Signal(one.spec, 0.0, np.array(one.samples, np.float64))
                     for name, one in walk.items()
                 }
-                self.step = "contract"
+                self.step, self._before_s = "contract", 0.0
                 self._begin()
                 return Progress("contract", 0.0, str(error))
         self.step = "done"

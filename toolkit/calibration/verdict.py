@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.calibration.orientation import Fit
+from toolkit.data.channels import GRAVITY
 
 Float = NDArray[np.float64]
 Verdict = Literal["good", "doubtful", "refused"]
@@ -37,6 +38,8 @@ _CLEARLY = 0.7
 _DEAD = 0.05
 #: A channel is saturated if this part of its samples lies at one of its two ends.
 _RAILED = 0.02
+#: An accelerometer that reads less than this at rest is not there, m/s^2 (one in g reads 1).
+_NOTHING = 0.5
 #: An electrode that walks with less than this signal over its noise says little of the muscle.
 _LEAST_CONTRAST = 1.5
 
@@ -95,6 +98,8 @@ def judge_gravity(name: str, residual: float | None) -> Judgement:
     """``residual``: how far what an accelerometer reads at rest is from 1 g, m/s^2; None without a stand."""
     if residual is None or abs(residual) <= GOOD_GRAVITY:
         return "good", ""
+    if residual < _NOTHING - GRAVITY:
+        return "refused", f"{name} IMU gives nothing at rest, not even gravity: connect it, or switch it on"
     verdict: Verdict = "doubtful" if abs(residual) <= DOUBTFUL_GRAVITY else "refused"
     return (
         verdict,
