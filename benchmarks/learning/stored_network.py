@@ -24,7 +24,7 @@ def network_bytes(
     if isinstance(network, CrossLSTM):
         return Checkpoint(network.config, contract, network.to_weights(), split, provenance).to_bytes()
     program = parse_network(_exported(network, contract), type(network).__name__)
-    streams = {item.stream.name: item.stream.name for item in contract.inputs}
+    streams = dict(zip(program.inputs, (item.stream.name for item in contract.inputs), strict=True))
     return ImportedNetwork(program, contract, streams, None, split, provenance).to_bytes()
 
 
