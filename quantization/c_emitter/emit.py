@@ -96,7 +96,8 @@ def emit(
             context.assembly
         )
     if "self-test" in parts:
-        files |= self_test.files(window, stream, programs, golden, self_test_windows)
+        filtered = contract if "filters" in parts else None
+        files |= self_test.files(window, stream, programs, golden, self_test_windows, filtered)
     if "filters" in parts:
         files |= filters.files(contract)
     if error_bars is not None:

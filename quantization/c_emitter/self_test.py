@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.arithmetic.storage import quantized
+from quantization.c_emitter import filter_vectors
 from quantization.c_emitter.graph_function import Program
 from quantization.c_fragments.text import Pool
 from quantization.graph.ir import Graph
 from quantization.reference import Interpreter
+from toolkit.contract import SensorContract
 
 Values = NDArray[Any]
 #: Steps of a stream beyond one window from reset that are compared.
@@ -80,7 +82,7 @@ _TEMPLATE = """\
 #include <string.h>
 
 {arrays}
-int edgetool_self_test(edgetool_state *state) {{
+{filters}int edgetool_self_test(edgetool_state *state) {{
     {output} result[EDGETOOL_OUTPUTS];
     edgetool_reset(state);
     for (int i = 0; i < {windows}; ++i) {{
@@ -89,7 +91,7 @@ int edgetool_self_test(edgetool_state *state) {{
             return 1 + i;
         }}
     }}
-{stream}    return 0;
+{stream}{filtered}    return 0;
 }}
 """
 
@@ -100,6 +102,12 @@ _STREAM = """\
         if (memcmp(result, &{expected}[i * EDGETOOL_OUTPUTS], sizeof result) != 0) {{
             return {first} + i;
         }}
+    }}
+"""
+
+_FILTERED = """\
+    if ({function}() != 0) {{
+        return {number};
     }}
 """
 
@@ -115,7 +123,8 @@ extern "C" {{
 #endif
 
 /* Runs the golden vectors through the model. Returns 0 if every output is the expected one bit for bit, else 1 + the
- * number of the first vector that differs (windows first, then stream steps). Ends a running stream of `state`. */
+ * number of the first vector that differs: windows, then stream steps, then the filters of each stream, which are given
+ * raw samples. Ends a running stream of `state`. Not reentrant: its filters are static. */
 int edgetool_self_test(edgetool_state *state);
 
 /* How many vectors that are. */
@@ -153,8 +162,9 @@ def files(
     programs: list[Program],
     golden: Mapping[str, NDArray[np.float32]] | None,
     count: int,
+    contract: SensorContract | None = None,
 ) -> dict[str, str]:
-    """Texts of the self-test's files by name."""
+    """Texts of the self-test's files by name; with ``contract`` its filters are tested too, from raw samples."""
     pool = Pool("golden_")
     program = programs[0]
     inputs = _windows(program, golden, window, count)
@@ -179,8 +189,15 @@ def files(
             first=1 + count,
         )
         vectors += len(outputs)
+    filters, functions = ("", []) if contract is None else filter_vectors.functions(contract, pool)
+    filtered = [
+        _FILTERED.format(function=name, number=vectors + place) for place, name in enumerate(functions, 1)
+    ]
+    vectors += len(functions)
     source = _TEMPLATE.format(
         arrays=pool.text(),
+        filters=filters,
+        filtered="".join(filtered),
         output=program.outputs[0].ctype,
         windows=count,
         window_arguments=arguments,

@@ -93,7 +93,7 @@ def test_identity_bits_and_counts(emulator: Emulator) -> None:
             last = link.step(ValueFormat.INT8, [values[row] for values in inputs])
         assert (last.values == expected).all()
         test = link.self_test()
-        assert (test.run, test.failed, test.first_failed) == (2 + 64 + 4, 0, None)
+        assert (test.run, test.failed, test.first_failed) == (2 + 64 + 4 + 2, 0, None)
         stack = link.stack()
         assert 300 < stack.high_water < 4096 < stack.size
 
