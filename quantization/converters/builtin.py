@@ -14,14 +14,13 @@ from quantization import passes
 from quantization.graph.graph_file import GraphFile, Scheme
 from quantization.graph.ir import Graph
 from quantization.graph.ring_form import widen
-from quantization.importers.network import window_graph
-from quantization.lowering import lower_stream
+from quantization.importers.network import stream_graph, window_graph
+from quantization.lowering import NoStreamError
 from quantization.quantizer.calibration import Calibration, calibrate
 from quantization.quantizer.quantize import quantize
 from quantization.quantizer.recipe import Recipe
 from quantization.tflite.file import write
 from toolkit.errors import UsageError
-from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.float_model import FloatModel
 from toolkit.records import Windows
 
@@ -46,11 +45,13 @@ def build(
         )
     chosen = recipe if isinstance(recipe, Recipe) else Recipe.from_json(recipe or {})
     floats = {"window": passes.apply(window_graph(checkpoint), chosen.passes)}
-    # A window of one row has no ring to carry; an imported network has no stream graph yet.
-    if isinstance(checkpoint, Checkpoint) and checkpoint.config.window > 1:
-        floats["stream"] = passes.apply(lower_stream(checkpoint), chosen.passes)
+    why: tuple[str, ...] = ()
+    try:
+        floats["stream"] = passes.apply(stream_graph(checkpoint), chosen.passes)
+    except NoStreamError as error:
+        why = (f"there is no stream graph: {error}",)
     floats = {kind: graph.with_metadata(**(metadata or {})) for kind, graph in floats.items()}
-    files = [_file(kind, "float32", graph, None, ()) for kind, graph in floats.items()]
+    files = [_file(kind, "float32", graph, None, why) for kind, graph in floats.items()]
     if scheme == "float32":
         return files
     windows = {item.stream.name: calibration.inputs[item.stream.name] for item in checkpoint.contract.inputs}
@@ -58,14 +59,19 @@ def build(
     integers = quantized(floats, observed, chosen)
     # Rings in the form that LiteRT runs fastest; a window graph has none.
     files += [
-        _file(kind, "int8", widen(graph), chosen, observed.warnings) for kind, graph in integers.items()
+        _file(kind, "int8", widen(graph), chosen, (*why, *observed.warnings))
+        for kind, graph in integers.items()
     ]
     return files
 
 
 def quantized(floats: Mapping[str, Graph], observed: Calibration, recipe: Recipe) -> dict[str, Graph]:
     """Integer graphs of the float graphs, by the same calibration, so that equal tensors have equal scales."""
-    return {kind: quantize(graph, observed, recipe) for kind, graph in floats.items()}
+    window = floats["window"]
+    return {
+        kind: quantize(graph, observed, recipe, None if graph is window else window)
+        for kind, graph in floats.items()
+    }
 
 
 def _file(

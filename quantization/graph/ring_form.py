@@ -44,7 +44,10 @@ def widen(graph: Graph) -> Graph:
     for ring in _rings(graph, _INT8):
         join = _only(work, ring, "CONCATENATION")
         memory, hidden = join.outputs[0], join.inputs[1]
-        cast = next(op for op in work.consumers(memory) if op.kind == "QUANTIZE")
+        casts = [op for op in work.consumers(memory) if only_widens(graph, op)]
+        if len(casts) != 1 or len(work.consumers(memory)) != 2:
+            continue  # taps of a convolution, which are int8
+        cast = casts[0]
         moved_on = next(op for op in work.consumers(memory) if op.kind == "STRIDED_SLICE")
         wide = _retyped(work, hidden, _INT16, f"{work.tensors[hidden].name}/int16")
         for index in (ring, moved_on.outputs[0]):

@@ -20,7 +20,7 @@ from quantization.graph.ir import Graph
 from quantization.importers.evaluate import run
 from quantization.importers.lower import lower_program
 from quantization.importers.program import Program
-from quantization.lowering import lower_window
+from quantization.lowering import NoStreamError, lower_stream, lower_window, stream_form
 from toolkit.contract import SensorContract
 from toolkit.errors import CheckpointError, ContractError, UsageError
 from toolkit.files import write_bytes
@@ -201,6 +201,20 @@ def float_moments(
 def window_graph(model: FloatModel) -> Graph:
     """The float window graph before any pass."""
     return model.graph() if isinstance(model, ImportedNetwork) else lower_window(cross_lstm(model))
+
+
+def stream_graph(model: FloatModel) -> Graph:
+    """The float stream graph before any pass. NoStreamError names what looks ahead, with the author's source line."""
+    if not isinstance(model, ImportedNetwork):
+        return lower_stream(cross_lstm(model))
+    try:
+        return stream_form(model.graph())
+    except NoStreamError as error:
+        node = next((n for n in model.program.nodes if error.tensor.split("/")[0] in n.outputs), None)
+        if node is None:
+            raise
+        where = f" at {node.where}" if node.where else ""
+        raise NoStreamError(error.reason, f"{node.target}{where}") from None
 
 
 def cross_lstm(model: FloatModel, what: str = "this") -> Checkpoint:

@@ -1,5 +1,6 @@
-"""From a checkpoint to float graphs: the window graph and the stream graph, op by op as the architecture page states."""
+"""From checkpoint weights to float graphs in the intermediate form, and from any window graph to its stream graph."""
 
 from quantization.lowering.network import lower_stream, lower_window
+from quantization.lowering.stream_form import NoStreamError, stream_form
 
-__all__ = ["lower_stream", "lower_window"]
+__all__ = ["NoStreamError", "lower_stream", "lower_window", "stream_form"]

@@ -1,11 +1,11 @@
 """The Cross-LSTM as float graphs, written plainly: every projection, norm and scale is an op of its own.
 
-Both graphs share everything but where hidden states come from. *Window*: the LSTMs run over T rows from zero state.
-*Stream*: they run over one row with the state they kept, and the last T hidden states of each stream are a ring that
-comes in as an input (``STREAM.ring``, oldest first, T - 1 rows) and goes out moved on by one (``STREAM.ring.next``). A ring
-row that has never been written must not be attended to: the mask ``present`` (T - 1 values, oldest first) comes in beside
-the rings and caps the scores of absent rows at :data:`MASK_ABSENT`; the cap of a row that exists is :data:`MASK_PRESENT`,
-which changes nothing.
+*Window*: the LSTMs run over T rows from zero state. *Stream*, made of the window graph by
+:mod:`quantization.lowering.stream_form`: they run over one row with the state they kept, and the last T hidden states of each
+stream are a ring that comes in as an input (``STREAM.ring``, oldest first, T - 1 rows) and goes out moved on by one
+(``STREAM.ring.next``). A ring row that has never been written must not be attended to: the mask ``present`` (T - 1 values,
+oldest first) comes in beside the rings and caps the scores of absent rows at ``MASK_ABSENT``; the cap of a row
+that exists is ``MASK_PRESENT``, which changes nothing.
 
 The passes (:mod:`quantization.passes`) make these graphs small; what stands here is meant to be read against
 docs/ARCHITECTURE.md.
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantization.graph.ir import ABSENT, Graph, GraphBuilder, Role
-from quantization.graph.state import MASK_ABSENT, MASK_PRESENT
+from quantization.lowering.stream_form import stream_form
 from toolkit.model.checkpoint import Checkpoint
 from toolkit.model.config import ModelConfig
 
@@ -75,10 +75,10 @@ class _Lowering:
         return out
 
     def binary(self, kind: str, name: str, left: int, right: int) -> int:
-        """ADD, SUB, MUL or MINIMUM with broadcasting."""
+        """ADD, SUB or MUL with broadcasting."""
         tensors = self.builder.tensors
         out = self.builder.add(name, np.broadcast_shapes(tensors[left].shape, tensors[right].shape))
-        options: dict[str, Any] = {} if kind == "MINIMUM" else {"fused_activation_function": "NONE"}
+        options: dict[str, Any] = {"fused_activation_function": "NONE"}
         if kind in ("ADD", "SUB"):
             options["pot_scale_int16"] = False
         self.builder.op(kind, (left, right), (out,), **options)
@@ -102,12 +102,11 @@ class _Lowering:
         self.builder.op("RESHAPE", (x, wanted), (out,), new_shape=shape)
         return out
 
-    def rows(self, name: str, x: int, first: int, *, newest: bool = False) -> int:
-        """Rows ``first`` and on of [1, n, width] along axis 1; with ``newest`` only that row, as [1, width]."""
+    def newest(self, name: str, x: int) -> int:
+        """The last row of [1, n, width], as [1, width]."""
         _, count, width = self.builder.tensors[x].shape
-        shape = (1, width) if newest else (1, count - first, width)
-        out = self.builder.add(name, shape)
-        bounds = {"begin": [0, first, 0], "end": [0, first + 1 if newest else count, 0], "strides": [1, 1, 1]}
+        out = self.builder.add(name, (1, width))
+        bounds = {"begin": [0, count - 1, 0], "end": [0, count, 0], "strides": [1, 1, 1]}
         constants = [
             self.builder.constant(f"{name}/{key}", np.array(v, np.int32)) for key, v in bounds.items()
         ]
@@ -117,7 +116,7 @@ class _Lowering:
             (out,),
             begin_mask=0b101,
             end_mask=0b101,
-            shrink_axis_mask=0b010 if newest else 0,
+            shrink_axis_mask=0b010,
         )
         return out
 
@@ -170,7 +169,7 @@ class _Lowering:
             x = self.lstm(stream, layer, x)
         return x
 
-    def attend(self, stream: str, query: int, memory: int, cap: int | None) -> int:
+    def attend(self, stream: str, query: int, memory: int) -> int:
         """Context [1, H] of ``query`` [1, H] over ``memory`` [1, T, H], one head after the other."""
         config, head_size = self.config, self.config.head_size
         contexts = []
@@ -188,18 +187,15 @@ class _Lowering:
             )
             keys = self.dense(f"{name}/keys", memory, *projection("key"))
             values = self.dense(f"{name}/values", memory, *projection("value"))
-            contexts.append(self._head(name, scaled, keys, values, cap))
+            contexts.append(self._head(name, scaled, keys, values))
         return contexts[0] if len(contexts) == 1 else self.concat(f"{stream}/attention/context", contexts, 1)
 
-    def _head(self, name: str, query: int, keys: int, values: int, cap: int | None) -> int:
+    def _head(self, name: str, query: int, keys: int, values: int) -> int:
         builder = self.builder
         _, rows, width = builder.tensors[keys].shape
         asked = self.reshape(f"{name}/asked", query, (1, 1, width))
         scores = builder.add(f"{name}/scores", (1, 1, rows), role=Role.SCORES)
         builder.op("BATCH_MATMUL", (asked, keys), (scores,), adj_x=False, adj_y=True)
-        if cap is not None:
-            with builder.part(Role.SCORES):
-                scores = self.binary("MINIMUM", f"{name}/capped", scores, cap)
         weights = builder.add(f"{name}/shares", (1, 1, rows), role=Role.ATTENTION_WEIGHTS)
         builder.op("SOFTMAX", (scores,), (weights,), beta=1.0)
         mixed = builder.add(f"{name}/mixed", (1, 1, builder.tensors[values].shape[2]))
@@ -227,13 +223,13 @@ class _Lowering:
             "ADD", f"{name}/shifted", self.binary("MUL", f"{name}/scaled", normal, gain), offset
         )
 
-    def head(self, memories: Mapping[str, _Memory], cap: int | None) -> int:
+    def head(self, memories: Mapping[str, _Memory]) -> int:
         """Cross-attention both ways, residual, norm, and the two dense layers: moments [1, outputs]."""
         normed = []
         for stream in self.config.streams:
             query = memories[stream].newest
             with self.builder.part(Role.ATTENTION):
-                context = self.attend(stream, query, memories[self.config.asked_by(stream)].states, cap)
+                context = self.attend(stream, query, memories[self.config.asked_by(stream)].states)
             with self.builder.part(Role.NORM):
                 normed.append(self.residual_norm(stream, query, context))
         weights, biases = (
@@ -256,35 +252,16 @@ def lower_window(checkpoint: Checkpoint) -> Graph:
     for stream in config.streams:
         with lowering.builder.part(Role.HIDDEN):
             states = lowering.lstm_layers(stream, inputs[stream])
-            newest = lowering.rows(f"{stream}/newest", states, config.window - 1, newest=True)
+            newest = lowering.newest(f"{stream}/newest", states)
         memories[stream] = _Memory(states, newest)
-    moments = lowering.head(memories, None)
+    moments = lowering.head(memories)
     return lowering.builder.build(tuple(inputs.values()), (moments,))
 
 
 def lower_stream(checkpoint: Checkpoint) -> Graph:
-    """The stream graph: one row of each input and the rings -> moments [1, O] and the rings moved on; see the module's text."""
-    lowering = _Lowering(checkpoint, "stream")
-    config, builder = checkpoint.config, lowering.builder
-    inputs = {s: builder.add(s, (1, 1, config.channels(s)), role=Role.INPUT) for s in config.streams}
-    older = config.window - 1
-    rings = {s: builder.add(f"{s}/ring", (1, older, config.hidden), role=Role.HIDDEN) for s in config.streams}
-    mask = builder.add("present", (1, older, 1), role=Role.MASK)
-    states, memories = [], {}
-    for stream in config.streams:
-        with builder.part(Role.HIDDEN):
-            hidden = lowering.lstm_layers(stream, inputs[stream])
-            newest = lowering.rows(f"{stream}/newest", hidden, 0, newest=True)
-            joined = lowering.concat(f"{stream}/memory", [rings[stream], hidden], 1)
-            states.append(lowering.rows(f"{stream}/ring.next", joined, 1))
-        memories[stream] = _Memory(joined, newest)
-    with builder.part(Role.MASK):
-        present = builder.constant("present/mark", np.full((1, 1, 1), MASK_PRESENT, np.float32))
-        whole = lowering.concat("present/all", [mask, present], 1)
-        states.append(lowering.rows("present.next", whole, 1))
-        cap = lowering.reshape("present/cap", whole, (1, 1, config.window))
-    moments = lowering.head(memories, cap)
-    graph = builder.build((*inputs.values(), *rings.values(), mask), (moments, *states))
-    count = len(config.streams)
-    kept = [(count + place, 1 + place, 0) for place in range(count)]
-    return graph.with_state([*kept, (2 * count, 1 + count, MASK_ABSENT)])
+    """The stream graph: one row of each input and the rings -> moments [1, O] and the rings moved on, of the window graph by
+    the pass that makes it of any."""
+    last = checkpoint.config.layers - 1
+    return stream_form(
+        lower_window(checkpoint), {f"{s}/lstm/{last}/hidden": s for s in checkpoint.config.streams}
+    )

@@ -56,17 +56,20 @@ class _Type:
     quantization: Quantization
 
 
-def quantize(graph: Graph, calibration: Calibration, recipe: Recipe) -> Graph:
-    """The integer graph. ``graph`` is float after the recipe's passes; ``calibration`` is of the window graph.
+def quantize(graph: Graph, calibration: Calibration, recipe: Recipe, window: Graph | None = None) -> Graph:
+    """The integer graph. ``graph`` is float after the recipe's passes; ``calibration`` is of the window graph. Tensors
+    of a stream graph get the types that those of the same names have in the integer graph of the float ``window``.
 
     Raises UsageError if a cell state exceeds what a power-of-two int16 scale can hold, ModelFileError if a bias does not
     fit 32 bits beside its weights.
     """
-    return _Quantizer(graph, calibration, recipe).run()
+    return _Quantizer(graph, calibration, recipe, window).run()
 
 
 class _Quantizer:
-    def __init__(self, graph: Graph, calibration: Calibration, recipe: Recipe) -> None:
+    def __init__(
+        self, graph: Graph, calibration: Calibration, recipe: Recipe, window: Graph | None = None
+    ) -> None:
         self.graph, self.calibration, self.recipe = graph, calibration, recipe
         self.groups = _groups(graph)
         self.types: dict[int, _Type] = {}
@@ -76,6 +79,7 @@ class _Quantizer:
         self.casts: dict[tuple[int, str], int] = {}
         self.layers: dict[tuple[int, int, float, str], tuple[int, int]] = {}
         self.scores = _scores_limit(graph, calibration.ranges, recipe.headroom)
+        self.window = {} if window is None else _members_by_name(window)
 
     def run(self) -> Graph:
         for index in self.graph.inputs:
@@ -113,9 +117,18 @@ class _Quantizer:
         """Type of a computed or fed tensor: that of its group of equal quantization."""
         if index not in self.types:
             members = self.groups[index]
-            chosen = self._choose([self.graph.tensors[i] for i in members])
+            chosen = self._choose(self._members(index))
+            # What the window has in one type may be in groups of its own here: the same type still needs no cast.
+            same = (one for one in self.types.values() if self.window and _alike(one, chosen))
+            chosen = next(same, chosen)
             self.types.update(dict.fromkeys(members, chosen))
         return self.types[index]
+
+    def _members(self, index: int) -> list[Tensor]:
+        """The tensors that decide a tensor's type: those of its group, or of the window's groups with the same names."""
+        own = [self.graph.tensors[i] for i in self.groups[index]]
+        theirs = {id(t): t for one in own for t in self.window.get(one.name, ())}
+        return list(theirs.values()) or own
 
     def _choose(self, members: list[Tensor]) -> _Type:
         roles = {tensor.role for tensor in members}
@@ -204,7 +217,7 @@ class _Quantizer:
                 return Quantization.per_tensor(scale)  # the same values in more bits
             limit = scale * max(127 - zero_point, 128 + zero_point)
             return Quantization.per_tensor(float(np.float32(limit / 32767)))
-        observed = self._observed([self.graph.tensors[i] for i in self.groups[index]])
+        observed = self._observed(self._members(index))
         low, high = int8_range(observed, self.recipe.calibration, self.recipe.percentile, symmetric=False)
         return Quantization.per_tensor(*int8_affine(low, high, symmetric=False))
 
@@ -329,6 +342,19 @@ class _Quantizer:
                 f"{2**_MOST_CELL_BITS} on LiteRT and TensorFlow Lite Micro: train with weight decay, or check the normaliser"
             )
         return bits
+
+
+def _members_by_name(graph: Graph) -> dict[str, list[Tensor]]:
+    """The tensors of each tensor's group, by its name."""
+    members = ([graph.tensors[i] for i in group] for group in _groups(graph))
+    return {tensor.name: group for tensor, group in zip(graph.tensors, members)}
+
+
+def _alike(a: _Type, b: _Type) -> bool:
+    scales = np.array_equal(a.quantization.scale, b.quantization.scale)
+    return (
+        a.dtype == b.dtype and scales and np.array_equal(a.quantization.zero_point, b.quantization.zero_point)
+    )
 
 
 def _is_wide(role: Role | None, recipe: Recipe) -> bool:

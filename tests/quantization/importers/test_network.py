@@ -89,7 +89,7 @@ def test_a_bundle_keeps_the_network_and_reads_it_again(bundle: Bundle) -> None:
     model = bundle.checkpoint
     assert isinstance(model, ImportedNetwork) and model.streams == {"x": "imu"}
     assert load_model(model.to_bytes(), "again").hash == model.hash
-    assert [graph.graph for graph in bundle.graphs] == ["window", "window"]
+    assert [graph.graph for graph in bundle.graphs] == ["window", "stream", "window", "stream"]
     described = describe(bundle.path)
     assert described["parameters"] == model.config.parameter_count == 4 * 8 * (24 + 8) + 64 + 8 * 9 + 3 * 9
 
