@@ -56,8 +56,10 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "quantization": (
         ("arithmetic", "kernels", "calibration_windows", "bundle_folder"),
         ("graph", "signing"),
-        ("c_fragments", "lowering", "passes"),
-        ("ops", "importers"),
+        ("c_fragments", "passes"),
+        ("ops",),
+        ("lowering",),
+        ("importers",),
         ("reference", "tflite"),
         ("quantizer", "c_emitter", "tflm_emitter", "golden"),
         ("bundle", "converters"),

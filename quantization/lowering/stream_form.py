@@ -175,26 +175,19 @@ class _Walk:
         family = self.graph.tensors[op.outputs[0]].family
         if family is not None:
             raise NoStreamError("is written out step by step, and has no form of one step yet")
-        timed = [i for i in self._operands(op) if isinstance(self.values.get(i), Steps)]
+        timed = [i for i in _operands(op) if isinstance(self.values.get(i), Steps)]
         if not timed:
             self._computed(op)
         elif op.kind == OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM:
             self._lstm(op)
         elif op.kind == OpKind.STRIDED_SLICE:
             self._slice(op)
-        elif op.kind == OpKind.CONCATENATION and self._axis(op) == 1 and len(timed) == 1:
+        elif op.kind == OpKind.CONCATENATION and _axis(self.graph, op) == 1 and len(timed) == 1:
             self._padded(op, timed[0])
         elif self._by_rows(op):
             self._row(op)
         else:
             self._computed(op)
-
-    def _operands(self, op: Op) -> list[int]:
-        plain = row_of(op.kind).plain
-        return [i for place, i in enumerate(op.inputs) if place not in plain and i != ABSENT]
-
-    def _axis(self, op: Op) -> int:
-        return int(op.options["axis"]) % len(self.graph.tensors[op.outputs[0]].shape)
 
     def _computed(self, op: Op) -> None:
         """As in the window."""
@@ -304,38 +297,27 @@ class _Walk:
         """True if each row of the result follows from rows of the operands that stand beside it."""
         result = self.graph.tensors[op.outputs[0]]
         if op.kind == OpKind.FULLY_CONNECTED:
-            return not self._asked_by_one(op)
+            return not _asked_by_one(self.graph, op)
         if op.kind == OpKind.BATCH_MATMUL:
             return isinstance(self.values.get(op.inputs[0]), Steps) and not op.options["adj_x"]
         if op.kind == OpKind.MEAN:
             axes = self.graph.tensors[op.inputs[1]].data
             return axes is not None and axes.reshape(-1).tolist() == [2]
         if op.kind == OpKind.CONCATENATION:
-            return self._axis(op) == 2 and not self._has_memory(op, result.shape[1])
+            return _axis(self.graph, op) == 2 and not _has_memory(
+                self.values, self.graph, op, result.shape[1]
+            )
         rowwise = has(op, Trait.ELEMENTWISE) or op.kind == OpKind.SOFTMAX
-        return len(result.shape) == 3 and rowwise and not self._has_memory(op, result.shape[1])
-
-    def _has_memory(self, op: Op, count: int) -> bool:
-        """True if an operand holds all rows at once."""
-        return any(
-            isinstance(self.values.get(i), Whole) and self.graph.tensors[i].shape[1:2] == (count,)
-            for i in self._operands(op)
-        )
-
-    def _asked_by_one(self, op: Op) -> bool:
-        """True for keys and values of one query: its projection folds away, and the ring is of what they are made from."""
-        readers = [one for one in self.graph.ops if op.outputs[0] in one.inputs]
-        return op.options["fused_activation_function"] == "NONE" and all(
-            one.kind == OpKind.BATCH_MATMUL
-            and one.inputs[1] == op.outputs[0]
-            and self.graph.tensors[one.inputs[0]].shape[-2] == 1
-            for one in readers
+        return (
+            len(result.shape) == 3
+            and rowwise
+            and not _has_memory(self.values, self.graph, op, result.shape[1])
         )
 
     def _row(self, op: Op) -> None:
         """The op on the newest row; operands that are older than another wait in a ring."""
         out, plain = op.outputs[0], row_of(op.kind).plain
-        timed = [value for i in self._operands(op) if isinstance(value := self.values.get(i), Steps)]
+        timed = [value for i in _operands(op) if isinstance(value := self.values.get(i), Steps)]
         first = max(value.first for value in timed)
         ahead = next((value.ahead for value in timed if value.ahead is not None), None)
         scores = next((value.scores for value in timed if value.scores is not None), None)
@@ -370,6 +352,33 @@ class _Walk:
             raise NoStreamError("has other values for each step of the window (positions)")
         name = f"{tensor.name}/row/{self._name(op.outputs[0])}"
         return self.parts.values(name, np.ascontiguousarray(tensor.data[:, :1]))
+
+
+def _operands(op: Op) -> list[int]:
+    plain = row_of(op.kind).plain
+    return [i for place, i in enumerate(op.inputs) if place not in plain and i != ABSENT]
+
+
+def _axis(graph: Graph, op: Op) -> int:
+    return int(op.options["axis"]) % len(graph.tensors[op.outputs[0]].shape)
+
+
+def _has_memory(values: Mapping[int, object], graph: Graph, op: Op, count: int) -> bool:
+    """True if an operand holds all rows at once."""
+    return any(
+        isinstance(values.get(i), Whole) and graph.tensors[i].shape[1:2] == (count,) for i in _operands(op)
+    )
+
+
+def _asked_by_one(graph: Graph, op: Op) -> bool:
+    """True for keys and values of one query: its projection folds away, and the ring is of what they are made from."""
+    readers = [one for one in graph.ops if op.outputs[0] in one.inputs]
+    return op.options["fused_activation_function"] == "NONE" and all(
+        one.kind == OpKind.BATCH_MATMUL
+        and one.inputs[1] == op.outputs[0]
+        and graph.tensors[one.inputs[0]].shape[-2] == 1
+        for one in readers
+    )
 
 
 def _rows_of_result(op: Op, given: list[Whole], graph: Graph) -> tuple[Span | None, int]:

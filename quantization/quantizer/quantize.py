@@ -117,18 +117,12 @@ class _Quantizer:
         """Type of a computed or fed tensor: that of its group of equal quantization."""
         if index not in self.types:
             members = self.groups[index]
-            chosen = self._choose(self._members(index))
+            chosen = self._choose(_members(self.graph, self.groups[index], self.window))
             # What the window has in one type may be in groups of its own here: the same type still needs no cast.
             same = (one for one in self.types.values() if self.window and _alike(one, chosen))
             chosen = next(same, chosen)
             self.types.update(dict.fromkeys(members, chosen))
         return self.types[index]
-
-    def _members(self, index: int) -> list[Tensor]:
-        """The tensors that decide a tensor's type: those of its group, or of the window's groups with the same names."""
-        own = [self.graph.tensors[i] for i in self.groups[index]]
-        theirs = {id(t): t for one in own for t in self.window.get(one.name, ())}
-        return list(theirs.values()) or own
 
     def _choose(self, members: list[Tensor]) -> _Type:
         roles = {tensor.role for tensor in members}
@@ -217,7 +211,7 @@ class _Quantizer:
                 return Quantization.per_tensor(scale)  # the same values in more bits
             limit = scale * max(127 - zero_point, 128 + zero_point)
             return Quantization.per_tensor(float(np.float32(limit / 32767)))
-        observed = self._observed(self._members(index))
+        observed = self._observed(_members(self.graph, self.groups[index], self.window))
         low, high = int8_range(observed, self.recipe.calibration, self.recipe.percentile, symmetric=False)
         return Quantization.per_tensor(*int8_affine(low, high, symmetric=False))
 
@@ -342,6 +336,13 @@ class _Quantizer:
                 f"{2**_MOST_CELL_BITS} on LiteRT and TensorFlow Lite Micro: train with weight decay, or check the normaliser"
             )
         return bits
+
+
+def _members(graph: Graph, group: list[int], window: Mapping[str, list[Tensor]]) -> list[Tensor]:
+    """The tensors that decide a type: those of a group, or of the window's groups with the same names."""
+    own = [graph.tensors[i] for i in group]
+    theirs = {id(t): t for one in own for t in window.get(one.name, ())}
+    return list(theirs.values()) or own
 
 
 def _members_by_name(graph: Graph) -> dict[str, list[Tensor]]:
