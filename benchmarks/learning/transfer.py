@@ -57,7 +57,7 @@ class TransferJob:
         """All that the result depends on."""
         return {
             "job": "transfer",
-            "format": 1,
+            "format": 2,
             "data": self.data_hash,
             "person": self.person,
             "checkpoint": self.checkpoint_hash,

@@ -14,11 +14,15 @@ from benchmarks.report.text import KIND_NAMES, short_joint
 
 NOTE = (
     "RMSE in Nm/kg, mean over people, on strides that nobody learnt from. general: the checkpoint as it is. adapted: to so "
-    "many strides. individual: a network of the same sizes that learnt from those strides alone. gain: general less adapted, "
-    "with its 95 % interval over people. worst: the person whom adapting helped least, in percent of that person's general "
-    "RMSE (+ is worse)."
+    "many strides. individual: a network of the same sizes that learnt from those strides alone. left alone: for how many "
+    "people nothing was changed, because their strides did not show that it would gain."
 )
-HEAD = [">strides", ">people", ">general", ">adapted", ">individual", ">gain", "interval", ">p", ">worst"]
+GAIN_NOTE = (
+    "gain: general less adapted, mean over people with its 95 % interval (bootstrap over people). p: Wilcoxon's signed rank "
+    "over people. least: the person whom adapting helped least, in percent of that person's general RMSE (+ is worse)."
+)
+HEAD = [">strides", ">people", ">general", ">adapted", ">individual", ">left alone"]
+GAIN_HEAD = [">strides", ">gain", "95 % interval", ">p", ">least", "person"]
 
 
 def worst(transfer: Transfer, place: int) -> tuple[str, float]:
@@ -29,22 +33,24 @@ def worst(transfer: Transfer, place: int) -> tuple[str, float]:
 
 
 def rows(transfer: Transfer) -> list[list[str]]:
-    """One row a number of strides."""
+    """RMSE of each method, one row a number of strides."""
+    result = []
+    for place, number in enumerate(transfer.numbers):
+        known = np.isfinite(transfer.rmse[ADAPTED][:, place])
+        alone = sum(values[place] == "none" for values in transfer.policies.values())
+        means = [f"{np.mean(transfer.rmse[method][known, place]):.4f}" for method in METHODS]
+        result.append([f"{number}", f"{known.sum()}", *means, f"{alone}"])
+    return result
+
+
+def gain_rows(transfer: Transfer) -> list[list[str]]:
+    """What adapting gained, one row a number of strides."""
     result = []
     for place, number in enumerate(transfer.numbers):
         gains, interval, p = transfer.gain(number)
-        means = [f"{np.nanmean(transfer.rmse[method][:, place]):.4f}" for method in METHODS]
-        result.append(
-            [
-                f"{number}",
-                f"{len(gains)}",
-                *means,
-                f"{gains.mean():+.4f}",
-                "-" if interval is None else f"{interval[0]:+.4f} to {interval[1]:+.4f}",
-                p_text(p),
-                f"{worst(transfer, place)[1]:+.1f} %",
-            ]
-        )
+        name, change = worst(transfer, place)
+        between = "-" if interval is None else f"{interval[0]:+.4f} to {interval[1]:+.4f}"
+        result.append([f"{number}", f"{gains.mean():+.4f}", between, p_text(p), f"{change:+.1f} %", name])
     return result
 
 
@@ -110,14 +116,17 @@ def to_json(transfer: Transfer) -> dict[str, Any]:
 def page(transfer: Transfer, command: str) -> str:
     """The page's HTML."""
     styles = {GENERAL: "ref", ADAPTED: "s0", INDIVIDUAL: "s2"}
-    head = [name.removeprefix(">") for name in HEAD]
+    tables = [
+        table([name.removeprefix(">") for name in head], values)
+        for head, values in ((HEAD, rows(transfer)), (GAIN_HEAD, gain_rows(transfer)))
+    ]
     people = [
         [person, *(f"{g:.4f} to {a:.4f} ({p})" if g == g else "-" for g, a, p in zip(
             transfer.rmse[GENERAL][i], transfer.rmse[ADAPTED][i], transfer.policies[person]))]
         for i, person in enumerate(transfer.people)
     ]  # fmt: skip
     sections = [
-        Section("Learning curve", NOTE, tables=[table(head, rows(transfer))]),
+        Section("Learning curve", f"{NOTE} {GAIN_NOTE}", tables=tables),
         Section(
             "Over strides",
             "Mean over people; the thin lines are people, adapted.",

@@ -34,7 +34,8 @@ def finetune(
     """Adapt ``checkpoint`` to the first ``strides`` strides of ``person`` in ``data`` (a source as for :func:`edgetool.data`).
 
     ``person`` may be None if there is only one; people in the checkpoint's training are refused. ``policy`` says what is
-    adapted; ``auto`` chooses by cross-validation within the given strides and changes nothing if that gains less than 2 %.
+    adapted; ``auto`` chooses by cross-validation within the given strides, two or more, and changes nothing unless every
+    held-out part gains.
     ``seed`` is that of the order of windows. ``out`` is the checkpoint to write, which converts like any other.
 
     With ``curve``, a folder, every person is adapted with 1, 2, 5, 10 and 20 strides instead, next to the general model and one

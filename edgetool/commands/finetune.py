@@ -61,8 +61,8 @@ def command(json: Path | None, html: Path | None, **options: Any) -> None:
 
     CHECKPOINT is a file or the word pretrained; with --curve also the folder of a comparison, whose fold without the
     person is used. How long to train, and with --policy auto what to adapt, is decided on the given strides alone, parts of
-    which are held out in turn. Weights are pulled towards the source's. If held-out strides gain less than 2 %, nothing
-    is changed.
+    which are held out in turn. Weights are pulled towards the source's. With one stride, or unless every held-out part
+    gains, --policy auto changes nothing.
     """
     from benchmarks.learning import transfer_report as report
     from benchmarks.learning.transfer import OnePerson
@@ -78,6 +78,8 @@ def command(json: Path | None, html: Path | None, **options: Any) -> None:
         return
     show_table(screen, None, report.HEAD, report.rows(result))
     screen.print(report.NOTE, style="dim")
+    show_table(screen, None, report.GAIN_HEAD, report.gain_rows(result))
+    screen.print(report.GAIN_NOTE, style="dim")
     print_json(json, lambda: report.to_json(result))
     tell(json, *report.sentences(result))
     wrote(json, html)

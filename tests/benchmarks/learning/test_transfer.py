@@ -49,7 +49,11 @@ def test_words_and_figures_agree(curve: Transfer) -> None:
     gains = np.array(document["rmse"]["general"]) - np.array(document["rmse"]["adapted"])
     assert document["gain"]["2"]["mean"] == pytest.approx(gains[:, 1].mean())
     assert document["gain"]["2"]["interval"] is None  # three people
-    assert report.rows(curve)[1][5] == f"{gains[:, 1].mean():+.4f}"
+    assert report.gain_rows(curve)[1][1:4] == [f"{gains[:, 1].mean():+.4f}", "-", "-"]
+    means = [
+        f"{np.mean([v[1] for v in document['rmse'][m]]):.4f}" for m in ("general", "adapted", "individual")
+    ]
+    assert report.rows(curve)[1] == ["2", "3", *means, "0"]
     assert "there is no interval" in report.sentences(curve)[0]
     page = report.page(curve, "edgetool finetune")
     assert page.count("<svg") == 4 and all(person in page for person in curve.people)

@@ -92,6 +92,25 @@ def test_where_held_out_strides_do_not_gain_nothing_is_changed(source: Checkpoin
     assert adapted.held_out["none"] <= min(adapted.held_out.values()) / 0.98
 
 
+def test_one_stride_that_is_unlike_the_others_keeps_auto_from_changing_anything(source: Checkpoint) -> None:
+    """Two strides have three times the moments: on average adapting gains, on the third it loses."""
+    one = walker("new", 9)
+    assert one.moments is not None
+    rows = len(one.moments.samples)
+    factor = np.where(
+        (np.arange(rows) * 12.0 / rows >= 2.0) & (np.arange(rows) * 12.0 / rows < 3.0), 1.0, 3.0
+    )
+    unlike = dataclasses.replace(
+        one, moments=Signal(one.moments.spec, 0.0, one.moments.samples * factor[:, None])
+    )
+    told = windows(source, unlike)
+    chosen = strides(told)[:3]
+    head = adapt(source, told, chosen, "head")
+    assert head.held_out["head"] < 0.9 * head.held_out["none"]
+    adapted = adapt(source, told, chosen)
+    assert adapted.policy == "none" and adapted.checkpoint is source
+
+
 @pytest.mark.parametrize(
     ("policy", "changed"),
     [
