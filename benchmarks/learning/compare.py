@@ -19,6 +19,7 @@ from benchmarks.learning.jobs import Pool, job_file, run_jobs
 from benchmarks.learning.results import Estimates, ModelResult
 from benchmarks.learning.statistics import Cluster
 from toolkit.errors import RecordingError, UsageError
+from toolkit.learning.augment import WornOtherwise
 from toolkit.learning.baselines.table import MODELS, is_network, require_models
 from toolkit.learning.folds import Fold, folds
 from toolkit.learning.settings import Settings
@@ -83,14 +84,16 @@ def compare(
     split: str | None = None,
     settings: Settings = DEFAULTS,
     stride: int | None = None,
+    augmentation: WornOtherwise | None = None,
     core: str | None = None,
     pool: Pool | None = None,
     progress: Progress = silent,
 ) -> Comparison:
     """Train every model on every fold with every seed, as jobs whose results lie in ``folder``, and judge them.
 
-    ``stride`` None: about :data:`TRAIN_WINDOWS` windows train. With ``core`` the first fold's networks are converted and
-    run on that emulated core. Raises UsageError, RecordingError or ContractError for what cannot be compared.
+    ``stride`` None: about :data:`TRAIN_WINDOWS` windows train. ``augmentation`` is of all networks alike. With ``core`` the
+    first fold's networks are converted and run on that emulated core. Raises UsageError, RecordingError or ContractError
+    for what cannot be compared.
     """
     names = require_models(list(models))
     if seeds < 1:
@@ -99,7 +102,7 @@ def compare(
     parts = folds(recordings, split, settings.seed)
     stride = stride or thinned(recordings, settings.rate_hz, parts[0])
     settings = dataclasses.replace(settings, stride=stride)
-    jobs = jobs_of(source, recordings, parts, names, settings, seeds)
+    jobs = jobs_of(source, recordings, parts, names, settings, seeds, augmentation)
     first = {name: next(job for job in jobs if job.model == name) for name in names if is_network(name)}
     if core is not None:
         _forget_without_network([job_file(job, folder) for job in first.values()])
@@ -148,6 +151,7 @@ def jobs_of(
     names: Sequence[str],
     settings: Settings,
     seeds: int,
+    augmentation: WornOtherwise | None = None,
 ) -> list[CompareJob]:
     """Fold by fold, so that a worker prepares its windows once for all models; a floor that has no chance runs once."""
     whole = data_hash(recordings)
@@ -159,6 +163,7 @@ def jobs_of(
             json.dumps(fold.split.to_json()),
             name,
             dataclasses.replace(settings, seed=settings.seed + seed),
+            augmentation=augmentation if is_network(name) else None,
         )
         for fold in parts
         for name in names

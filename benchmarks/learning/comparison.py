@@ -21,6 +21,7 @@ from toolkit.data.provenance import data_provenance, source_name
 from toolkit.data.rotated import rotated_by
 from toolkit.data.splits import Segment, Split, select
 from toolkit.data.windows import cut
+from toolkit.learning.augment import WornOtherwise
 from toolkit.learning.baselines.floors import phases
 from toolkit.learning.baselines.table import MODELS
 from toolkit.learning.learner import Learnt, learn
@@ -42,7 +43,7 @@ CHECKPOINT = b"edgetool.checkpoint"
 @dataclass(frozen=True)
 class CompareJob:
     """``data_hash`` stands for the recordings of ``source``; ``split`` is JSON of the fold's Split; ``test_stride`` thins the
-    test windows."""
+    test windows; ``augmentation`` changes what networks are shown in training."""
 
     source: str
     data_hash: str
@@ -51,6 +52,7 @@ class CompareJob:
     model: str
     settings: Settings
     test_stride: int = 2
+    augmentation: WornOtherwise | None = None
 
     @property
     def title(self) -> str:
@@ -69,14 +71,15 @@ class CompareJob:
             "settings": dict(self.settings.to_json()),
             "test_stride": self.test_stride,
             "versions": _versions(),
-        }
+        } | ({} if self.augmentation is None else {"augmentation": self.augmentation.to_json()})
 
     def run(self) -> bytes:
         """Train, estimate, and pack."""
         grid = tuple(sorted(self.settings.grid.items()))
         prepared, rotated = _prepared(self.source, self.split, grid, self.test_stride)
         config = config_for(self.settings.sizes, prepared.contract)
-        learnt = learn(self.model, config, prepared, self.settings.recipe, self.settings.seed)
+        recipe, seed = self.settings.recipe, self.settings.seed
+        learnt = learn(self.model, config, prepared, recipe, seed, augmentation=self.augmentation)
         return _pack(self, prepared.contract, prepared.windows["test"], rotated, learnt)
 
 
@@ -147,8 +150,8 @@ def _pack(
 
 
 def _network(job: CompareJob, contract: SensorContract, learnt: Learnt, about: Mapping[str, Any]) -> bytes:
-    names = ("source", "kinds", "fold", "data", "settings", "best_epoch", "versions")
-    provenance = {"comparison": {name: about[name] for name in names}}
+    names = ("source", "kinds", "fold", "data", "settings", "augmentation", "best_epoch", "versions")
+    provenance = {"comparison": {name: about[name] for name in names if name in about}}
     assert learnt.network is not None
     return network_bytes(learnt.network, contract, json.loads(job.split), provenance)
 

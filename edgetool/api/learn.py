@@ -158,6 +158,7 @@ def compare(
     window: int = 64,
     rate_hz: float = 100.0,
     joints: str | Sequence[str] | None = None,
+    augment: str | None = None,
     core: str | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -171,9 +172,10 @@ def compare(
     ``out`` is a folder with each training's result; what it already holds is not done again. ``split`` None: leave one person
     out for three people or more, else chronological. ``seeds`` trainings of each network, from ``seed`` on. ``epochs``,
     ``stride`` (None: so that about 2,000 windows train), ``hidden``, ``window``, ``rate_hz`` and ``joints`` are as for
-    :func:`edgetool.train`; the other networks get as many weights as that Cross-LSTM. With ``core`` the first fold's networks
-    are also converted and run there, emulated. ``workers`` local processes do the work, or the Dask cluster of ``scheduler``.
-    ``json``, ``parquet`` and ``html`` are files to write; ``progress`` is called for each training.
+    :func:`edgetool.train`, and so is ``augment``, for all networks alike; the other networks get as many weights as that
+    Cross-LSTM. With ``core`` the first fold's networks are also converted and run there, emulated. ``workers`` local processes
+    do the work, or the Dask cluster of ``scheduler``. ``json``, ``parquet`` and ``html`` are files to write; ``progress`` is
+    called for each training.
 
     Raises UsageError, RecordingError or ContractError for what cannot be compared.
     """
@@ -182,6 +184,7 @@ def compare(
 
     from benchmarks.learning import compare as work
     from benchmarks.learning.jobs import Pool
+    from toolkit.learning.augment import WornOtherwise
     from toolkit.learning.baselines.table import MODELS
     from toolkit.progress import silent
 
@@ -194,6 +197,7 @@ def compare(
         split=split,
         settings=dataclasses.replace(work.DEFAULTS, **sizes, outputs=_names(joints)),
         stride=stride,
+        augmentation=None if augment is None else WornOtherwise.parse(augment),
         core=core,
         pool=Pool(workers, scheduler),
         progress=progress or silent,

@@ -60,6 +60,11 @@ from edgetool.commands.shared import (
     "--joints", metavar="NAMES", help="Joint moments, separated by commas. Default: all in the data."
 )
 @click.option(
+    "--augment",
+    metavar="SIZES",
+    help="Wear the sensors a little differently in every batch, for all networks alike: default, or sizes as for train.",
+)
+@click.option(
     "--core",
     metavar="CORE",
     help="Also convert the first fold's networks and run them on this emulated core, such as cortex-m4.",

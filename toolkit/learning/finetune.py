@@ -35,15 +35,16 @@ _TRAINED: dict[str, tuple[str, ...]] = {
 
 #: Gradient steps of an adaptation, at most, and after how many the held-out strides are looked at.
 STEPS, LOOK = 60, 10
-BATCH = 32
+BATCH = 64
 LEARNING_RATE = {"all": 1e-3, "fusion-and-head": 1e-3, "head": 2e-3}
 #: Strength of the pull towards the source weights.
 PULL = 0.01
 #: Parts of the given strides that are held out in turn.
 FOLDS = 3
-#: ``auto`` leaves the checkpoint as it is unless every held-out part gains, and all together this share of its RMSE. A mean
-#: gain that is larger than its standard error is too little to ask: it let one child of twelve lose 15 % by a single stride.
+#: ``auto`` leaves the checkpoint as it is unless every held-out part gains, and all together this share of its RMSE ...
 LEAST_GAIN = 0.02
+#: ... and there are so many strides: parts of one stride do not say what another one gains (docs/LEARNING.md).
+LEAST_STRIDES = 2
 #: Strides of the source that a new person's normaliser is worth: w = n / (n + this).
 NORMALISER_STRIDES = 4.0
 
@@ -77,13 +78,13 @@ def adapt(
         raise UsageError(f"policy is {policy!r}; allowed: {', '.join(get_args(Policy))}")
     if not len(chosen) or not sum(map(len, chosen)):
         raise UsageError("there is no stride to adapt to; give at least 1")
+    if policy == "none" or (policy == "auto" and len(chosen) < LEAST_STRIDES):
+        return Adapted(checkpoint, "none", 0, {})
     with reproducible():
         parts = _parts(chosen)
         candidates = CANDIDATES if policy == "auto" else (policy,)
         rows = np.concatenate(chosen)
         work = _Work(checkpoint, windows, rows, seed, pull)
-        if policy == "none":
-            return Adapted(checkpoint, "none", 0, {})
         base = work.errors("none", parts, len(chosen))[0]
         found = {name: work.errors(name, parts, len(chosen)) for name in candidates}
         held_out = {"none": _rmse(base)} | {name: _rmse(errors) for name, (errors, _) in found.items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.learning.augmentation import Augment, Augmentation
 from toolkit.learning.baselines.floors import fit_average_curve, fit_ridge
 from toolkit.learning.baselines.table import AVERAGE, CROSS_LSTM, RIDGE, baseline
 from toolkit.learning.batches import WindowBatches
@@ -42,9 +43,13 @@ def learn(
     recipe: Recipe,
     seed: int,
     *,
+    augmentation: Augmentation | None = None,
     progress: Callable[[Step], None] | None = None,
 ) -> Learnt:
-    """Train the model ``name`` of the table on the train part; the validation part chooses epoch or strength."""
+    """Train the model ``name`` of the table on the train part; the validation part chooses epoch or strength.
+
+    ``augmentation`` changes what networks are shown; a floor learns from windows as they are.
+    """
     train, validation = prepared.windows["train"], prepared.windows["validation"]
     if name == RIDGE:
         ridge = fit_ridge(train, validation)
@@ -52,7 +57,8 @@ def learn(
         return Learnt(ridge.estimate, count, ridge.weights.size)
     if name == AVERAGE:
         return Learnt(fit_average_curve(train).estimate, None, None)
-    return _network(name, config, train, validation, recipe, seed, progress)
+    augment = None if augmentation is None else augmentation.on(prepared.contract)
+    return _network(name, config, train, validation, recipe, seed, augment, progress)
 
 
 def _network(
@@ -62,6 +68,7 @@ def _network(
     validation: Windows,
     recipe: Recipe,
     seed: int,
+    augment: Augment | None,
     progress: Callable[[Step], None] | None,
 ) -> Learnt:
     from toolkit.learning.baselines.network import Baseline, weight_count
@@ -71,7 +78,7 @@ def _network(
 
     parts = [WindowBatches(windows) for windows in (train, validation)]
     scale = TargetScale.of(train.targets)
-    objective = WindowObjective(parts[0], parts[1], scale, recipe.cell_limit, seed)
+    objective = WindowObjective(parts[0], parts[1], scale, recipe.cell_limit, seed, augment=augment)
 
     def make() -> CrossLSTM | Baseline:
         return CrossLSTM(config) if name == CROSS_LSTM else baseline(name, config)

@@ -13,10 +13,10 @@ from pyarrow import parquet
 
 from benchmarks.learning import compare_report as report
 from benchmarks.learning import results
-from benchmarks.learning.compare import DEFAULTS, Comparison, compare, thinned
+from benchmarks.learning.compare import DEFAULTS, Comparison, compare, jobs_of, thinned
 from benchmarks.learning.compare_page import page
 from benchmarks.learning.comparison import CHECKPOINT
-from benchmarks.learning.jobs import Pool
+from benchmarks.learning.jobs import Pool, job_key
 from benchmarks.learning.stored_network import network_bytes
 from quantization.importers.network import ImportedNetwork, float_moments, load_model, window_graph
 from tests.tools import require
@@ -26,6 +26,7 @@ from toolkit.data.rotated import rotated_by
 from toolkit.data.splits import Split, select
 from toolkit.data.windows import cut
 from toolkit.errors import CheckpointError, RecordingError, UsageError
+from toolkit.learning.augment import WornOtherwise
 from toolkit.learning.baselines.table import CROSS_LSTM, MODELS, baseline, is_network
 from toolkit.learning.folds import folds
 from toolkit.model.checkpoint import plain_contract
@@ -207,6 +208,18 @@ def test_one_person_gives_scores_and_no_test(tmp_path: Path) -> None:
     assert report.accuracy_rows(found)[0][2:4] == ["-", "-"]  # no interval, no spread
     assert report.against_rows(found)[0][2:5] == ["-", "-", "-"]
     assert "no test is made" in report.sentences(found)[1]
+
+
+def test_augmentation_is_of_networks_and_makes_them_other_jobs() -> None:
+    recordings = load(SOURCE)
+    parts = folds(recordings)[:1]
+    plain, worn = (
+        jobs_of(SOURCE, recordings, parts, ["mlp", "ridge"], SMALL, 1, augmentation)
+        for augmentation in (None, WornOtherwise(gain=0.3))
+    )
+    assert [job_key(a) == job_key(b) for a, b in zip(plain, worn)] == [False, True]
+    assert worn[0].to_json()["augmentation"]["gain"] == 0.3
+    assert "augmentation" not in plain[0].to_json()  # results of before keep their names
 
 
 def test_windows_are_thinned_to_about_2000() -> None:

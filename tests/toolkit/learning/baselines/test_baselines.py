@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from tests.toolkit.learning.test_train import RATE, recording
+from toolkit.contract import SensorContract
 from toolkit.data.splits import Split
 from toolkit.errors import UsageError
+from toolkit.learning.augmentation import Augment
 from toolkit.learning.baselines.floors import fit_average_curve, fit_ridge, phases
 from toolkit.learning.baselines.network import weight_count
 from toolkit.learning.baselines.table import CROSS_LSTM, MODELS, baseline, require_models
 from toolkit.learning.folds import folds
 from toolkit.learning.learner import cross_lstm_macs, learn
+from toolkit.learning.objective import TargetScale
 from toolkit.learning.prepare import Prepared, prepare
 from toolkit.learning.recipe import Recipe
 from toolkit.model.config import ModelConfig, config_for
@@ -100,6 +104,29 @@ def test_every_model_learns_and_estimates_alike_twice(name: str, prepared: Prepa
     assert estimate.shape == test.targets.shape and np.isfinite(estimate).all()
     assert np.array_equal(estimate, second.estimate(test))
     assert (first.network is None) == (not MODELS[name].module and name != CROSS_LSTM)
+
+
+class _Silenced:
+    """Every window is its mean: nothing is to be learnt."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {}
+
+    def on(self, contract: SensorContract) -> Augment:
+        return lambda inputs, generator: {name: np.zeros_like(values) for name, values in inputs.items()}
+
+
+def test_a_network_is_shown_what_augmentation_makes_of_windows(prepared: Prepared) -> None:
+    config = config_for(ModelConfig(window=8, rate_hz=RATE, hidden=8, head_hidden=8), prepared.contract)
+    recipe = Recipe(epochs=8, batch=32)
+    plain, silenced = (
+        learn("mlp", config, prepared, recipe, 3, augmentation=one).history[-1].train_loss
+        for one in (None, _Silenced())
+    )
+    targets = prepared.windows["train"].targets
+    guessing_the_mean = float(TargetScale.of(targets).standardised(targets).square().mean())
+    assert plain < 0.1 * guessing_the_mean
+    assert silenced == pytest.approx(guessing_the_mean, rel=0.1)
 
 
 def test_ridge_finds_a_straight_line(prepared: Prepared) -> None:
