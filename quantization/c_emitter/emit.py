@@ -310,6 +310,13 @@ void edgetool_probe(int32_t tensor, const void *values, uint32_t bytes);
 """
 
 
+_IDENTITY = """\
+const char edgetool_model_hash[sizeof EDGETOOL_MODEL_HASH] = EDGETOOL_MODEL_HASH;
+const char edgetool_contract_hash[sizeof EDGETOOL_CONTRACT_HASH] = EDGETOOL_CONTRACT_HASH;
+const char edgetool_version[sizeof EDGETOOL_VERSION] = EDGETOOL_VERSION;
+"""
+
+
 def _source(context: Context, programs: list[Program], arenas: Arenas) -> str:
     entries = [_entry_points(program, f"edgetool_{program.name[4:]}") for program in programs]
     reset = ["    memset(state, 0, sizeof *state);"]
@@ -325,6 +332,7 @@ def _source(context: Context, programs: list[Program], arenas: Arenas) -> str:
         else "",
         "/* The caller reserves this memory: its size is part of the interface. */\n"
         "ET_STATIC_ASSERT(sizeof(edgetool_state) == EDGETOOL_STATE_BYTES);\n",
+        _IDENTITY,
         _PROBE,
         context.pool.text(),
         "\n".join(context.functions.values()),

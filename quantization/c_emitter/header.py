@@ -9,6 +9,14 @@ from toolkit import __version__
 from toolkit.contract import ModelInput, SensorContract
 
 _INTERFACE = """\
+/* What is in the image, to be read from it with nm, a debugger or a bootloader; the linker keeps those that are used. */
+extern const char edgetool_model_hash[sizeof EDGETOOL_MODEL_HASH];
+extern const char edgetool_contract_hash[sizeof EDGETOOL_CONTRACT_HASH];
+extern const char edgetool_version[sizeof EDGETOOL_VERSION];
+
+/* Reentrancy: all that a call changes is its state and its outputs. Calls on different states may interrupt each other; on one
+ * state, do not call while a call is running, so call from one task or one interrupt. Nothing is allocated, nothing waits. */
+
 /* Memory of one instance. Its content is private; several instances may run at the same time. The window functions use
  * the same memory as the stream and end it: call edgetool_reset before the next step. */
 typedef struct {{

@@ -438,8 +438,8 @@ void target_node_take(uint8_t byte) {
 void target_node_start(void) {
     etf_writer writer;
     const etf_reply reply = {ETF_OPERATION_IDENTIFY, ETF_ERROR_NONE, ETF_VALUE_NONE, 0, ETF_UNASKED_SEQUENCE, 0};
-    from_hex(EDGETOOL_MODEL_HASH, model_hash);
-    from_hex(EDGETOOL_CONTRACT_HASH, contract_hash);
+    from_hex(edgetool_model_hash, model_hash);
+    from_hex(edgetool_contract_hash, contract_hash);
     etf_receiver_reset(&receiver);
     etf_joiner_reset(&joiner, message.bytes, sizeof message.bytes);
     sender.node = NODE;

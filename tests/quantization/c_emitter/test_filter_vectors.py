@@ -61,6 +61,11 @@ def test_halved_features_fail_on_the_target(tmp_path: Path) -> None:
         assert link.identify().self_test == SelfTest.FAILED
         found = link.self_test()
         assert (found.run, found.failed, found.first_failed) == (BEFORE + 1, 1, BEFORE)
+        content = image.elf.read_bytes()
+        named = subprocess.run(
+            ["arm-none-eabi-nm", image.elf], capture_output=True, text=True, check=True
+        ).stdout
+        assert " edgetool_model_hash\n" in named and image.model_hash.encode() in content
         # The model itself is as it was: windows that come filtered are answered as ever.
         assert np.isfinite(link.stack().high_water)
 
