@@ -99,7 +99,7 @@ def test_the_stamp_that_the_watch_compares_knows_the_signature(folder: Path) -> 
     private, _ = key_pair(folder, "ours")
     config = folder / "daemon.toml"
     config.write_text(
-        '[model]\nbundle = "bundle"\nengine = "native"\n[sources]\nurls = ["sim://synthetic"]\n'
+        '[model]\nbundle = "bundle"\nengine = "litert"\n[sources]\nurls = ["sim://synthetic"]\n'
     )
     model = load_model(read_config(config).model)
     before = model.stamp()
