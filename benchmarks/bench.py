@@ -94,7 +94,7 @@ def own_source(bundle: Bundle) -> str:
     source = bundle.data_source
     if source.partition(":")[0] != "synthetic" and not exists(Path(source)):
         raise UsageError(
-            f"bundle {bundle.path} was made from {source!r}, which is not here; say where with --data"
+            f"bundle {bundle.path} was made from {source!r}, which is not here; say where it is with --data"
         )
     return source
 

@@ -10,7 +10,7 @@ from toolkit.errors import BudgetError, UsageError
 
 _NO_ROW = "it has no row of the bundle's graphs"
 _NO_TIME = (
-    "no time of a deployment is measured there; ask for a target that has one, say host, serial: or ssh:"
+    "no time of a deployment is measured there; name a target that has one, such as host, serial: or ssh:"
 )
 
 
@@ -54,9 +54,9 @@ def check(
 def require_sensible(max_rmse_increase_pct: float | None, max_p99_us: float | None) -> None:
     """UsageError for a bound that can never hold or is no number, before any work is done."""
     if max_rmse_increase_pct is not None and not math.isfinite(max_rmse_increase_pct):
-        raise UsageError(f"--max-rmse-increase is {max_rmse_increase_pct}; give percent, say 1.5")
+        raise UsageError(f"--max-rmse-increase is {max_rmse_increase_pct}; give a percentage, such as 1.5")
     if max_p99_us is not None and not (math.isfinite(max_p99_us) and max_p99_us > 0):
-        raise UsageError(f"--max-p99-us is {max_p99_us}; give microseconds above 0, say 5000")
+        raise UsageError(f"--max-p99-us is {max_p99_us}; give microseconds above 0, such as 5000")
 
 
 def require_kept(budgets: Budgets) -> None:

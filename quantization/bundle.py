@@ -126,7 +126,7 @@ class Bundle:
             source = manifest["data"]["source"]
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(
-                f"bundle {path}: its {MANIFEST} lacks or spoils {error}; convert again"
+                f"bundle {path}: its {MANIFEST} lacks {error}, or it is not as it must be; convert again"
             ) from None
         except (CheckpointError, ContractError) as error:
             raise BundleError(f"bundle {path}: {error}") from None

@@ -153,4 +153,4 @@ def _read(folder: Path, name: str, limit: int) -> bytes:
 def _require_no_link(name: str, folder: int) -> None:
     """Says in words what O_NOFOLLOW refuses as "too many levels of symbolic links"."""
     if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-        raise OSError(f"{name} is a link; a bundle holds its files itself: copy it there")
+        raise OSError(f"{name} is a link; a bundle must hold the files themselves: copy the file there")

@@ -103,7 +103,7 @@ def convert(
         tell("computing golden vectors", 2, 3)
         vectors, graphs = golden_vectors(model, graphs, drawn.golden)
         about = _about(asked, data, recordings, drawn) | searched | compared
-        tell("finding error bars on validation people", 2, 3)
+        tell("computing error bars on validation people", 2, 3)
         error_bars, about_bars = _error_bars(model, graphs, recordings)
         about["data"]["notes"] += about_bars.pop("notes")
         extra, about_source = _source(model, graphs, vectors, error_bars, asked, tell)
@@ -122,7 +122,7 @@ def _searched(
     """The options with the recipe that holds the bound, if one was asked for, and the manifest's ``search``."""
     if asked.max_rmse_increase is None:
         return asked, {}
-    tell("searching the cheapest recipe", 0, 3)
+    tell("searching for the cheapest recipe", 0, 3)
     found, validation = _search(checkpoint, recordings, drawn, asked)
     searched = {
         "max_rmse_increase_pct": asked.max_rmse_increase,

@@ -44,7 +44,7 @@ class ConvertOptions:
             require_prefix(self.prefix)
         elif (self.prefer, self.prefix) != (DEFAULT_PREFER, DEFAULT_PREFIX):
             raise UsageError(
-                "--prefer and --prefix are of the C source; give --core too, say --core cortex-m4"
+                "--prefer and --prefix are for the C source; give --core too, such as --core cortex-m4"
             )
         converters.converter_named(self.converter)
         if self.max_rmse_increase is not None and (self.converter, self.scheme) != ("builtin", "int8"):

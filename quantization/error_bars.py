@@ -69,7 +69,7 @@ def _from_checkpoint(checkpoint: FloatModel, has_stream: bool) -> tuple[ErrorBar
         return None, f"no error bars: {why}, and the checkpoint has none"
     return (
         ErrorBars.from_json(checkpoint.error_bars),
-        f"error bars are the checkpoint's own, of the float model: {why}",
+        f"the error bars are the checkpoint's own, those of the float model: {why}",
     )
 
 

@@ -34,7 +34,7 @@ BOUND = 1e-5
 #: The array of the file that holds the network's outputs.
 OUTPUTS = "outputs"
 NOT_COMPARED = (
-    "nothing was compared with the network's own outputs: int8 figures are against edgetool's reading of its weights; "
+    "nothing was compared with the network's own outputs: int8 figures are relative to edgetool's reading of its weights; "
     "give --check FILE.npz (docs/IMPORT.md)"
 )
 
@@ -168,5 +168,5 @@ def _require_lowering(model: ImportedNetwork, graphs: Sequence[GraphFile], windo
     if not apart <= BOUND * largest:
         raise ConversionError(
             f"the float graph of the imported network is {apart:.3g} from the network itself, whose outputs reach "
-            f"{largest:.3g}: an error of edgetool's, please report it with the file"
+            f"{largest:.3g}: this is a bug in edgetool, please report it with the file"
         )

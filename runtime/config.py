@@ -72,7 +72,7 @@ class Key:
             if not good:
                 return 'it must be a list of at least one text, such as ["foot/imu"]'
             twice = next((v for place, v in enumerate(value) if v in value[:place]), None)
-            return f"{twice!r} is there twice; name each once" if twice is not None else None
+            return f"{twice!r} is given twice; give each once" if twice is not None else None
         if not isinstance(value, str) or not value:
             return "it must be a text"
         if "\0" in value:
@@ -146,10 +146,10 @@ class _Reader:
             found = re.search(r" \(at line (\d+)", str(error))
             what = str(error)[: found.start()] if found is not None else str(error)
             line = found[1] if found is not None else str(len(text.splitlines()))
-            raise InputError(f"{path}:{line}: not TOML: {what}; mend it there") from None
+            raise InputError(f"{path}:{line}: not TOML: {what}; correct it there") from None
         except (ValueError, RecursionError):  # tomllib's own limits, without a place
             raise InputError(
-                f"{path}:1: a number of thousands of digits, or brackets in hundreds of brackets; write less"
+                f"{path}:1: a number with thousands of digits, or brackets nested hundreds deep; simplify it"
             ) from None
         self._lines = Lines(text)
 
@@ -186,7 +186,7 @@ class _Reader:
             return self.path.parent / Path(text).expanduser()
         except RuntimeError:
             raise self.wrong(
-                where, f"{text!r} begins with the home of a user that is not known; write the path in full"
+                where, f"{text!r} begins with the home of an unknown user; write the path in full"
             ) from None
 
 
@@ -204,7 +204,7 @@ def read_config(path: str | Path) -> Settings:
             raise reader.wrong((name,), f"section {name!r} is not known; allowed: {', '.join(_ALL)}")
     for name in _NEEDED:
         if name not in reader.values:
-            raise reader.wrong((), f"section [{name}] is missing; docs/DAEMON.md shows a whole config")
+            raise reader.wrong((), f"section [{name}] is missing; docs/DAEMON.md shows a complete config")
     return _settings(reader)
 
 
@@ -286,7 +286,7 @@ def _sinks(reader: _Reader) -> tuple[Mapping[str, Any], ...]:
         if any(isinstance(value, str) and "\0" in value for value in sink.values()):
             raise reader.wrong(("sinks", place), "a sink's texts must not hold the character NUL")
         if sink in sinks[:place]:
-            raise reader.wrong(("sinks", place), f"sink {sink.get('url')!r} is there twice; name each once")
+            raise reader.wrong(("sinks", place), f"sink {sink.get('url')!r} is given twice; give each once")
         read = {
             key: str(reader.place(("sinks", place), sink[key]))
             for key in _SINK_READS
@@ -316,7 +316,7 @@ def _recording(reader: _Reader, table: Mapping[str, Any]) -> RecordingSettings |
     prefix = table.get("prefix", "session")
     if "/" in prefix:
         raise reader.wrong(
-            ("recording", "prefix"), f"recording.prefix is {prefix!r}; it must be no path: use folder"
+            ("recording", "prefix"), f"recording.prefix is {prefix!r}; it must not be a path: use folder"
         )
     folder = reader.place(("recording", "folder"), table["folder"])
     urls = dict.fromkeys(table.get("markers", ()))

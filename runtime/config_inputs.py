@@ -74,7 +74,9 @@ def _channel(value: Any) -> ChannelFrom:
     if isinstance(value, str):
         value = {"channel": value}
     if not isinstance(value, Mapping) or not isinstance(value.get("channel"), str):
-        raise UsageError(f'{value!r} is no channel; it must be "NAME" or {{ channel = "NAME", unit, scale }}')
+        raise UsageError(
+            f'{value!r} is not a channel; it must be "NAME" or {{ channel = "NAME", unit, scale }}'
+        )
     strange = next((key for key in value if key not in _CHANNEL), None)
     if strange is not None:
         raise UsageError(f"a channel has no key {strange!r}; allowed: {', '.join(_CHANNEL)}")

@@ -37,7 +37,9 @@ class Channel:
 
     def __post_init__(self) -> None:
         if not self.name or self.name != self.name.strip():
-            raise ContractError(f"channel name {self.name!r}: it must not be empty or padded with spaces")
+            raise ContractError(
+                f"channel name {self.name!r}: it must not be empty, or begin or end with a space"
+            )
         if self.unit not in UNITS:
             raise ContractError(
                 f"channel {self.name!r} has unit {self.unit!r}; allowed units: {', '.join(UNITS)}"

@@ -203,7 +203,7 @@ def load_native(bundle: Bundle, graph: GraphFile | None, threads: int) -> HostEn
     if graph is None or graph.scheme != "int8":
         raise CannotRunError("the native engine runs int8 graphs")
     if threads != 1:
-        raise CannotRunError(f"the native engine has one thread, and {threads} are asked for")
+        raise CannotRunError(f"the native engine has one thread; {threads} were asked for")
     try:
         engine = open_engine(bundle, "native", "int8")
     except EdgetoolError as reason:
@@ -231,7 +231,7 @@ def load_litert(bundle: Bundle, graph: GraphFile | None, threads: int) -> HostEn
     loaded = LiteRTGraph(
         interpreter, places, dict(zip(form.streams, form.inputs)), output, len(graph.content)
     )
-    return WindowRow(loaded, "LiteRT interpreter from Python: reset of variables, copy in, invoke, copy out")
+    return WindowRow(loaded, "LiteRT interpreter from Python: variables reset, copy in, invoke, copy out")
 
 
 def _litert_stream(bundle: Bundle, graph: GraphFile, threads: int) -> HostEngine:

@@ -76,7 +76,7 @@ def load(bundle: Bundle, graph: GraphFile | None, threads: int) -> TFLM:
     """Load an int8 window graph; CannotRunError for others, ModelFileError if TFLM refuses it."""
     graph = require_window_graph(graph)
     if graph.scheme == "float32":
-        raise CannotRunError("only int8 graphs are run in TFLM: a microcontroller is given those")
+        raise CannotRunError("only int8 graphs are run in TFLM, as on a microcontroller")
     try:
         from tflite_micro import runtime
     except ModuleNotFoundError:

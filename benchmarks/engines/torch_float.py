@@ -23,7 +23,7 @@ _BATCH = 128
 class TorchFloat:
     """Accuracy runs in batches; latency is one window in inference mode, as PyTorch users run it."""
 
-    how = "PyTorch eager, float32, inference mode, one window a call"
+    how = "PyTorch eager, float32, inference mode, one window per call"
 
     def __init__(self, checkpoint: Checkpoint, threads: int) -> None:
         import torch
@@ -69,7 +69,7 @@ class TorchFloat:
 class NumpyFloat:
     """An imported network, node by node: its import has been compared with its author's PyTorch, or the report says not."""
 
-    how = "the imported network in numpy, float32, one window a call"
+    how = "the imported network in numpy, float32, one window per call"
 
     def __init__(self, network: ImportedNetwork) -> None:
         self._network = network

@@ -47,15 +47,15 @@ def page(comparison: Comparison, command: str) -> str:
             "Accuracy", ACCURACY_NOTE, tables=[_table(accuracy_head(comparison), accuracy_rows(comparison))]
         ),
         Section(
-            "What each needs and stands",
+            "What each needs and withstands",
             COST_NOTE,
             tables=[_table(cost_head(comparison), cost_rows(comparison))],
         ),
         *_devices(comparison),
         Section(
-            "Each person, beside the first model",
-            f"RMSE less that of {title(comparison.reference)}, Nm/kg: a dot a person; below them the mean, and where there are "
-            f"five people or more its 95 % interval. Left of zero is better. {AGAINST_NOTE}",
+            "Each person, against the first model",
+            f"RMSE less that of {title(comparison.reference)}, Nm/kg: one dot per person; below them the mean and, with five "
+            f"people or more, its 95 % interval. Left of zero is better. {AGAINST_NOTE}",
             panels=[_paired(comparison)],
             tables=[_table(against_head(comparison), against_rows(comparison))],
         ),
@@ -133,7 +133,7 @@ def _paired(comparison: Comparison) -> Panel:
         60 + _ROW * rows,
         (low - margin, high + margin),
         (rows - 0.4, -0.6),
-        describe="differences of RMSE to the first model, a dot a person",
+        describe="differences of RMSE from the first model, one dot per person",
         margins=(8, 10, 34, 120),
     )
     panel.axes("difference of RMSE, Nm/kg", y_ticks=False)
@@ -153,7 +153,7 @@ def _paired(comparison: Comparison) -> Panel:
 def _rank_note(comparison: Comparison) -> str:
     note = "Mean rank of each model's RMSE over people; 1 is best."
     if comparison.critical_difference is None:
-        return note + " With fewer than six people no critical difference is given."
+        return note + " With fewer than six people, no critical difference is given."
     return (
         note
         + f" Models that differ by less than the critical difference, {comparison.critical_difference:.2f} "

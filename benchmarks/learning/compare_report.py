@@ -23,8 +23,8 @@ AGAINST_NOTE = (
     "over people; Holm p: after Holm's correction over the models. better for: of how many people."
 )
 COST_NOTE = (
-    "MACs: of one window. 10° 20° 30°: by how much RMSE rises, on the same windows, with every IMU turned by so much, each "
-    "about an axis of its own."
+    "MACs: of one window. 10° 20° 30°: how much the RMSE rises, on the same windows, with every IMU turned by that angle, "
+    "each about an axis of its own."
 )
 DEVICE_NOTE = (
     "The first fold's networks in int8 on an emulated {core}: bytes of flash and of RAM with stack; instructions of one sample "
@@ -170,7 +170,7 @@ def sentences(comparison: Comparison) -> list[str]:
     worse = [name for name in order if _significant(comparison, name, 1)]
     lines = [text]
     if people < 6:
-        lines.append("With fewer than six people no test is made.")
+        lines.append("With fewer than six people, no test is made.")
     elif len(order) > 1:
         lines.append(
             f"At 5 % after Holm's correction, better than it: {_list(better)}; worse: {_list(worse)}; "

@@ -154,8 +154,8 @@ def _windows(
     new = new_people(model, people)
     if not new:
         raise UsageError(
-            "everybody in the data took part in this checkpoint's training; give recordings of others, or the folder of "
-            "edgetool compare"
+            "everyone in the data took part in this checkpoint's training; give recordings of other people, or the "
+            "folder of edgetool compare"
         )
     return {name: (model, thinned(whole(recordings, name, model))) for name in new}
 

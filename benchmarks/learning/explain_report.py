@@ -59,7 +59,7 @@ def sentences(explanation: Explanation) -> list[str]:
         for stream in ratios
     ]  # fmt: skip
     found = [value for value in explanation.agreement.values() if value is not None]
-    lines = [f"RMSE times so much with a whole stream permuted: {'; '.join(parts)}."]
+    lines = [f"RMSE grows by these factors with a whole stream permuted: {'; '.join(parts)}."]
     if found:
         lines.append(
             f"Rank agreement of the two methods (Spearman): {min(found):.2f} to {max(found):.2f} over joints."
@@ -102,7 +102,7 @@ def page(explanation: Explanation, command: str) -> str:
             panels=[_attention(explanation, stream) for stream in explanation.people[0].attention],
         ),
     ]
-    people = f"{len(explanation.people)} people whom training never saw"
+    people = f"{len(explanation.people)} people not seen in training"
     return render(
         Page("What the estimates rest on", kinds, sentences(explanation), [], sections, command, [people])
     )
@@ -116,7 +116,7 @@ def _bars(explanation: Explanation) -> Panel:
     )
     panel = Panel(
         680, 60 + 22 * len(order), (0, top * 1.05), (len(order) - 0.4, -0.6),
-        describe="share of each sensor, a dot a person", margins=(8, 10, 34, 120),
+        describe="share of each sensor, one dot per person", margins=(8, 10, 34, 120),
     )  # fmt: skip
     panel.axes("share, %", y_ticks=False)
     for row, place in enumerate(order):

@@ -57,7 +57,7 @@ class Pool:
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"workers is {self.workers}; it must be at least 1")
         if self.scheduler is not None and not self.scheduler.startswith(("tcp://", "tls://")):
-            raise UsageError(f"scheduler is {self.scheduler!r}; give its address, as tcp://host:8786")
+            raise UsageError(f"scheduler is {self.scheduler!r}; give its address, such as tcp://host:8786")
 
 
 def job_key(job: Job) -> str:

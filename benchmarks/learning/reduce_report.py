@@ -8,7 +8,7 @@ from benchmarks.report.svg import Panel
 from benchmarks.report.text import KIND_NAMES, count, short_joint
 
 NOTE = (
-    "RMSE in Nm/kg, mean over people whom training never saw, by joint, the worst person. kB/s: samples on the radio, 16 bits "
+    "RMSE in Nm/kg, mean over people not seen in training, by joint, the worst person. kB/s: samples on the radio, 16 bits "
     "each. * no choice with as many sensors or fewer has a smaller RMSE."
 )
 
@@ -74,7 +74,7 @@ def page(reduction: Reduction, command: str) -> str:
             NOTE,
             tables=[table(plain, rows(reduction))],
             panels=[panel],
-            legend=[("s0", "no better choice with as few"), ("s2", "beaten"), ("ref", "a person")],
+            legend=[("s0", "no better choice with so few"), ("s2", "beaten"), ("ref", "a person")],
         )
     ]
     return render(Page("What fewer sensors cost", kinds, told, [], sections, command))

@@ -25,13 +25,13 @@ def page(trained: Trained, command: str) -> str:
     ]
     if trained.rising:
         sentences.append(
-            "Validation loss rose from the first epoch on: what was learnt after it carries over to nobody. Try a smaller "
+            "Validation loss rose after the first epoch: what was learnt since then does not generalise. Try a smaller "
             "learning rate, fewer hidden units, or more people."
         )
     sections = [
         Section(
             "Learning curves",
-            "Mean squared error of the standardised moments; 1 is guessing the mean. Train: the weights as they were during "
+            "Mean squared error of the standardised moments; guessing the mean gives 1. Train: the weights as they were during "
             "the epoch. Validation: the moving average of the weights after it.",
             panels=[_curves(trained)],
             legend=[("s1", "train"), ("s0", "validation")],

@@ -237,8 +237,8 @@ def require_new(checkpoint: Checkpoint, people: Sequence[str]) -> None:
     seen = [person for person in people if person not in new]
     if seen:
         raise UsageError(
-            f"{', '.join(seen)} took part in this checkpoint's training; strides of a new person are wanted, or "
-            "the general model would know the test"
+            f"{', '.join(seen)} took part in this checkpoint's training; give strides of a new person, or the "
+            "general model would have seen the test"
         )
 
 
@@ -309,9 +309,7 @@ def adapt_person(
     recordings = load_once(source)
     people = sorted({recording.person for recording in recordings})
     if person is None and len(people) > 1:
-        raise UsageError(
-            f"the data has {len(people)} people, {', '.join(people)}; say whose strides with --person"
-        )
+        raise UsageError(f"the data has {len(people)} people, {', '.join(people)}; choose one with --person")
     name = person or people[0]
     if name not in people:
         raise UsageError(f"the data has no person {name!r}; it has {', '.join(people)}")
@@ -319,7 +317,7 @@ def adapt_person(
     windows, found = windows_of(recordings, name, model)
     if not 1 <= number <= len(found):
         raise UsageError(
-            f"{number} strides are asked for and {name} has {len(found)} with heel strikes and moments; choose --strides 1 "
+            f"{number} strides were asked for and {name} has {len(found)} with heel strikes and moments; choose --strides 1 "
             f"to {max(1, len(found))}, or record more"
         )
     adapted = adapt(model, windows, found[:number], policy, seed=seed)  # type: ignore[arg-type]

@@ -66,12 +66,12 @@ def sentences(transfer: Transfer) -> list[str]:
         elif interval[0] > 0:
             text += ", and the interval over people excludes zero."
         else:
-            text += ", but the interval over people holds zero."
+            text += ", but the interval over people includes zero."
         lines.append(text)
     people = {name: max(_changes(transfer, index)) for index, name in enumerate(transfer.people)}
     name = max(people, key=lambda one: people[one])
     lines.append(
-        f"Over all numbers of strides, {name} is served worst: {people[name]:+.1f} % against the general model."
+        f"Over all numbers of strides, {name} fares worst: {people[name]:+.1f} % against the general model."
     )
     return lines
 

@@ -58,7 +58,7 @@ def notes(report: Report) -> Sequence[str]:
         )
     parts = {
         f"{one['time_us']['part']} at {one['time_us']['clock_hz'] / 1e6:.0f} MHz, "
-        f"{one['time_us']['cycles_per_instruction']:g} cycles an instruction": None
+        f"{one['time_us']['cycles_per_instruction']:g} cycles per instruction": None
         for one in figures
         if "time_us" in one
     }

@@ -25,7 +25,7 @@ def notes(report: Report) -> list[str]:
 def _machine(figures: Mapping[str, Any]) -> str:
     found, after = figures["machine"], figures.get("machine_after")
     if figures["label"] == "emulated":
-        return f"emulated, {found['architecture']}, Python {found['python']}; its times would mean nothing."
+        return f"emulated, {found['architecture']}, Python {found['python']}; its times would be meaningless."
     degrees = [one["temperature_c"] for one in (found, after) if one and one["temperature_c"] is not None]
     parts = [
         found["model"] or found["architecture"],

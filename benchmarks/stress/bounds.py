@@ -58,7 +58,7 @@ def _bound(entry: Any, where: str) -> StressBound:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise UsageError(f"{where}: {key} is {value!r}; it must be a number")
     if not limits:
-        raise UsageError(f"{where}: it bounds nothing; give one of {', '.join(_LIMITS)}")
+        raise UsageError(f"{where}: it sets no bound; give one of {', '.join(_LIMITS)}")
     return StressBound({key: entry[key] for key in _NAMES if key in entry}, limits)
 
 
@@ -68,7 +68,7 @@ def broken(bounds: Sequence[StressBound], rows: Sequence[StressRow]) -> list[str
     for bound in bounds:
         own = bound.rows(rows)
         if not own:
-            lines.append(f"no row is {dict(bound.where)}: nothing was held against the bound")
+            lines.append(f"no row is {dict(bound.where)}: nothing was compared with the bound")
         lines += [line for row in own for line in _of_row(bound, row)]
     return lines
 

@@ -80,8 +80,8 @@ def notes(report: StressReport) -> list[str]:
     """What the columns mean, and the command."""
     return [
         "",
-        "not ok: share of moments, from 5 s after it happened, that do not say ok.",
+        "not ok: share of estimates, from 5 s after the change, that are not ok.",
         "in bars: share of moments inside their error bar, of those that have one.",
-        "seen after: median over recordings.",
+        "noticed after: median over recordings.",
         f"again: {report.command}",
     ]

@@ -70,13 +70,13 @@ def _about(report: StressReport) -> list[str]:
     worst = [row for row in report.rows if not row.calibrated and _missed(row)]
     lines = [
         f"{len(data['people'])} people, {data['recordings']} recordings, tasks {', '.join(data['tasks'])}.",
-        "Each line is one way to wear, mistake or break sensors; the cells say how much larger the RMSE is than with "
+        "Each row is one way to wear, mix up or break sensors; the cells show how much larger the RMSE is than with "
         "sensors as they should be.",
     ]
     if worst:
         names = ", ".join(f"{row.name} {row.size}" for row in worst[:6])
         more = f" and {len(worst) - 6} more" if len(worst) > 6 else ""
-        lines.append(f"Wrong by half or more and still ok for most moments: {names}{more}.")
+        lines.append(f"Wrong by half or more, yet most estimates still ok: {names}{more}.")
     return lines
 
 

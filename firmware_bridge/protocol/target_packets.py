@@ -92,7 +92,7 @@ def _pack(form: ValueFormat, array: NDArray[np.generic]) -> bytes:
 def unpack_values(form: ValueFormat, body: bytes) -> NDArray[np.generic]:
     """The values of a body, shape (n,). LinkError if the body is no whole number of them."""
     if form == ValueFormat.NONE or len(body) % VALUE_BYTES[form]:
-        raise LinkError(f"{len(body)} bytes are no values of format {form.name.lower()}")
+        raise LinkError(f"{len(body)} bytes are not values of format {form.name.lower()}")
     values: NDArray[np.generic] = np.frombuffer(body, _DTYPES[form])
     return values
 

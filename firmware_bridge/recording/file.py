@@ -283,7 +283,7 @@ class RecordingReader:
     def _damage(self, damage: Damage) -> None:
         if not damage.at_end:
             raise RecordingError(
-                f"{self.path} is damaged: {damage.size} bytes at offset {damage.offset} are no block; "
+                f"{self.path} is damaged: {damage.size} bytes at offset {damage.offset} are not a block; "
                 f"run: edgetool recover {self.path} --out FILE"
             )
         self.cut_bytes = damage.size
@@ -301,7 +301,7 @@ def _lost(block: Block, path: Path) -> Lost:
         return Lost(_whole(_json(block.payload, f"{path}, block {block.number},").get("bytes", 0)))
     except ValueError:
         raise RecordingError(
-            f"{path}, block {block.number}: its size is no number; it was written by another program"
+            f"{path}, block {block.number}: its size is not a number; it was written by another program"
         ) from None
 
 

@@ -29,7 +29,7 @@ class PseudoTerminal:
     def __enter__(self) -> PseudoTerminal:
         if exists(self.path) and not self.path.is_symlink():
             raise OutputError(
-                f"{self.path} exists and is no link; choose another path for the simulated port"
+                f"{self.path} exists and is not a link; choose another path for the simulated port"
             )
         self._ours, self._theirs = os.openpty()
         tty.setraw(self._theirs)

@@ -185,7 +185,7 @@ def _mounting(text: str) -> int | dict[str, tuple[float, float, float]]:
         match = _TURNED.fullmatch(part)
         if match is None:
             raise UsageError(
-                f"mounting {part!r} must be a seed, or SEGMENT:X/Y/Z in degrees, such as shank:0/0/90; comma between"
+                f"mounting {part!r} must be a seed, or SEGMENT:X/Y/Z in degrees, such as shank:0/0/90; separated by commas"
             )
         x, y, z = (_number("mounting", number) for number in match.groups()[1:])
         result[match[1]] = (x, y, z)
@@ -200,7 +200,7 @@ def _gains(text: str) -> int | dict[str, float]:
         match = _GAIN.fullmatch(part)
         if match is None:
             raise UsageError(
-                f"EMG gains {part!r} must be a seed, or CHANNEL:FACTOR, such as soleus:0.5; comma between"
+                f"EMG gains {part!r} must be a seed, or CHANNEL:FACTOR, such as soleus:0.5; separated by commas"
             )
         result[match[1]] = _number("EMG gains", match[2])
     return result

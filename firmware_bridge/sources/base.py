@@ -33,7 +33,7 @@ class SourceUrl:
         """Split ``text``; UsageError if it is no URL or names an option twice. The address keeps its slashes."""
         scheme, separator, rest = text.partition("://")
         unfit = UsageError(
-            f"source {text!r} is no source URL; it must look like replay://session.etl or serial:///dev/ttyUSB0?baud=921600"
+            f"source {text!r} is not a source URL; it must look like replay://session.etl or serial:///dev/ttyUSB0?baud=921600"
         )
         if not separator or not scheme.isidentifier() or not rest:
             raise unfit
@@ -45,7 +45,7 @@ class SourceUrl:
         options: dict[str, str] = {}
         for key, value in parse_qsl(parts.query, keep_blank_values=True):
             if key in options:
-                raise UsageError(f"source {text!r} names option {key!r} twice; name it once")
+                raise UsageError(f"source {text!r} gives option {key!r} twice; give it once")
             options[key] = value
         return cls(text, scheme.lower(), address, options)
 
@@ -121,7 +121,7 @@ class Source(ABC):
 
     async def write(self, data: bytes, link: int = 0) -> None:
         """Send wire frames to the nodes of ``link``. LinkError if the link is down, or the source only listens."""
-        raise LinkError(f"source {self.url.text!r} only listens; nothing can be sent to it")
+        raise LinkError(f"source {self.url.text!r} is read-only; nothing can be sent to it")
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -136,4 +136,4 @@ class Source(ABC):
 def require_seconds(seconds: float | None) -> None:
     """UsageError unless ``seconds`` is None or above 0: "nan" passes for a number on the command line."""
     if seconds is not None and not seconds > 0:
-        raise UsageError(f"seconds is {seconds}; it must be above 0, or left out to go on until the end")
+        raise UsageError(f"seconds is {seconds}; it must be above 0, or left out to run until the end")

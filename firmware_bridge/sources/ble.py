@@ -156,7 +156,7 @@ class BleSource(Source):
         if device is None:
             raise LinkError(
                 f"no BLE node {self.url.address!r} was seen within {self._scan_s:g} s; is it on, near, and not connected "
-                "to another host? `edgetool scan` lists what is there"
+                "to another host? `edgetool scan` lists the nodes in reach"
             )
         return device
 

@@ -53,7 +53,7 @@ _RING = 15_000
 class BrainFlowSource(ThreadedSource):
     """Options: BrainFlow's own (``serial_port``, ``mac_address``, ``ip_address``, ``ip_port``, ``ip_protocol``, ``timeout``,
     ``serial_number``, ``other_info``, ``file``, ``master_board``), ``preset`` (default, auxiliary, ancillary), ``streams`` (of
-    imu, emg, eeg, ecg, accel, gyro; comma between), ``silence_s`` (3; nothing for so long is a lost link)."""
+    imu, emg, eeg, ecg, accel, gyro; separated by commas), ``silence_s`` (3; nothing for so long is a lost link)."""
 
     def __init__(self, url: SourceUrl) -> None:
         super().__init__(url)

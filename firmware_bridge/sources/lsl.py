@@ -90,7 +90,7 @@ class _FiniteCheck:
         if self._bad and self._seen >= _LOOKED_AT:
             names = ", ".join(channels[index] for index in sorted(self._bad))
             raise LinkError(
-                f"LSL stream {self._name!r} brings no number in channel {names}; is that sensor on? Leave it out with "
+                f"LSL stream {self._name!r} gives no number in channel {names}; is that sensor on? Leave it out with "
                 "?channels=, naming the others"
             )
 
@@ -142,7 +142,7 @@ class FrameMaker:
 
 class LslSource(ThreadedSource):
     """Options: ``type`` and ``source_id`` (which of several of that name), ``as`` (the stream's name in the session),
-    ``unit`` (of all channels, over what the sender states), ``channels`` (labels, comma between), ``dejitter`` (1),
+    ``unit`` (of all channels, over what the sender states), ``channels`` (labels, separated by commas), ``dejitter`` (1),
     ``resolve_s`` (5)."""
 
     def __init__(self, url: SourceUrl) -> None:
@@ -179,7 +179,7 @@ class LslSource(ThreadedSource):
             correct(inlet, self._resolve_s)
         except (pylsl.util.LostError, pylsl.util.TimeoutError) as error:
             raise LinkError(
-                f"LSL stream {self.url.address!r} was found and does not answer ({error}); is a firewall between you and it?"
+                f"LSL stream {self.url.address!r} was found but does not answer ({error}); is a firewall between you and it?"
             ) from None
         if info.uid() != self._uid or self._node is None:
             # Another outlet: its clock and its samples begin anew.
@@ -226,8 +226,8 @@ class LslSource(ThreadedSource):
                 )
         others = f"; of that name there are {len(seen)} with another type or source_id" if seen else ""
         raise LinkError(
-            f"no LSL stream {self.url.address!r} was seen within {self._resolve_s:g} s{others}; is its program running, on "
-            "this network, and does no firewall block UDP port 16571? `edgetool scan` lists what is there"
+            f"no LSL stream {self.url.address!r} was seen within {self._resolve_s:g} s{others}; is its program running on "
+            "this network, and does a firewall block UDP port 16571? `edgetool scan` lists the streams in reach"
         )
 
     def _fits(self, info: Any) -> bool:
@@ -314,7 +314,7 @@ def _describe(info: Any, url: SourceUrl, unit: str | None) -> tuple[Descriptor, 
         if not (unit or stated):
             raise LinkError(
                 f"LSL stream {name!r}, channel {labels[column]!r} states the unit {units[column]!r}, which is not known; "
-                f"say it with ?unit=: {', '.join(UNIT_CODES)}"
+                f"give it with ?unit=: {', '.join(UNIT_CODES)}"
             )
         channels.append(ChannelDescriptor(labels[column], unit or stated, 1.0))
     label = url.options.get("as", name)
@@ -353,7 +353,7 @@ def _wanted(labels: list[str], url: SourceUrl) -> list[int]:
     for label in wanted:
         if label not in labels or wanted.count(label) > 1:
             raise LinkError(
-                f"LSL stream {url.address!r}: ?channels= names {label!r}, which must be there once; "
+                f"LSL stream {url.address!r}: ?channels= names {label!r}, which must occur exactly once; "
                 f"there are: {', '.join(labels)}"
             )
     return [labels.index(label) for label in wanted]

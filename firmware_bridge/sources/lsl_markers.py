@@ -113,7 +113,7 @@ class _Reader:
         if self._room < 1.0:
             if not self._flooded:
                 self._tell(
-                    f"more than {_MOST_A_SECOND} markers a second come from {self._name!r}; the rest is dropped"
+                    f"more than {_MOST_A_SECOND} markers per second come from {self._name!r}; the rest is dropped"
                 )
             self._flooded = True
             return False

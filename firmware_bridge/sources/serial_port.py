@@ -100,7 +100,7 @@ class SerialSource(Source):
         ):
             # Part of a frame may have gone: a delimiter ends it, so that the node reads the next one.
             self._unsent[:] = b"\0"
-            raise LinkError(f"{self._path} takes nothing; does its node read, and is flow control off?")
+            raise LinkError(f"{self._path} accepts no data; does its node read, and is flow control off?")
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         while not self._closed:
@@ -235,12 +235,12 @@ def _identities() -> list[tuple[str, str]]:
 def advice(path: str, error: Exception) -> str:
     """What is the matter with a port that does not open, and what to do."""
     if not exists(Path(path)):
-        return "there is no such port; plug it in, `edgetool scan` lists what there is"
+        return "there is no such port; plug the device in; `edgetool scan` lists the ports"
     text = str(error)
     if not Path(path).is_char_device() or f"({errno.ENOTTY}," in text:  # termios.error in words of pyserial
-        return "it is no serial port; `edgetool scan` lists those there are"
+        return "it is not a serial port; `edgetool scan` lists them"
     if "Permission" in text:
         return "no permission; add yourself to its group: sudo usermod -aG dialout $USER, then log in again"
     if "lock" in text or "busy" in text:
-        return "another program has it; close that first"
+        return "another program has it open; close that first"
     return text

@@ -70,7 +70,7 @@ def open_port(url: str) -> Any:
         number = error.errno if isinstance(error, OSError) else None
         reason = os.strerror(number) if number else error
         raise LinkError(
-            f"{url} cannot be opened: {reason}; is the board plugged in, and is the port free and readable for you?"
+            f"{url} cannot be opened: {reason}; is the board plugged in, is the port free, and may you read it?"
         ) from None
     return port
 
@@ -222,7 +222,7 @@ class TargetLink:
     def _heard(self, before: int) -> str:
         """What came instead of an answer since ``before`` bytes: it tells a dead line from a wrong rate or another device."""
         count = self._bytes - before
-        return f"{count} bytes came, none of them the answer" if count else "nothing came"
+        return f"{count} bytes came, but no answer" if count else "nothing came"
 
     def _await(self, boot: int, sequence: int) -> Received | None:
         """The reply to that request, or None in time."""
@@ -265,7 +265,7 @@ class TargetLink:
             self._port.write(data)
         except (serial.SerialException, OSError) as error:
             raise LinkError(
-                f"{self.name} takes no bytes: {error}; plug it in and start the run again"
+                f"{self.name} accepts no bytes: {error}; plug it in and start the run again"
             ) from None
 
 

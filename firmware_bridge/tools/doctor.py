@@ -112,7 +112,7 @@ def judge(url: SourceUrl, health: Health, facts: Mapping[str, float] | None = No
     if url.scheme == "ble":
         findings += [_mtu(facts.get("att_mtu")), _interval(health.arrivals_s)]
     if url.scheme == "lsl":
-        what = "LSL tells of no loss: missing samples are inferred from jumps of the stamps"
+        what = "LSL does not report losses: missing samples are inferred from jumps in the stamps"
         findings.append(Finding("warning", what, "ask the sensor's own program what it lost"))
     return findings
 
@@ -120,11 +120,11 @@ def judge(url: SourceUrl, health: Health, facts: Mapping[str, float] | None = No
 def _mtu(mtu: float | None) -> Finding:
     if mtu is None:
         what = f"the negotiated MTU cannot be read here (BlueZ before 5.62, or another platform); {_USUAL_MTU} is assumed"
-        return Finding("warning", what, "if frames are lost, let the node log the MTU it got")
+        return Finding("warning", what, "if frames are lost, have the node log the MTU it got")
     what = f"negotiated ATT MTU {mtu:g}: notifications of up to {mtu - 3:g} bytes"
     if mtu >= _USUAL_MTU - 64:
         return Finding("good", what)
-    advice = "let the node ask for an MTU of 247 and data length extension"
+    advice = "have the node ask for an MTU of 247 and data length extension"
     return Finding("bad" if mtu < _LEAST_MTU else "warning", what, advice)
 
 
@@ -134,7 +134,7 @@ def _interval(arrivals_s: Sequence[float]) -> Finding:
     bursts = times[np.concatenate([[True], np.diff(times) > _BURST_S])] if len(times) else times
     what = "the connection interval cannot be read through BlueZ"
     if len(bursts) < 20:
-        return Finding("warning", what + ", and too little came to see it", "listen for longer")
+        return Finding("warning", what + ", and too little data came to measure it", "listen for longer")
     gap_ms = float(np.median(np.diff(bursts))) * 1e3
     what += f"; data come every {gap_ms:.1f} ms (median, measured), so it is no longer than that"
     advice = (
@@ -178,17 +178,18 @@ def _loss(url: SourceUrl, health: Health) -> list[Finding]:
     what += f"{balance.dropped_in_host} not readable)"
     verdict: Verdict = "bad" if share > 0.01 else "warning" if lost else "good"
     damaged = "damage: check the cable, ground and baud rate"
-    gone = "loss: shorten the distance, or lighten the load of the link"
+    gone = "loss: shorten the distance, or reduce the load on the link"
     advice = "" if not lost else damaged if balance.crc_failed > balance.gap else gone
     dropped = sum(status.samples_dropped for status in health.session.status.values())
     findings = [Finding(verdict, what, advice)]
     if dropped and url.scheme in ("lsl", "brainflow"):
         what = f"{dropped} samples were left out because a value was not a number"
-        findings.append(
-            Finding("warning", what, "look at the sensor, or leave its channel out of the stream")
-        )
+        findings.append(Finding("warning", what, "check the sensor, or leave its channel out of the stream"))
     elif dropped:
-        what, advice = f"the node had to drop {dropped} samples", "the link takes less than the node measures"
+        what, advice = (
+            f"the node had to drop {dropped} samples",
+            "the link carries less than the node measures",
+        )
         findings.append(Finding("warning", what, advice))
     return findings
 
@@ -200,7 +201,7 @@ def _rates(health: Health) -> list[Finding]:
             continue
         off = abs(each.measured_hz / each.nominal_hz - 1)
         if off > 0.05:
-            what = f"{each.node}/{each.stream} brings {each.measured_hz:.0f} of {each.nominal_hz:g} samples a second"
+            what = f"{each.node}/{each.stream} brings {each.measured_hz:.0f} of {each.nominal_hz:g} samples per second"
             findings.append(
                 Finding("warning", what, "samples are lost, or the descriptor states a wrong rate")
             )
@@ -218,7 +219,7 @@ def _clock(url: SourceUrl, health: Health) -> list[Finding]:
             continue
         what = f"{name}: times are known to ±{clock.error_s * 1e3:.2f} ms"
         if not clock.synced:
-            stamped = "BrainFlow stamps samples when they arrive: what radio and USB took before is not known"
+            stamped = "BrainFlow stamps samples when they arrive: the delay of radio and USB before that is not known"
             advice = stamped if url.scheme == "brainflow" else "the node answers no sync requests"
             findings.append(Finding("warning", what + " (assumed)", advice))
         else:

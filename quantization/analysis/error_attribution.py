@@ -92,7 +92,7 @@ def _own_source(bundle: Bundle) -> str:
     source = bundle.data_source
     if not source.startswith("synthetic"):
         raise UsageError(
-            f"bundle {bundle.path} was calibrated on {source!r}, whose place is not in it; name it with --data"
+            f"bundle {bundle.path} was calibrated on {source!r}, whose location it does not hold; give it with --data"
         )
     return source
 
@@ -173,7 +173,7 @@ class _Attributor:
         if not has_tflm():
             self.notes.append("tflite-micro is not installed: its column is missing")
         if not self.replica.exact_weights:
-            self.notes.append("not all float weights are known: rounding of weights is not counted")
+            self.notes.append("not all float weights are known: the rounding of weights is not included")
         outputs = [self._output_error("float", self.float)]
         outputs += [self._output_error(engine, values) for engine, values in engines.items()]
         losses = self._losses(every, faked)

@@ -55,7 +55,7 @@ def plot(attribution: Attribution) -> bytes:
 def _losses(axis: Axes, attribution: Attribution) -> None:
     shown = attribution.losses[:SHOWN][::-1]
     places = range(len(shown))
-    axis.barh(places, [item.alone_error_pct for item in shown], color="#1f77b4", label="only this is rounded")
+    axis.barh(places, [item.alone_error_pct for item in shown], color="#1f77b4", label="only this rounded")
     gains = [(place, item.gain_16_bits_error_pct) for place, item in zip(places, shown)]
     known = [(place, gain) for place, gain in gains if gain is not None]
     axis.plot(
@@ -63,7 +63,7 @@ def _losses(axis: Axes, attribution: Attribution) -> None:
         [place for place, _ in known],
         "o",
         color="#ff7f0e",
-        label="taken off the whole error by 16 bits here",
+        label="error saved by 16 bits here",
     )
     axis.set_yticks(list(places), [_label(f"{item.source} ({item.bits})") for item in shown], fontsize=7)
     axis.axvline(0.0, color="black", linewidth=0.5)
@@ -82,7 +82,7 @@ def _along_graph(axis: Axes, attribution: Attribution) -> None:
     axis.set_yscale("log")
     axis.set_xticks(range(len(names)), names, rotation=90, fontsize=5)
     axis.set_ylabel("RMS error, % of deviation")
-    axis.set_title("Error of each tensor, in running order")
+    axis.set_title("Error of each tensor, in the order computed")
     axis.legend(fontsize=8)
 
 

@@ -44,7 +44,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     if content[8:9] == b"{" or path.suffix == ".safetensors":
         return describe_checkpoint(load_float(content, str(path)), path.name, len(content))
     raise InputError(
-        f"{path} is none of these: a .tflite, a checkpoint (.safetensors), a bundle (the folder of edgetool convert)"
+        f"{path} is not one of these: a .tflite, a checkpoint (.safetensors), a bundle (the folder of edgetool convert)"
     )
 
 

@@ -112,7 +112,7 @@ def _require_near(checkpoint: Checkpoint, calibration: Windows, content: bytes) 
         found = outliers.find(calibration.inputs).warnings
         raise ConversionError(
             f"TFLiteConverter's int8 graph is off by {error:.3g} Nm/kg on LiteRT where the moments' deviation is "
-            f"{spread:.3g}; {checkpoint.config.layers} LSTM layers a stream: use --converter builtin or --scheme float32"
+            f"{spread:.3g}; {checkpoint.config.layers} LSTM layers per stream: use --converter builtin or --scheme float32"
             + "".join(f"; {text}" for text in found)
         )
 

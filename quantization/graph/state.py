@@ -89,7 +89,7 @@ def _carried(entry: Mapping[str, Any]) -> CarriedTensor:
     fits = abs(initial) <= float(np.finfo(kind).max) if kind.kind == "f" else _fits(initial, kind)
     if not fits:
         raise ModelFileError(
-            f"the stream's state begins with {initial!r}, which is no {dtype}: convert again"
+            f"the stream's state begins with {initial!r}, which is not {dtype}: convert again"
         )
     return CarriedTensor(
         _entry(entry, "input", str),

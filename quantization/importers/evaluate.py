@@ -284,7 +284,7 @@ def _product(left: Any, right: Any) -> Array:
 def _slice(a: Arguments) -> Any:
     axis = a.get("dim", 0)
     if (a.get("step") or 1) < 1:
-        raise ValueError("a slice goes forward")
+        raise ValueError("a slice must go forward")
     place = [slice(None)] * a["self"].ndim
     place[axis] = slice(a.get("start"), a.get("end"), a.get("step"))
     return a["self"][tuple(place)]

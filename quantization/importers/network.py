@@ -84,7 +84,7 @@ class ImportedNetwork:
                 "name them in order with [model] outputs = [...]"
             )
         if self.target is not None and any(len(self.target[key]) != outputs for key in ("mean", "std")):
-            raise CheckpointError(f"[target] needs {outputs} means and deviations, one an output")
+            raise CheckpointError(f"[target] needs {outputs} means and deviations, one per output")
 
     @property
     def config(self) -> NetworkSizes:

@@ -106,7 +106,7 @@ def _folder(names: list[str]) -> str:
         others = [n for n in names if "/models/" in n and n.endswith(".json")]
         raise ValueError(
             f"it has {len(models)} entries models/model.json, and needs one"
-            + (f" (it has {terminal_text(others[0])}: save one program a file)" if others else "")
+            + (f" (it has {terminal_text(others[0])}: save one program per file)" if others else "")
         )
     return models[0].removesuffix("models/model.json")
 
@@ -263,7 +263,7 @@ class _Reader:
             elif kind == "user_input":
                 continue
             else:
-                self.problems.append(f"it takes a {terminal_text(kind)[:40]}, which is no tensor")
+                self.problems.append(f"it takes a {terminal_text(kind)[:40]}, which is not a tensor")
                 continue
             found = stored[part].get(key)
             if found is None:

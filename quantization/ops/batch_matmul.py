@@ -86,7 +86,7 @@ def check_batch_matmul(op: Signature) -> list[Shape]:
     rows, inner = a[-2:][:: -1 if op.options.get("adj_x") else 1]
     depth, columns = b[-2:][:: -1 if op.options.get("adj_y") else 1]
     if inner != depth:
-        op.refuse(f"it multiplies shapes {a} and {b}: {inner} values a row meet {depth}")
+        op.refuse(f"it multiplies shapes {a} and {b}: {inner} values per row meet {depth}")
     op.require_same_types(0, 1)
     if not op.is_real:
         output = float(op.result_affine().single)

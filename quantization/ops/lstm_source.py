@@ -78,7 +78,7 @@ def read_layer(graph: Graph, op: Op) -> LstmLayer:
     def scaling(place: int, source: Affine) -> Pair:
         weights = affine(graph, op.inputs[place])
         if weights.scale.size != 1:
-            raise _refuse(graph, op, "its weights must have one scale a matrix")
+            raise _refuse(graph, op, "its weights must have one scale per matrix")
         multiplier, shift = matmul_multiplier(source, weights, _GATE_SCALE)
         return int(multiplier), int(shift)
 

@@ -127,7 +127,7 @@ class Guide:
         progress = self._said_of_odd(have) or self._look(have)
         if progress.step != "done" and self._before_s + have > self.wanted.limit_s:
             raise RecordingError(
-                f"step {self.step}: not done after {self.wanted.limit_s:.0f} s ({progress.trouble or 'too little of it'}); "
+                f"step {self.step}: not done after {self.wanted.limit_s:.0f} s ({progress.trouble or 'too little data'}); "
                 "start the calibration again"
             )
         return progress

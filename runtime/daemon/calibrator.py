@@ -66,10 +66,10 @@ class Calibrator:
         """See Calibrated. UsageError if one goes on or there is no place for the result, ContractError for a model
         that takes sensors as they are worn."""
         if self.running:
-            raise UsageError("a calibration goes on: cancel it first")
+            raise UsageError("a calibration is in progress: cancel it first")
         if self._path is None:
             raise UsageError(
-                'the configuration has no place for a calibration: write calibration = "today.json" under [model]'
+                'the config names no file for a calibration: write calibration = "today.json" under [model]'
             )
         guide = Guide(self._contract(), Wanted(stand, strides, swing=swing, contraction=contraction))
         self._batches.clear()
@@ -83,7 +83,7 @@ class Calibrator:
         if not self.running or self._task is None:
             return False
         self._task.cancel()
-        self.status = CalibrationStatus(message="given up; the calibration is what it was")
+        self.status = CalibrationStatus(message="cancelled; the calibration is unchanged")
         self._journal.info("calibration given up")
         return True
 

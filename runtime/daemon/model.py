@@ -106,6 +106,6 @@ def _calibration(settings: ModelSettings, contract: SensorContract) -> Calibrati
     if contract.calibration is not None and found is None and settings.uncalibrated == "refuse":
         raise ContractError(
             f"bundle {settings.bundle} needs calibrated sensors: run edgetool calibrate and give its file as "
-            'model.calibration, or set model.uncalibrated = "degraded" to see estimates that are not to be relied on'
+            'model.calibration, or set model.uncalibrated = "degraded" to see estimates that must not be relied on'
         )
     return found

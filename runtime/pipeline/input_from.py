@@ -47,9 +47,7 @@ class Axes:
             )
         twice = next((one for one in bare if bare.count(one) > 1), None)
         if twice is not None:
-            raise UsageError(
-                f"axes {list(words)!r} name {twice} twice; each of x, y and z must be there once"
-            )
+            raise UsageError(f"axes {list(words)!r} name {twice} twice; each of x, y and z must occur once")
         first, second, third = (_AXES.index(one) for one in bare)
         one, two, three = (-1.0 if word.startswith("-") else 1.0 for word in words)
         result = cls((first, second, third), (one, two, three))
@@ -57,7 +55,7 @@ class Axes:
         turned[range(3), result.places] = result.signs
         if np.linalg.det(turned) < 0:
             raise UsageError(
-                f"axes {list(words)!r} are left-handed: no way of mounting a sensor gives them; give one of them the other sign"
+                f"axes {list(words)!r} are left-handed, which no mounting of a sensor gives; change the sign of one of them"
             )
         return result
 

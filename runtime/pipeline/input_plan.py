@@ -212,7 +212,7 @@ def _hint(item: ModelInput, streams: Sequence[SensorStream], wanted: InputFrom) 
         return f"; with resample = true in [inputs.{item.stream.name}] it is resampled"
     stated = {channel.unit for stream in streams for channel in stream.descriptor.channels}
     if not wanted.unit and stated - {channel.unit for channel in item.stream.channels}:
-        return f"; say unit in [inputs.{item.stream.name}], and it is converted"
+        return f"; give unit in [inputs.{item.stream.name}], and it is converted"
     return ""
 
 

@@ -366,7 +366,7 @@ class Intake:
         for name, wanted in self.inputs.items():
             found[name] = [known[text][0] for text in wanted.streams if len(known.get(text, [])) == 1]
             missing += [
-                f"{text} (of {len(known[text])} nodes: say NODE/{text})" if text in known else text
+                f"{text} (of {len(known[text])} nodes: write NODE/{text})" if text in known else text
                 for text in wanted.streams
                 if len(known.get(text, [])) != 1
             ]

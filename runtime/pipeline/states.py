@@ -81,7 +81,7 @@ class Rules:
                 raise UsageError(f"{name} is {value:g}; it must be between {low:g} and {high:g}")
         if self.silence_ms < self.stale_ms:
             raise UsageError(
-                f"silence_ms is {self.silence_ms:g} and stale_ms {self.stale_ms:g}; silence_ms must not be the smaller one"
+                f"silence_ms is {self.silence_ms:g} and stale_ms {self.stale_ms:g}; silence_ms must not be smaller"
             )
 
 

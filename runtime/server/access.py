@@ -78,7 +78,7 @@ def _first_line(path: Path) -> str:
     try:
         lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise InputError(
             f"cannot read the server's token from {path}: {why}; it must hold the token as its first line"
         ) from None

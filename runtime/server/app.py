@@ -158,7 +158,7 @@ class DashboardServer:
                     place = f"{Path(at.filename).name}:{at.lineno}"
                     self._journal.error("dashboard request failed", reason=type(error).__name__, at=place)
                 raise web.HTTPInternalServerError(
-                    text="edgetool: the dashboard made a mistake; its log says where\n", headers=HEADERS
+                    text="edgetool: the dashboard failed; its log says where\n", headers=HEADERS
                 ) from None
 
         return heard
@@ -167,7 +167,7 @@ class DashboardServer:
         viewer = self.feed.join()
         if viewer is None:
             raise web.HTTPServiceUnavailable(
-                text="edgetool: as many viewers as the dashboard serves are there\n",
+                text="edgetool: the dashboard already has as many viewers as it serves\n",
                 headers={"Retry-After": "5"},
             )
         response = web.StreamResponse(
@@ -201,18 +201,18 @@ class DashboardServer:
 
     async def _session(self, request: web.Request) -> web.Response:
         if request.content_type != "application/x-www-form-urlencoded":
-            raise web.HTTPUnsupportedMediaType(text="edgetool: the token is sent as a form\n")
+            raise web.HTTPUnsupportedMediaType(text="edgetool: send the token as a form\n")
         if (
             request.charset or "utf-8"
         ).lower() != "utf-8":  # Python knows encodings that are no character sets
-            raise web.HTTPBadRequest(text="edgetool: a form is sent as UTF-8\n")
+            raise web.HTTPBadRequest(text="edgetool: send the form as UTF-8\n")
         try:
             async with asyncio.timeout(self._limits.form_s):
                 given = (await request.post()).get("token")
         except TimeoutError:
-            raise web.HTTPRequestTimeout(text="edgetool: the form did not come\n") from None
+            raise web.HTTPRequestTimeout(text="edgetool: the form did not arrive\n") from None
         except (ValueError, LookupError):  # no UTF-8, or an encoding that nobody knows
-            raise web.HTTPBadRequest(text="edgetool: this is no form\n") from None
+            raise web.HTTPBadRequest(text="edgetool: this is not a form\n") from None
         if not isinstance(given, str) or not self._guard.knows(given.strip()):
             raise web.HTTPUnauthorized(text="edgetool: this is not the dashboard's token\n")
         response = web.Response(status=303, headers={"Location": "/"})

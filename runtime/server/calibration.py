@@ -41,7 +41,7 @@ def calibration_routes(observed: Observed) -> list[web.RouteDef]:
         if await json_body(request):
             raise bad("send {}")
         if not observed.calibrator.cancel():
-            raise web.HTTPConflict(text="edgetool: no calibration goes on\n")
+            raise web.HTTPConflict(text="edgetool: no calibration is in progress\n")
         return web.json_response({"given up": True})
 
     return [web.post("/api/calibration", begin), web.post("/api/calibration/cancel", cancel)]

@@ -42,7 +42,7 @@ def routes(noted: Noted) -> list[web.RouteDef]:
                     "names are 1 to 32 small letters, digits and _, begin with a letter, and are not run or model"
                 )
             if not isinstance(text, str):
-                raise bad("what is said of a session is text")
+                raise bad("the values of a session must be text")
         return _answer(noted.describe, {name: clean(text) for name, text in value.items()}, "described")
 
     return [web.post("/api/mark", mark), web.post("/api/session", session)]
@@ -50,7 +50,7 @@ def routes(noted: Noted) -> list[web.RouteDef]:
 
 def _answer(tell: Callable[[Any], bool], what: str | Mapping[str, str], word: str) -> web.Response:
     if not tell(what):
-        raise web.HTTPConflict(text="edgetool: nothing is recorded: the config has no [recording]\n")
+        raise web.HTTPConflict(text="edgetool: nothing is being recorded: the config has no [recording]\n")
     return web.json_response({word: what})
 
 
@@ -68,7 +68,7 @@ async def json_body(request: web.Request) -> dict[str, Any]:
     try:
         value = json.loads((await request.read()).decode("utf-8"))
     except (ValueError, RecursionError):
-        raise bad("this is no JSON") from None
+        raise bad("this is not JSON") from None
     if not isinstance(value, dict):
         raise bad("send a JSON object")
     return value

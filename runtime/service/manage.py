@@ -215,7 +215,7 @@ def _start(place: Place) -> list[str]:
         _run("systemd-sysusers", str(place.sysusers))
     for words in (("daemon-reload",), ("enable", place.service), ("restart", place.service)):
         _told(place, *words)
-    lines = [f"started   {place.service}, and at every start of this computer"]
+    lines = [f"started   {place.service}, now and whenever this computer starts"]
     if place.user:
         lines.append("to keep it without a login: loginctl enable-linger")
     return lines

@@ -32,13 +32,13 @@ SCHEMES: dict[str, Scheme] = {
         "runtime.sinks.ndjson",
         "NdjsonSink",
         "ndjson:-  or  ndjson:FILE",
-        "one JSON object a line, on standard output or appended to a file",
+        "one JSON object per line, on standard output or appended to a file",
     ),
     "udp": Scheme(
         "runtime.sinks.udp",
         "UdpSink",
         "udp://HOST:PORT",
-        "one binary frame a datagram, for controllers",
+        "one binary frame per datagram, for controllers",
     ),
     "unix": Scheme(
         "runtime.sinks.unix_socket",
@@ -50,7 +50,7 @@ SCHEMES: dict[str, Scheme] = {
         "runtime.sinks.mqtt",
         "MqttSink",
         "mqtt://[USER@]HOST[:PORT]/TOPIC",
-        "one JSON object a message, to an MQTT broker",
+        "one JSON object per message, to an MQTT broker",
     ),
     "mqtts": Scheme(
         "runtime.sinks.mqtt",
@@ -87,7 +87,7 @@ def open_sink(where: str | Mapping[str, Any], outputs: Sequence[Channel], **timi
         raise UsageError(f"sink {settings.text!r}: {settings.scheme!r} is not known; allowed: {forms}")
     names = [channel.name for channel in outputs]
     if not names or len(set(names)) != len(names):
-        raise ContractError(f"sink {settings.text!r}: outputs {names} must have names, each another")
+        raise ContractError(f"sink {settings.text!r}: outputs {names} must have names, each a different one")
     kind = getattr(importlib.import_module(scheme.module), scheme.sink)
     sink = kind(settings, tuple(outputs), **timing)
     assert isinstance(sink, Sink)

@@ -33,7 +33,7 @@ class LslSink(DirectSink):
         super().__init__(settings.text)
         if not re.fullmatch(r"[^/\s](?:[^/]*[^/\s])?", settings.rest):
             raise UsageError(
-                f"sink {self.name!r}: {settings.rest!r} is no stream name: lsl://NAME, without /"
+                f"sink {self.name!r}: {settings.rest!r} is not a stream name: write lsl://NAME, without /"
             )
         self._stream, self._outputs = settings.rest, outputs
         self._outlet: Any = None

@@ -149,7 +149,7 @@ class MqttSink(QueuedSink):
                 if self._answer is None
                 else f"it says {str(self._answer).lower()}: check user, password and rights"
             )
-            self.trouble = f"the broker does not let us in: {said}; trying again"
+            self.trouble = f"the broker refused the connection: {said}; trying again"
             return False
         self.trouble = None
         client.publish(f"{self._topic}/status", self._status("online"), qos=1, retain=True)
@@ -212,7 +212,7 @@ class MqttSink(QueuedSink):
             gone += 1
         self.settle(published=gone)
         if len(self._sent) >= _IN_FLIGHT:
-            self.trouble = "the connection to the broker takes no more; estimates are dropped"
+            self.trouble = "the connection to the broker is full; estimates are dropped"
         elif gone:
             self.trouble = None
 

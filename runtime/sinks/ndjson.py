@@ -170,7 +170,7 @@ class LineWriter:
             while self._rest:
                 done = os.write(self._file, b"".join(self._rest)[self._begun :])
                 if done == 0:
-                    raise OSError(errno.ENOSPC, "it takes no more")
+                    raise OSError(errno.ENOSPC, "it accepts no more")
                 self._settle(done)
         except OSError as error:
             words = (

@@ -32,7 +32,7 @@ class RecordingSink(QueuedSink):
         self._prefix = settings.words("prefix") or "session"
         if "/" in self._prefix:
             raise UsageError(
-                f"sink {self.name!r}: prefix {self._prefix!r} must be no path; the folder is in the URL"
+                f"sink {self.name!r}: prefix {self._prefix!r} must not be a path; the folder is in the URL"
             )
         self._outputs = outputs
         self._writer: LineWriter | None = None

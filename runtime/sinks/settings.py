@@ -49,12 +49,12 @@ class SinkSettings:
         shown = without_password(url)
         if found is None or not found[3]:
             raise UsageError(
-                f"sink {shown!r} is no sink; it must look like ndjson:-, ndjson:moments.ndjson or udp://192.168.1.20:9000"
+                f"sink {shown!r} is not a sink; it must look like ndjson:-, ndjson:moments.ndjson or udp://192.168.1.20:9000"
             )
         options = dict(table)
         for key, value in parse_qsl(found[4] or "", keep_blank_values=True):
             if key in options:
-                raise UsageError(f"sink {shown!r} has option {key!r} twice; give it once")
+                raise UsageError(f"sink {shown!r} gives option {key!r} twice; give it once")
             options[key] = value
         rest = unquote(found[3]) if found[2] else found[3]
         return cls(shown, found[1].lower(), rest, MappingProxyType(options))
@@ -101,7 +101,7 @@ class SinkSettings:
         port = int(found[3]) if found is not None and found[3] else default_port
         if found is None or port is None or not 1 <= port <= 65_535:
             raise UsageError(
-                f"sink {self.text!r}: {address!r} is no address; it must be HOST:PORT with a port from 1 to 65535"
+                f"sink {self.text!r}: {address!r} is not an address; it must be HOST:PORT with a port from 1 to 65535"
             )
         return found[1] or found[2], port
 

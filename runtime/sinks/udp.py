@@ -65,7 +65,7 @@ class UdpSink(DirectSink):
             self._socket.send(self._frames.frame(estimate))
             refused |= self._refused()  # on this machine it is said at once
         except BlockingIOError:
-            self.trouble = "the network takes no more; estimates are dropped"
+            self.trouble = "the network accepts no more; estimates are dropped"
             return False
         except ConnectionRefusedError:
             refused = True
@@ -77,7 +77,7 @@ class UdpSink(DirectSink):
             self.trouble = f"cannot send: {one_line(error)}; trying again"
             return False
         if self._doubt.about(refused, time.monotonic()):
-            self.trouble = "nobody listens at this address; estimates are sent all the same"
+            self.trouble = "nobody is listening at this address; estimates are sent all the same"
             return False
         self.trouble = None
         return True
@@ -193,7 +193,7 @@ async def _look_up(host: str, port: int) -> list[Any]:
         try:
             answer = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         except (OSError, UnicodeError) as caught:  # UnicodeError: a name that no name server can be asked for
-            error = caught if isinstance(caught, OSError) else OSError(f"{host!r} is no name")
+            error = caught if isinstance(caught, OSError) else OSError(f"{host!r} is not a host name")
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(settle, answer, error)
 

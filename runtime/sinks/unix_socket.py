@@ -42,7 +42,8 @@ class UnixSocketSink(DirectSink):
         self._path = Path(settings.rest)
         if not self._path.is_absolute() or len(bytes(self._path)) > _LONGEST_PATH:
             raise UsageError(
-                f"sink {self.name!r}: the path must begin with / and have at most {_LONGEST_PATH} bytes: unix:///run/edgetool/moments.sock"
+                f"sink {self.name!r}: the path must begin with / and have at most {_LONGEST_PATH} bytes, "
+                "such as unix:///run/edgetool/moments.sock"
             )
         self._outputs = outputs
         self._frames = settings.choice("format", ("ndjson", "frames")) == "frames"
@@ -106,7 +107,7 @@ class UnixSocketSink(DirectSink):
         taken = [reader.give(data) for reader in list(self._readers)]
         behind = len(taken) - sum(taken)
         self.trouble = (
-            f"{behind} of {len(taken)} readers do not keep up and miss estimates" if behind else None
+            f"{behind} of {len(taken)} readers cannot keep up and miss estimates" if behind else None
         )
         return not behind
 
@@ -139,7 +140,7 @@ class UnixSocketSink(DirectSink):
             return False
         if not stat.S_ISSOCK(mode):
             raise UsageError(
-                f"sink {self.name!r}: {self._path} exists and is no socket; it is left alone: choose another path"
+                f"sink {self.name!r}: {self._path} exists and is not a socket; choose another path"
             )
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(1.0)

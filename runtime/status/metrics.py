@@ -167,19 +167,17 @@ def _model(status: DaemonStatus) -> Iterable[Metric]:
     }
     texts = {name: terminal_lines(word) for name, word in words.items()}
     yield InfoMetricFamily("edgetool_model", "What runs", value=texts)
-    yield from _gauge("grid_hertz", "Rows of the model's grid a second", model.grid_rate_hz)
+    yield from _gauge("grid_hertz", "Rows of the model's grid per second", model.grid_rate_hz)
     yield from _gauge("decimation", "Every n-th row of the grid is estimated", model.every)
     yield _counter(
         "rows_decimated", "Rows not estimated because of a declared decimation", status.rows_decimated
     )
     yield _counter("reloads", "Models loaded anew", model.reloads)
-    yield _counter(
-        "reloads_refused", "Models that were not loaded because they are not fit", model.reloads_refused
-    )
+    yield _counter("reloads_refused", "Models that were refused and not loaded", model.reloads_refused)
 
 
 def _queues(status: DaemonStatus) -> Iterable[Metric]:
-    yield from _gauge("queue_length", "Batches that wait for the model", status.queue_length)
+    yield from _gauge("queue_length", "Batches waiting for the model", status.queue_length)
     yield _counter(
         "queue_dropped", "Batches dropped because the queue to the model was full", status.queue_dropped
     )
@@ -193,7 +191,7 @@ def _queues(status: DaemonStatus) -> Iterable[Metric]:
     if status.recording is not None:
         yield _counter("recording_bytes", "Bytes recorded", status.recording.bytes)
         yield from _gauge(
-            "recording_up", "0 if the recording is in trouble", float(status.recording.trouble is None)
+            "recording_up", "0 if the recording has a problem", float(status.recording.trouble is None)
         )
 
 
@@ -212,7 +210,7 @@ def _links(status: DaemonStatus) -> Iterable[Metric]:
     )
     ledger = CounterMetricFamily(
         "edgetool_frames",
-        "What became of a node's frames; all outcomes add up to those sent",
+        "Outcomes of a node's frames; they add up to those sent",
         labels=["link", "node", "name", "outcome"],
     )
     rows = [((*_place(node), term), node.ledger[term]) for node in nodes for term in LEDGER_TERMS]
@@ -242,7 +240,7 @@ _PER_NODE: tuple[_PerNode, ...] = (
     (
         CounterMetricFamily,
         "node_samples_dropped",
-        "Samples the node says it dropped",
+        "Samples that the node reports as dropped",
         lambda n: n.samples_dropped,
     ),
     (
@@ -266,7 +264,7 @@ _PER_NODE: tuple[_PerNode, ...] = (
     (
         GaugeMetricFamily,
         "node_battery_percent",
-        "What the node says of its battery",
+        "Battery level that the node reports",
         lambda n: n.battery_percent,
     ),
 )
@@ -306,7 +304,7 @@ def _streams(status: DaemonStatus) -> Iterable[Metric]:
 
 
 def _sensors(status: DaemonStatus) -> Iterable[Metric]:
-    judged = "1 if the sensors are held against the wearer's own walk"
+    judged = "1 if the sensors are compared with the wearer's own walk"
     if status.sensors:
         yield from _gauge("sensors_judged", judged, float(status.judged))
     doubted = GaugeMetricFamily(
@@ -316,7 +314,7 @@ def _sensors(status: DaemonStatus) -> Iterable[Metric]:
     # What is doubted of no sensor of its own is of the movement.
     rows += [((each.kind, ""), 1.0) for each in status.findings if not each.sensors]
     yield from _labelled(doubted, rows)
-    gauge = GaugeMetricFamily("edgetool_sensors_doubted", "Sensors that something is doubted of now")
+    gauge = GaugeMetricFamily("edgetool_sensors_doubted", "Sensors in doubt now")
     if status.judged or status.findings:
         gauge.add_metric([], float(sum(bool(each.doubts) for each in status.sensors)))
         yield gauge
@@ -324,25 +322,31 @@ def _sensors(status: DaemonStatus) -> Iterable[Metric]:
 
 def _sinks(status: DaemonStatus) -> Iterable[Metric]:
     sinks = status.sinks
-    published = CounterMetricFamily("edgetool_sink_published", "Estimates a sink took", labels=["sink"])
+    published = CounterMetricFamily(
+        "edgetool_sink_published", "Estimates that a sink accepted", labels=["sink"]
+    )
     yield from _labelled(published, [((each.name,), each.published) for each in sinks])
     dropped = CounterMetricFamily(
-        "edgetool_sink_dropped", "Estimates a sink could not deliver", labels=["sink"]
+        "edgetool_sink_dropped", "Estimates that a sink could not deliver", labels=["sink"]
     )
     yield from _labelled(dropped, [((each.name,), each.dropped) for each in sinks])
-    up = GaugeMetricFamily("edgetool_sink_up", "0 if a sink is in trouble", labels=["sink"])
+    up = GaugeMetricFamily("edgetool_sink_up", "0 if a sink has a problem", labels=["sink"])
     yield from _labelled(up, [((each.name,), float(each.trouble is None)) for each in sinks])
 
 
 def _parts(status: DaemonStatus) -> Iterable[Metric]:
     parts = status.parts
     failures = CounterMetricFamily(
-        "edgetool_part_failures", "What a part of the daemon raised, which never should", labels=["part"]
+        "edgetool_part_failures",
+        "Exceptions that a part of the daemon raised; there should be none",
+        labels=["part"],
     )
     yield from _labelled(failures, [((each.name,), each.failures) for each in parts])
-    up = GaugeMetricFamily("edgetool_part_up", "0 if a part has raised of late, or rests", labels=["part"])
+    up = GaugeMetricFamily("edgetool_part_up", "0 if a part has failed lately, or is paused", labels=["part"])
     yield from _labelled(up, [((each.name,), float(each.trouble is None)) for each in parts])
-    free = GaugeMetricFamily("edgetool_disk_free_bytes", "Room on the disk of a folder", labels=["folder"])
+    free = GaugeMetricFamily(
+        "edgetool_disk_free_bytes", "Free space on the disk of a folder", labels=["folder"]
+    )
     yield from _labelled(free, [((each.folder,), each.free_bytes) for each in status.disks])
 
 

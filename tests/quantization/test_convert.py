@@ -119,7 +119,7 @@ def test_the_next_step_names_data_that_bench_could_not_find(tmp_path: Path) -> N
 def test_options_of_the_c_source_need_a_target(tmp_path: Path, option: tuple[str, str]) -> None:
     done = convert(tmp_path / "bundle", *option)
     assert done.returncode == 2
-    assert "--prefer and --prefix are of the C source; give --core too" in done.stderr
+    assert "--prefer and --prefix are for the C source; give --core too" in done.stderr
     assert not (tmp_path / "bundle").exists()
 
 

@@ -37,7 +37,7 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
         (f'[[sinks]]\nurl = "ndjson:{tmp_path}/folder"\n', "folder is a folder"),
         (f'[[sinks]]\nurl = "recording:{tmp_path}/file"\n', "file is not a folder"),
         (f'[[sinks]]\nurl = "unix://{tmp_path}/file/x.sock"\n', "file is not a folder"),
-        (f'[[sinks]]\nurl = "unix://{tmp_path}/file"\n', "exists and is no socket"),
+        (f'[[sinks]]\nurl = "unix://{tmp_path}/file"\n', "exists and is not a socket"),
         ('[recording]\nfolder = "file/x"\n', "file is not a folder"),
     ):
         with pytest.raises(EdgetoolError, match=words):

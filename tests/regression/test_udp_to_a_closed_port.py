@@ -31,7 +31,7 @@ def test_nothing_is_published_to_a_closed_port_and_the_trouble_stays() -> None:
     run_sink(sink, lambda _: given())
     assert (sink.published, sink.dropped) == (0, 200)
     assert {str(words) for words in seen} == {
-        "nobody listens at this address; estimates are sent all the same"
+        "nobody is listening at this address; estimates are sent all the same"
     }
 
 

@@ -97,7 +97,7 @@ def test_the_least_config(tmp_path: Path) -> None:
         ("stale_ms = 200", "stale_ms = true", 19, "it must be a number"),
         ("stale_ms = 200", "stale_ms = nan", 19, "it must be from 10 to 60000"),
         ("stale_ms = 200", "stall_ms = 200", 19, "states has no key 'stall_ms'; allowed: stale_ms, silence_ms,"),
-        ("silence_ms = 900.5", "silence_ms = 100", 18, "silence_ms must not be the smaller one"),
+        ("silence_ms = 900.5", "silence_ms = 100", 18, "silence_ms must not be smaller"),
         ("port = 0", "port = 70000", 29, "server.port is 70000; it must be from 0 to 65535"),
         ("port = 0", "port = 1.5", 29, "it must be a whole number"),
         ("port = 0", 'host = "0.0.0.0"', 29, "can be reached by others and there is no token"),
@@ -109,16 +109,16 @@ def test_the_least_config(tmp_path: Path) -> None:
         ('from = ["foot/imu", "shank/imu"]', 'from = "foot/imu"', 10, "it must be a list of at least one text"),
         ('from = ["foot/imu", "shank/imu"]', "from = []", 10, "it must be a list of at least one text"),
         ('from = ["foot/imu", "shank/imu"]\n', "", 9, "[inputs.imu] lacks 'from'"),
-        ('folder = "rec"', 'folder = "rec"\nprefix = "a/b"', 33, "it must be no path"),
+        ('folder = "rec"', 'folder = "rec"\nprefix = "a/b"', 33, "it must not be a path"),
         ('place = "lab"', "place = 1", 39, "labels.place is 1; labels must be texts"),
         ("[log]", "[log", 34, "not TOML"),
         ('bundle = "b"', 'bundle = "b\\u0000c"', 2, "must not hold the character NUL"),
-        ('bundle = "b"', 'bundle = "~no-such-user/b"', 2, "the home of a user that is not known"),
-        ('"replay://x.etl?speed=max"', '"sim://synthetic"', 6, "'sim://synthetic' is there twice; name each once"),
-        ('from = ["foot/imu", "shank/imu"]', 'from = ["foot/imu", "foot/imu"]', 10, "'foot/imu' is there twice"),
-        ('urls = ["sim://synthetic",', 'urls = ["sim://[::1",', 6, "is no source URL"),
-        ("port = 0", f"port = {'9' * 5000}", 1, "a number of thousands of digits"),
-        ('place = "lab"', f"place = {'[' * 2000}{']' * 2000}", 1, "brackets in hundreds of brackets"),
+        ('bundle = "b"', 'bundle = "~no-such-user/b"', 2, "the home of an unknown user"),
+        ('"replay://x.etl?speed=max"', '"sim://synthetic"', 6, "'sim://synthetic' is given twice; give each once"),
+        ('from = ["foot/imu", "shank/imu"]', 'from = ["foot/imu", "foot/imu"]', 10, "'foot/imu' is given twice"),
+        ('urls = ["sim://synthetic",', 'urls = ["sim://[::1",', 6, "is not a source URL"),
+        ("port = 0", f"port = {'9' * 5000}", 1, "a number with thousands of digits"),
+        ('place = "lab"', f"place = {'[' * 2000}{']' * 2000}", 1, "brackets nested hundreds deep"),
         ('form = "json"', 'form = "json"\nform = "json"', 37, "not TOML"),
         ('[sources]\nurls = ["sim://synthetic",\n        "replay://x.etl?speed=max"]\n', "", 1, "section [sources] is missing"),
     ],
@@ -171,14 +171,14 @@ def test_what_sensors_send_mapped_to_the_contract(tmp_path: Path) -> None:
     [
         ('accel = "g"', 'accel = "G"', 7, "unit 'G' is not known; allowed: m/s^2, rad/s,"),
         ('gyro = "deg/s"', 'gyros = "deg/s"', 7, "unit has no key 'gyros'; allowed: accel, gyro"),
-        ('foot = ["-y", "x", "z"]', 'foot = ["y", "x", "z"]', 11, "are left-handed: no way of mounting a sensor gives them"),
+        ('foot = ["-y", "x", "z"]', 'foot = ["y", "x", "z"]', 11, "are left-handed, which no mounting of a sensor gives"),
         ('foot = ["-y", "x", "z"]', 'foot = ["-y", "y", "z"]', 11, "name y twice"),
         ("scale = 0.5", "scale = 0", 17, "scale is 0; it must be a number other than 0"),
         ("scale = 0.5", "scale = nan", 17, "scale is nan; it must be a number other than 0"),
         ("scale = 0.5", 'scale = "2"', 17, "scale is '2'; it must be a number other than 0"),
         ("resample = true", "resample = 1", 8, "it must be true or false"),
         ("scale = -1 }", "scales = -1 }", 21, "a channel has no key 'scales'; allowed: channel, unit, scale"),
-        ('soleus = "ch 1"', "soleus = 1", 20, "1 is no channel"),
+        ('soleus = "ch 1"', "soleus = 1", 20, "1 is not a channel"),
         ("resample = true", "rename = true", 8, "inputs.imu has no key 'rename'; allowed: from,"),
     ],
 )  # fmt: skip
@@ -195,7 +195,7 @@ def test_a_sink_that_is_there_twice(tmp_path: Path) -> None:
     sink = '[[sinks]]\nurl = "unix:///run/moments.sock"\n'
     path = _write(tmp_path, f'[model]\nbundle = "b"\n[sources]\nurls = ["sim://synthetic"]\n{sink}{sink}')
     with pytest.raises(
-        InputError, match=r":7: sink 'unix:///run/moments.sock' is there twice; name each once"
+        InputError, match=r":7: sink 'unix:///run/moments.sock' is given twice; give each once"
     ):
         read_config(path)
 

@@ -52,7 +52,7 @@ class ImuCalibration:
             )
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > _ORTHONORMAL or np.linalg.det(rotation) < 0:
             raise ContractError(
-                f"calibration of {self.segment!r}: the matrix is no rotation (rows at right angles, length 1, right-handed)"
+                f"calibration of {self.segment!r}: the matrix is not a rotation (rows at right angles, length 1, right-handed)"
             )
         bias = np.array(self.bias, np.float64)
         if bias.shape != (3,) or not np.all(np.isfinite(bias)):

@@ -55,7 +55,10 @@ def judge_imu(
 ) -> Judgement:
     """``raw`` (rows, 6) of the walk, its ``fit``, ``usual`` the largest residual of training people on the segment."""
     if float(raw[:, :3].std(axis=0).max()) < _DEAD:
-        return "refused", f"{name} IMU does not move while its wearer walks: switch it on, or fasten it"
+        return (
+            "refused",
+            f"{name} IMU does not move while its wearer walks: switch it on, or strap it tighter",
+        )
     railed = _railed(raw)
     if railed.any():
         kind = "accelerometer" if railed[:3].any() else "gyroscope"
@@ -78,9 +81,12 @@ def _of_residual(name: str, fit: Fit, usual: float) -> Judgement:
     if fit.residual <= DOUBTFUL_RESIDUAL * usual:
         return (
             "doubtful",
-            f"{name} IMU: the walk is unlike that of training people; walk again at a normal pace",
+            f"{name} IMU: the walk is unlike those of the training people; walk again at a normal pace",
         )
-    return "refused", f"{name} IMU fits no mounting on the {name}: is it there, and are its units right?"
+    return (
+        "refused",
+        f"{name} IMU fits no mounting on the {name}: is it on the {name}, and are its units right?",
+    )
 
 
 def _of_uncertainty(name: str, degrees: float) -> Judgement:
@@ -110,9 +116,12 @@ def judge_gravity(name: str, residual: float | None) -> Judgement:
 def judge_electrode(name: str, column: Float, reached: float, floor: float, uncertainty: float) -> Judgement:
     """``column`` (rows, 1) of the walk; the amplitude ``reached`` in it, its noise ``floor``, the gain's relative error."""
     if reached <= 0.0:
-        return "refused", f"electrode {name} gives nothing: connect it"
+        return "refused", f"electrode {name} gives no signal: connect it"
     if _railed(column)[0]:
-        return "refused", f"electrode {name} is at the end of its range: lower the gain, or fasten it"
+        return (
+            "refused",
+            f"electrode {name} is at the end of its range: lower the gain, or fix the electrode better",
+        )
     if reached < _LEAST_CONTRAST * floor:
         return (
             "refused",

@@ -221,7 +221,7 @@ def _sensors(recording: Recording) -> Iterator[Finding]:
                 yield from _mounting(imu.segment, accelerometer, gyroscope, rest, told)
         for below, above in (("shank", "thigh"), ("shank", "trunk"), ("thigh", "trunk")):
             if below in turns and above in turns and turns[above] > FASTER * turns[below]:
-                advice = f"times as fast as the {below}: do they look swapped?"
+                advice = f"times as fast as the {below}: are they swapped?"
                 yield Finding(
                     recording.name, stream, above, "swapped", turns[above] / turns[below], FASTER, advice
                 )
@@ -232,7 +232,9 @@ def _mounting(
 ) -> Iterator[Finding]:
     upright = float(accelerometer[:, 1].mean())
     if segment in ("shank", "thigh", "trunk") and upright < 0.5 * rest:
-        yield told("turned", upright, 0.5 * rest, "m/s^2 along y, which should point up: mounted otherwise?")
+        yield told(
+            "turned", upright, 0.5 * rest, "m/s^2 along y, which should point up: mounted differently?"
+        )
     elif segment == "shank":
         forward, back = np.percentile(gyroscope[:, 2], 99.5), -np.percentile(gyroscope[:, 2], 0.5)
         if forward > 0 and back / forward > LOPSIDED:
@@ -240,7 +242,7 @@ def _mounting(
                 "mirrored",
                 float(back / forward),
                 LOPSIDED,
-                "times as fast backward as in swing: z the wrong way?",
+                "times as fast backward as in swing: is z the wrong way round?",
             )
 
 
@@ -266,7 +268,7 @@ def _moments(recording: Recording) -> Iterator[Finding]:
             default=0,
         )
         if largest > 0 and np.ptp(column) > 0 and held / moments.spec.rate_hz >= CLIPPED_S:
-            yield told("clipped", held / moments.spec.rate_hz, CLIPPED_S, "s at its extreme: cut off there?")
+            yield told("clipped", held / moments.spec.rate_hz, CLIPPED_S, "s at its extreme: clipped?")
         if channel == "ankle_dorsiflexion_moment" and column.max() > -column.min() and column.max() > 0.3:
             advice = "Nm/kg: push-off must be negative; give the column scale = -1"
             yield told("sign", float(column.max()), float(-column.min()), advice)

@@ -72,7 +72,7 @@ def _unit(vectors: Float, what: str) -> Float:
     length = np.linalg.norm(vectors, axis=1)
     if not np.all(length > _NO_DIRECTION * np.median(length)):
         raise RecordingError(
-            f"{what} has no direction in row {int(np.argmin(length))}: its two points are one there"
+            f"{what} has no direction in row {int(np.argmin(length))}: its two points coincide there"
         )
     return np.asarray(vectors / length[:, None], np.float64)
 

@@ -67,7 +67,8 @@ def _inertial(
 ) -> tuple[Signal, tuple[float, ...], dict[str, str]]:
     if abs(trial.point_rate_hz / use.rate_hz - 1.0) > _SAME_RATE:
         raise RecordingError(
-            f"{trial.path} has {trial.point_rate_hz:g} frames a second and [virtual_imu] says {use.rate_hz:g}; correct rate_hz"
+            f"{trial.path} has {trial.point_rate_hz:g} frames per second and [virtual_imu] says "
+            f"{use.rate_hz:g}; correct rate_hz"
         )
     _require_length_unit(trial, use.unit)
     frames = [frame_for_side(frame, side) for frame in use.frames]

@@ -47,7 +47,7 @@ def restore(path: Path, loop: Loop, key: Mapping[str, Any]) -> None:
 
     if not is_file(path):
         raise UsageError(
-            f"there is no interrupted training to resume: {path} does not exist; leave --resume out to begin"
+            f"there is no interrupted training to resume: {path} does not exist; leave out --resume to begin"
         )
     content = read_file(path, "an interrupted training", CheckpointError)
     damaged = f"{path} is damaged and cannot be resumed; delete it and train from the start"
@@ -56,7 +56,7 @@ def restore(path: Path, loop: Loop, key: Mapping[str, Any]) -> None:
         header = parse_json_object(content[8 : 8 + length], str(path), "a saved run", CheckpointError)
         document = json.loads(header["__metadata__"][_ENTRY])
         if document["format"] != FORMAT:
-            raise CheckpointError(f"{path} is of another version of edgetool; train from the start")
+            raise CheckpointError(f"{path} was written by another version of edgetool; train from the start")
         _require_same(document["key"], json.loads(json.dumps(key)), path)
         loop.restore(load(content), document["numbers"])
     except (SafetensorError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
@@ -70,8 +70,8 @@ def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path)
         if before.get(name) != now.get(name):
             raise UsageError(
                 f"{path} is of a training with another {name.replace('_', ' ')} "
-                f"({_short(before.get(name))} then, {_short(now.get(name))} now); resume with the options that it began with, "
-                "or leave --resume out"
+                f"({_short(before.get(name))} then, {_short(now.get(name))} now); resume with the options it began with, "
+                "or leave out --resume"
             )
 
 

@@ -376,10 +376,10 @@ class _Run:
 def _how_to_resume(done: Sequence[int], out: Path | None) -> str:
     """What a stopped training leaves, and how to go on."""
     if not done or out is None:
-        return "stopped before an epoch was done: nothing was written"
+        return "stopped before the first epoch was finished: nothing was written"
     return (
         f"stopped after epoch {done[0]}; {out} holds the best so far (epoch {done[1]}). "
-        "To go on: the same command with --resume"
+        "To go on, run the same command with --resume"
     )
 
 

@@ -257,7 +257,7 @@ def _read_safetensors(content: bytes, where: str) -> tuple[dict[str, Any], dict[
         raise CheckpointError(f"{not_one}: {error}; it may be truncated, or of another kind") from None
     if METADATA_KEY not in metadata:
         raise CheckpointError(
-            f"{where} is safetensors without edgetool's metadata: it has weights but no config and contract; import it "
+            f"{where} is safetensors without edgetool's metadata: it has weights but neither config nor contract; import it "
             "with edgetool convert --key-map FILE (docs/MODEL.md, Importing weights)"
         )
     weights: dict[str, NDArray[Any]] = {}

@@ -67,7 +67,7 @@ def fit_familiar(walks: Sequence[Walked], layout: SensorLayout) -> Familiar:
     people = sorted({walk.person for walk in walks if walk.own_rows})
     if len(people) < LEAST_PEOPLE:
         raise RecordingError(
-            f"what is familiar needs at least {LEAST_PEOPLE} people, to leave one out; the data has {len(people)}"
+            f"learning what is familiar takes at least {LEAST_PEOPLE} people, to leave one out; the data has {len(people)}"
         )
     own = {
         w.person: OwnWalk.of(own_moments(w.rows[: w.own_rows], layout), shape) for w in walks if w.own_rows

@@ -76,7 +76,7 @@ class Judge:
             task = self.familiar.tasks[found.figures.task]
             text = (
                 f"the movement is unlike all that training people did (nearest: {task}), or several sensors are wrong at once; "
-                "if the movement is one that the model knows, calibrate again"
+                "if the model knows this movement, calibrate again"
             )
             return Doubt(kind, name, float(np.sqrt(found.figures.limited[: self.shape.imus].mean())), text)
         if kind == "late-stream":
@@ -96,7 +96,7 @@ class Judge:
         wanted = self._wanted(found)
         angle, left = turn_between(seen, wanted[place])
         if kind == "orientation":
-            text = f"{name} IMU turned by about {angle:.0f} degrees since calibration: strap slipped? Calibrate again"
+            text = f"{name} IMU turned by about {angle:.0f} degrees since calibration: has the strap slipped? Calibrate again"
             return Doubt(kind, name, angle, text)
         unit = _unit(seen, wanted[place])
         if unit:
@@ -108,7 +108,7 @@ class Judge:
             )
             return Doubt(kind, name, 0.0, text)
         text = (
-            f"{name} IMU reads nothing that the {name} does while walking: check its place, units and cable"
+            f"{name} IMU reads nothing of what the {name} does in walking: check its place, units and cable"
         )
         return Doubt(kind, name, left, text)
 
@@ -130,10 +130,13 @@ class Judge:
         seen, own = (float(self.shape.split(v)[1][place, 0]) for v in (moments, self.own.moments))
         gain = seen / max(own, 1e-12)
         if kind == "gain":
-            text = f"electrode {name} gives {gain:.1f} times what it gave at calibration: moved, dry? Calibrate again"
+            text = (
+                f"electrode {name} gives {gain:.1f} times what it gave at calibration: has it moved or dried? "
+                "Calibrate again"
+            )
             return Doubt(kind, name, gain, text)
         text = (
-            f"electrode {name} follows no step: check its contact, and for hum its cable"
+            f"electrode {name} does not follow the steps: check its contact, and its cable for hum"
             if flat(place, moments, self.own, found.figures, self.shape)
             else f"electrode {name} is not active when its muscle should be: is it on another muscle?"
         )

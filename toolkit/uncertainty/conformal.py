@@ -1,4 +1,4 @@
-"""Error bars from people whom the model did not learn from, by split conformal prediction.
+"""Error bars from people that the model did not learn from, by split conformal prediction.
 
 Estimates of one person are alike, those of two people are not: people are what is exchangeable. So
 
@@ -58,7 +58,7 @@ def fit_error_bars(
     people = sorted({one.person for one in judged})
     if len(people) < LEAST_PEOPLE:
         raise RecordingError(
-            f"error bars need at least {LEAST_PEOPLE} people whom the model did not learn from; there are {len(people)}"
+            f"error bars need at least {LEAST_PEOPLE} people that the model did not learn from; there are {len(people)}"
         )
     parts = np.concatenate([_parts(one.estimates) for one in judged])
     errors = np.abs(np.concatenate([one.estimates - one.targets for one in judged]))

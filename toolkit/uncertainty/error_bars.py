@@ -1,6 +1,6 @@
 """The half width of an estimate's interval, from the estimate itself: a few float32 numbers, computed alike here and in C.
 
-For joint j of an estimate m, with weights w found on people whom the model did not learn from:
+For joint j of an estimate m, with weights w found on people that the model did not learn from:
 
     half_j = w[j, 0] + sum over k of (w[j, 2k+1] * max(m_k, 0) + w[j, 2k+2] * max(-m_k, 0))
 

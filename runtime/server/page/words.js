@@ -22,7 +22,7 @@ const REASONS = {
   engine: "the inference engine failed",
   uncalibrated: "the model needs calibrated sensors and the session has no calibration",
   orientation: "a sensor is turned since calibration: has its strap slipped?",
-  "unlike-training": "a sensor reads nothing that it should there: is it in its place?",
+  "unlike-training": "a sensor reads nothing of what it should there: is it in place?",
   gain: "an electrode gives more or less than at calibration",
   electrode: "an electrode does not follow its muscle: check its contact",
   hum: "an electrode picks up the mains: check its contact and cable",

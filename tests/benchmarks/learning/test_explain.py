@@ -103,7 +103,7 @@ def test_only_people_whom_training_never_saw(pretrained: Explanation) -> None:
         assert np.nansum(one.shares[method], axis=0) == pytest.approx(np.ones(3))
     assert one.by_quarter.shape == (4, 13, 3)
     assert one.by_task["level"] == pytest.approx(one.shares[PERMUTATION])  # there is one task
-    with pytest.raises(UsageError, match="everybody in the data took part"):
+    with pytest.raises(UsageError, match="everyone in the data took part"):
         edgetool.explain("pretrained", data="synthetic:people=1,seconds=3,tasks=level,speeds=1")
 
 

@@ -83,7 +83,7 @@ def test_a_job_that_kills_its_workers_is_named_and_the_others_are_kept(tmp_path:
     ("pool", "says"),
     [
         ({"workers": 0}, "workers is 0; it must be at least 1"),
-        ({"scheduler": "localhost:8786"}, "give its address, as tcp://host:8786"),
+        ({"scheduler": "localhost:8786"}, "give its address, such as tcp://host:8786"),
     ],
 )
 def test_pools_that_are_refused(pool: dict[str, int | str], says: str) -> None:

@@ -91,7 +91,7 @@ def test_one_person_from_python_and_what_is_refused(folder: Path, tmp_path: Path
     assert isinstance(result, edgetool.OnePerson) and result.rmse is not None
     assert result.rmse["adapted"]["all"] < result.rmse["general"]["all"]
     for options, says in [
-        ({"strides": 99, "person": "synthetic-02"}, r"99 strides are asked for and synthetic-02 has \d+"),
+        ({"strides": 99, "person": "synthetic-02"}, r"99 strides were asked for and synthetic-02 has \d+"),
         ({"strides": 1}, "the data has 3 people"),
         ({"strides": 1, "person": "x"}, "no person 'x'"),
         ({"strides": 1, "person": "synthetic-01"}, "synthetic-01 took part in this checkpoint's training"),

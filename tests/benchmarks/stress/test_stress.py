@@ -158,7 +158,7 @@ def test_bounds_name_the_rows_that_break_them(tmp_path: Path) -> None:
         "min_not_ok of hum x is 0.5, the bound is 0.95",
         "min_coverage of hum x is 0.8, the bound is 0.85",
         "max_rmse_increase of imu-turned x is 60, the bound is 50",
-        "no row is {'name': 'rain'}: nothing was held against the bound",
+        "no row is {'name': 'rain'}: nothing was compared with the bound",
     ]
 
 
@@ -166,7 +166,7 @@ def test_bounds_name_the_rows_that_break_them(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("x = 1\n", r"must hold \[\[bound\]\] tables"),
-        ("[[bound]]\nname = 'hum'\n", "it bounds nothing"),
+        ("[[bound]]\nname = 'hum'\n", "it sets no bound"),
         ("[[bound]]\nmax_rain = 1\n", "'max_rain' is not known"),
         ("[[bound]]\nmin_not_ok = true\n", "must be a number"),
         ("bound = [1]\n", "must be a table"),

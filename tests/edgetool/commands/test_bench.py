@@ -182,7 +182,7 @@ def test_json_on_standard_output_is_alone_there(
         (["--windows", "0"], "windows is 0; it must be at least 1"),
         (["--threads", "0"], "--threads is 0"),
         (["--max-p99-us", "-1"], "--max-p99-us is -1.0; give microseconds above 0"),
-        (["--max-rmse-increase", "nan"], "--max-rmse-increase is nan; give percent"),
+        (["--max-rmse-increase", "nan"], "--max-rmse-increase is nan; give a percentage"),
     ],
 )
 def test_bad_arguments(
@@ -199,7 +199,7 @@ def test_data_that_is_not_here_must_be_given(benched: Benched) -> None:
     bundle = Bundle.load(benched.bundle)
     elsewhere = replace(bundle, manifest={**bundle.manifest, "data": {"source": "walk.toml"}})
     with pytest.raises(
-        UsageError, match=r"was made from 'walk.toml', which is not here; say where with --data"
+        UsageError, match=r"was made from 'walk.toml', which is not here; say where it is with --data"
     ):
         bench(elsewhere)
 

@@ -378,7 +378,7 @@ def test_replay_keeps_time(tmp_path: Path) -> None:
 
 
 def test_source_urls_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no source URL"):
+    with pytest.raises(UsageError, match="not a source URL"):
         open_source("session.etl")
     with pytest.raises(UsageError, match=r"scheme 'ftp' is not known; allowed: .*replay://"):
         open_source("ftp://x")

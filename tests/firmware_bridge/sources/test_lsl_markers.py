@@ -101,7 +101,7 @@ def test_a_flood_is_cut_off_and_told_once() -> None:
         begun_s = time.monotonic()
         for number in range(2_000):
             sender.send(f"m{number}")
-        await until(lambda: any("more than 100 markers a second" in words for words in told))
+        await until(lambda: any("more than 100 markers per second" in words for words in told))
         took_s = time.monotonic() - begun_s
         assert len(came) <= 100 + 100 * took_s + 1 and came[0][0] == "m0" and len(told) == 2
 
@@ -110,6 +110,6 @@ def test_a_flood_is_cut_off_and_told_once() -> None:
 
 @pytest.mark.parametrize("url", ["lsl://a?type=x", "serial:///dev/x", "Stimulus", "lsl://"])
 def test_what_names_no_stream_of_markers(url: str) -> None:
-    with pytest.raises(UsageError, match=r"must be lsl://NAME|no source URL"):
+    with pytest.raises(UsageError, match=r"must be lsl://NAME|not a source URL"):
         stream_name(url)
     assert stream_name("lsl://My%20Stimulus") == "My Stimulus"

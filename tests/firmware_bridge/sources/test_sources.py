@@ -231,7 +231,7 @@ def test_what_is_no_serial_port_is_said(path: str) -> None:
         async with open_source(f"serial://{path}"):
             pass
 
-    with pytest.raises(LinkError, match=f"^cannot open {path}: it is no serial port"):
+    with pytest.raises(LinkError, match=f"^cannot open {path}: it is not a serial port"):
         asyncio.run(opened())
 
 

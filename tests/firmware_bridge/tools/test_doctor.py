@@ -71,7 +71,7 @@ def test_what_ble_carries_by_hand() -> None:
         ({"att_mtu": 247}, "good", "negotiated ATT MTU 247: notifications of up to 244 bytes", ""),
         ({"att_mtu": 100}, "warning", "negotiated ATT MTU 100", "MTU of 247"),
         ({"att_mtu": 23}, "bad", "notifications of up to 20 bytes", "MTU of 247"),
-        ({}, "warning", "the negotiated MTU cannot be read here", "let the node log"),
+        ({}, "warning", "the negotiated MTU cannot be read here", "have the node log"),
     ],
 )
 def test_the_mtu_is_read_or_said_not_to_be(
@@ -99,4 +99,4 @@ def test_the_connection_interval_is_seen_from_outside_and_said_not_to_be_readabl
 
 def test_lsl_is_said_to_tell_of_no_loss() -> None:
     findings = judge(SourceUrl.parse("lsl://x"), heard())
-    assert any("LSL tells of no loss" in each.what for each in findings)
+    assert any("LSL does not report losses" in each.what for each in findings)

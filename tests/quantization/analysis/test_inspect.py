@@ -87,7 +87,7 @@ def test_a_truncated_tflite_is_refused(tmp_path: Path, length: int) -> None:
 def test_other_files_are_refused(tmp_path: Path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("hello, this is no model")
-    with pytest.raises(InputError, match="is none of these"):
+    with pytest.raises(InputError, match="is not one of these"):
         describe(other)
     with pytest.raises(InputError, match=r"does not exist; give a \.tflite, a checkpoint, a bundle"):
         describe(tmp_path / "missing.tflite")

@@ -201,7 +201,7 @@ def _require_named(status: object, metrics: str) -> None:
     assert angle == pytest.approx(
         SLIP_DEG, abs=5.0
     )  # how far people's own strides differ from the mean of training
-    assert finding["text"].endswith("strap slipped? Calibrate again")
+    assert finding["text"].endswith("has the strap slipped? Calibrate again")
     assert [s["name"] for s in status["sensors"] if s["doubts"]] == ["thigh"]
     assert 'edgetool_sensor_doubted{kind="orientation",sensor="thigh"} 1.0' in metrics
 

@@ -36,7 +36,7 @@ from toolkit.data.channels import MUSCLES, SEGMENTS
 from toolkit.errors import UsageError
 
 OUTPUTS = ("hip_flexion", "knee_extension", "ankle_plantarflexion")
-SLIPPED = "shank IMU turned by about 25 degrees since calibration: strap slipped? Calibrate again"
+SLIPPED = "shank IMU turned by about 25 degrees since calibration: has the strap slipped? Calibrate again"
 SENSORS = (
     *(SensorStatus(name, "imu", ("orientation",) if name == "shank" else ()) for name in SEGMENTS),
     *(SensorStatus(name, "emg") for name in MUSCLES),
@@ -145,7 +145,7 @@ class SteeredDaemon:
         self, person: str, strides: int, stand: bool, swing: bool = False, contraction: bool = False
     ) -> None:
         if not self.records:
-            raise UsageError("a calibration goes on: cancel it first")
+            raise UsageError("a calibration is in progress: cancel it first")
         self.noted.append((person, strides, stand, swing, contraction))
         self.shown = replace(self.shown, calibration=CalibrationStatus(True, "stand", 0.5))
 

@@ -153,10 +153,10 @@ def test_a_calibration_is_begun_and_given_up(tmp_path: Path) -> None:
         assert one.daemon.noted == [("Ada", 12, True, False, False), ("", 10, False, True, True)]
         assert _tell(one, "/api/calibration/cancel", {}) == 200
         status, text = _post(one.url, "/api/calibration/cancel", b"{}")
-        assert status == 409 and "no calibration goes on" in text
+        assert status == 409 and "no calibration is in progress" in text
         one.daemon.records = False
         status, text = _post(one.url, "/api/calibration", b"{}")
-        assert status == 409 and text == "edgetool: a calibration goes on: cancel it first\n"
+        assert status == 409 and text == "edgetool: a calibration is in progress: cancel it first\n"
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def test_the_recording_makes_a_new_file_at_each_start(tmp_path: Path) -> None:
     assert len(files) == 3 and all(f.name.startswith("left-") for f in files)
     assert sorted(m.sequence for f in files for m in read_estimates(f)) == [0, 1, 2]
     assert b"unix_s" not in files[0].read_bytes()
-    with pytest.raises(UsageError, match="must be no path"):
+    with pytest.raises(UsageError, match="must not be a path"):
         open_sink({"url": f"recording:{tmp_path}", "prefix": "a/b"}, OUTPUTS)
 
 

@@ -99,5 +99,5 @@ def test_another_model_is_another_outlet_that_the_same_inlet_finds() -> None:
 
 @pytest.mark.parametrize("where", ["lsl://a/b", "lsl:// ", "lsl://x?y=1"])
 def test_names_that_are_none(where: str) -> None:
-    with pytest.raises(UsageError, match=r"is no stream name|not known"):
+    with pytest.raises(UsageError, match=r"is not a stream name|not known"):
         open_sink(where, OUTPUTS)

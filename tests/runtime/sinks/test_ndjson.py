@@ -183,8 +183,8 @@ def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("where", "words"),
     [
-        ("ndjson", "is no sink"),
-        ("ndjson:", "is no sink"),
+        ("ndjson", "is not a sink"),
+        ("ndjson:", "is not a sink"),
         ("carrier:pigeon", "'carrier' is not known; allowed: ndjson:-"),
         ("ndjson:-?colour=1", "option 'colour' is not known; allowed: flush_s, fsync_s"),
         ("ndjson:-?flush_s=99", "must be a number from 0 to 10"),
@@ -205,5 +205,5 @@ def test_a_place_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) 
 
 
 def test_outputs_of_one_name_are_refused() -> None:
-    with pytest.raises(ContractError, match="names, each another"):
+    with pytest.raises(ContractError, match="names, each a different one"):
         open_sink("ndjson:-", (OUTPUTS[0], OUTPUTS[0]))

@@ -64,7 +64,7 @@ def test_udp_to_nobody_says_so_and_goes_on() -> None:
         for i in range(10):
             sink.publish(estimate(i))
             await asyncio.sleep(0.005)
-        assert sink.trouble is None or "nobody listens" in sink.trouble
+        assert sink.trouble is None or "nobody is listening" in sink.trouble
         assert sink.dropped > 0 and sink.published + sink.dropped == 10
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as back:
             back.bind(("127.0.0.1", port))
@@ -232,7 +232,7 @@ def test_unix_frames_and_a_slow_reader(tmp_path: Path) -> None:
                 await asyncio.sleep(0)
                 _drain(quick, got)
         await until(lambda: _drain(quick, got) == count * size)
-        assert sink.dropped > 0 and "1 of 2 readers do not keep up" in str(sink.trouble)
+        assert sink.dropped > 0 and "1 of 2 readers cannot keep up" in str(sink.trouble)
         closing = asyncio.create_task(sink.close())
         rest = await asyncio.to_thread(_read_all, slow)
         await closing
@@ -288,12 +288,12 @@ def test_unix_a_dead_process_s_socket_is_replaced_and_nothing_else(tmp_path: Pat
             run_sink(unix_sink(path), lambda _: None)
     run_sink(unix_sink(path), lambda _: None)
     path.write_text("mine")
-    with pytest.raises(UsageError, match="is no socket; it is left alone"):
+    with pytest.raises(UsageError, match="is not a socket; choose another path"):
         run_sink(unix_sink(path), lambda _: None)
     assert path.read_text() == "mine"
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="is no socket"):
+    with pytest.raises(UsageError, match="is not a socket"):
         run_sink(unix_sink(path), lambda _: None)
 
 

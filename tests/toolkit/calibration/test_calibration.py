@@ -194,7 +194,7 @@ def test_electrodes_that_give_nothing_say_so(
     samples[:, 2] = np.clip(samples[:, 2] * 50, -1, 1)
     found = calibrate({**walks[0], "emg": dataclasses.replace(emg, samples=samples)}, reference).channels
     assert [one.verdict for one in found[:4]] == ["refused", "refused", "refused", "good"]
-    assert "gives nothing" in found[0].advice
+    assert "gives no signal" in found[0].advice
     assert "no activity above its noise" in found[1].advice
     assert "end of its range" in found[2].advice
 
@@ -278,7 +278,7 @@ def test_the_file_is_read_back_and_a_changed_one_refused(
     [
         (
             lambda v: v["imus"][0].update(rotation=[[1, 0, 0], [0, 1, 0], [0, 0, -1]]),
-            "the matrix is no rotation",
+            "the matrix is not a rotation",
         ),
         (lambda v: v["imus"][0].update(rotation=[[1, 0], [0, 1]]), "3 rows of 3 finite numbers"),
         (lambda v: v["imus"][0].update(verdict="fine"), "verdict 'fine'; allowed"),

@@ -116,7 +116,7 @@ def test_people_count_alike_whatever_their_number_of_rows() -> None:
 
 def test_one_person_is_too_few() -> None:
     with pytest.raises(
-        RecordingError, match="at least 2 people whom the model did not learn from; there are 1"
+        RecordingError, match="at least 2 people that the model did not learn from; there are 1"
     ):
         fit_error_bars(people(1, 0), OUTPUTS, "test")
 
