@@ -41,7 +41,7 @@ def walk_of(signal: Signal) -> tuple[dict[str, Float], Strides]:
     if len(strides) < LEAST_STRIDES:
         raise RecordingError(
             f"calibration needs at least {LEAST_STRIDES} regular strides and finds {len(strides)} in "
-            f"{signal.duration_s:.0f} s; walk about ten strides straight ahead at a steady pace, and try again"
+            f"{signal.duration_s:.0f} s; walk about ten strides straight ahead at a steady pace, and do it again"
         )
     mean = strides.resampled(samples).mean(axis=0)
     return {imu.segment: mean[:, imu.places] for imu in found}, strides
@@ -53,7 +53,7 @@ def stand_of(signal: Signal) -> Float:
     samples = np.asarray(signal.samples, np.float64)
     if signal.duration_s < LEAST_STAND_S:
         raise RecordingError(
-            f"the stand lasts {signal.duration_s:.1f} s; stand still for at least {LEAST_STAND_S:g} s, and try again"
+            f"the stand lasts {signal.duration_s:.1f} s; stand still for at least {LEAST_STAND_S:g} s, and do it again"
         )
     gyroscopes = gyroscopes_of(signal)
     moved = np.linalg.norm(gyroscopes - gyroscopes.mean(axis=0), axis=2)
@@ -62,7 +62,7 @@ def stand_of(signal: Signal) -> Float:
     if fastest[worst] > STILL_RAD_S:
         raise RecordingError(
             f"the {found[worst].segment} moved while standing ({np.degrees(fastest[worst]):.0f} deg/s; at most "
-            f"{np.degrees(STILL_RAD_S):.0f}); stand still and try again"
+            f"{np.degrees(STILL_RAD_S):.0f}); stand still and do it again"
         )
     return np.stack([samples[:, imu.places].mean(axis=0) for imu in found])
 
