@@ -117,7 +117,7 @@ def test_a_dead_imu_is_said_while_its_wearer_stands() -> None:
 @pytest.mark.parametrize(
     ("spoil", "span", "said"),
     [
-        (_set("soleus", 0.0), ALL, "electrode soleus gives nothing: connect it"),
+        (_set("soleus", 0.0), ALL, "electrode soleus gives no signal: connect it"),
         (
             _set("foot_", 0.0),
             (STAND_S, STOP_S),
