@@ -11,7 +11,7 @@ export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo wheel test test-fast test-pi check coverage docs changelog format pretrained pretrained-calibrated test-service fuzz faults soak screenshot clean
+.PHONY: help demo wheel bench-all test test-fast test-pi check coverage docs changelog format pretrained pretrained-calibrated test-service fuzz faults soak screenshot clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,22 @@ wheel: $(VENV)/pyvenv.cfg ## dist/edgetool-*.whl, to install elsewhere: a Raspbe
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	@rm -rf build/lib build/bdist.*
 	@ls dist/edgetool-*.whl
+
+bench-all: $(VENV)/dev.stamp ## every figure of docs/PERFORMANCE.md on this machine, into build/bench (half an hour)
+	@mkdir -p build/bench
+	/usr/bin/time -v $(EDGETOOL) convert pretrained --out build/bench/bundle 2>&1 | tee build/bench/convert.txt
+	$(BIN)/python -m benchmarks.studies.convert_speed | tee build/bench/converters.txt
+	$(EDGETOOL) bench build/bench/bundle --peers --on host --on qemu:cortex-m4 --on qemu:cortex-m55 \
+	  --json build/bench/report.json --html build/bench/report.html | tee build/bench/bench.txt
+	$(BIN)/python -m benchmarks.studies.engine_speed | tee build/bench/engine_speed.txt
+	$(BIN)/python -m benchmarks.studies.lstm_sizes | tee build/bench/lstm_sizes.txt
+	$(BIN)/python -m benchmarks.studies.engine_instructions build/bench/bundle | tee build/bench/arm64.txt
+	$(BIN)/python -m benchmarks.studies.core_sizes --units 64,96,100,104,128 --plot build/bench/core_sizes.svg \
+	  | tee build/bench/core_sizes.txt
+	for nodes in 8 16 32 64; do $(BIN)/python -m benchmarks.studies.bridge_load --nodes $$nodes --seconds 20 || exit 1; done \
+	  | tee build/bench/nodes.txt
+	$(BIN)/python -m benchmarks.studies.daemon_load --seconds 120 --plain-seconds 10 --realtime \
+	  --json build/bench/daemon.json | tee build/bench/daemon.txt
 
 test: check ## lint, types and all tests (installs Debian packages where it may)
 	@sh tests/system_packages.sh

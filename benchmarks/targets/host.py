@@ -81,6 +81,8 @@ def _load(job: Job, target: str) -> tuple[list[_Row], list[Skipped]]:
     skipped = []
     graphs = sorted(job.bundle.graphs, key=lambda graph: (graph.graph != "window", graph.scheme != "float32"))
     for name, graph in itertools.product(ENGINES, graphs):
+        if name == "native" and graph.scheme == "int8":
+            job.progress("the native engine: compiling its C, the first time on this machine", 0, 1)
         try:
             rows.append(_Row(name, graph, load(name, job.bundle, graph, job.threads)))
         except CannotRunError as reason:

@@ -64,6 +64,31 @@ class SessionStep(NamedTuple):
 
 
 @dataclass(eq=False)
+class _Slack:
+    """The largest of the aligned nodes' error bars ``errors_s`` and their longest packet, kept up with what packets change: to
+    look at all nodes for each packet of each costs the square of their number."""
+
+    errors_s: dict[NodeKey, float] = field(default_factory=dict)
+    packet_s: float = 0.0
+    #: Nodes whose clocks have seen a packet since.
+    touched: set[NodeKey] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.worst_s = max(self.errors_s.values(), default=0.0)
+
+    def take(self, key: NodeKey, error_s: float) -> None:
+        """The bar of a node's clock is now ``error_s``; of one that is not aligned nobody waits for it."""
+        before_s = self.errors_s.get(key)
+        if before_s is None or before_s == error_s:
+            return
+        self.errors_s[key] = error_s
+        if error_s >= self.worst_s:
+            self.worst_s = error_s
+        elif before_s == self.worst_s:
+            self.worst_s = max(self.errors_s.values())
+
+
+@dataclass(eq=False)
 class Session:
     """``wanted``: the streams to align, by name (the inputs of a contract); None: all that speak in the first half second.
 
@@ -94,6 +119,7 @@ class Session:
     #: The longest packet of each stream, in s.
     _packet_s: dict[tuple[NodeKey, int], float] = field(default_factory=dict)
     _all_ns: int = -(1 << 62)
+    _slack: _Slack = field(default_factory=lambda: _Slack())
 
     def process(self, item: Recorded) -> SessionStep:
         """Decode, place in time and align one item."""
@@ -119,6 +145,10 @@ class Session:
         self.names = dict(names)
         self._aligned = {place: specs[name] for place, name in names.items()}
         self.aligner = Aligner(dict(specs), self.settings) if names else None
+        self._slack = _Slack(
+            {key: self._error_s(key) for key, _ in names},
+            max((self._packet_s.get(place, 0.0) for place in names), default=0.0),
+        )
 
     def clock(self, key: NodeKey) -> BootClock | None:
         """The clock of the node's present boot session."""
@@ -130,14 +160,16 @@ class Session:
 
         That is the longest packet, and what the clocks may be wrong by. Silence is counted from behind that.
         """
-        packet_s = worst_s = 0.0
-        for place in self.names:
-            packet_s = max(packet_s, self._packet_s.get(place, 0.0))
-            clocks = self._clocks.get(place[0])
-            error_s = clocks.newest.error_s if clocks is not None else 0.0
-            if worst_s < error_s < math.inf:
-                worst_s = error_s
-        return min(packet_s + worst_s, _MOST_SLACK_S)
+        for key in self._slack.touched:
+            self._slack.take(key, self._error_s(key))
+        self._slack.touched.clear()
+        return min(self._slack.packet_s + self._slack.worst_s, _MOST_SLACK_S)
+
+    def _error_s(self, key: NodeKey) -> float:
+        """The bar of a node's clock as far as one waits for it: none before there is one."""
+        clocks = self._clocks.get(key)
+        error_s = clocks.newest.error_s if clocks is not None else 0.0
+        return error_s if 0.0 < error_s < math.inf else 0.0
 
     def _align(self, samples: list[TimedSamples], arrival_ns: int) -> Mapping[str, Rows]:
         """Append what belongs to aligned streams; the rows that are settled since."""
@@ -167,6 +199,7 @@ class Session:
 
     def _time_samples(self, link: int, received: Received) -> TimedSamples | None:
         key = NodeKey(link, received.node)
+        self._slack.touched.add(key)
         clocks = self._clocks.get(key)
         if clocks is None:
             clocks = self._clocks[key] = BootClocks(received.boot)
@@ -189,7 +222,9 @@ class Session:
             self.untimed += 1
             return None
         place = (key, data.stream)
-        self._packet_s[place] = max(self._packet_s.get(place, 0.0), data.samples / stream.rate_hz)
+        longest_s = self._packet_s[place] = max(self._packet_s.get(place, 0.0), data.samples / stream.rate_hz)
+        if longest_s > self._slack.packet_s and place in self.names:
+            self._slack.packet_s = longest_s
         times_s, error_s = clock.spread(data, newest, stream.rate_hz)
         return TimedSamples(
             key, received.boot, stream, data, times_s, error_s, stream.physical(data.values())
@@ -202,6 +237,8 @@ class Session:
                 return
             self.align({}, {})
             self._settled_ns = max(arrival_ns + round(SETTLE_S * 1e9), self._chosen_ns + _CHOOSE_AGAIN_NS)
+        if self.wanted is None and self._settled_ns is not None and arrival_ns < self._settled_ns:
+            return
         found = self._found()
         if self.wanted is not None:
             fitting = {place: name for place, (name, stream) in found.items() if self._fits(name, stream)}
@@ -226,7 +263,12 @@ class Session:
         return name in self.wanted and len(self.wanted[name].channels) == len(stream.channels)
 
     def _still_aligned(self, described: set[NodeKey]) -> bool:
-        """Whether the aligned streams are what they were when they were chosen; ``described``: nodes that have said so."""
+        """Whether the aligned streams are what they were when they were chosen; ``described``: nodes that have said so.
+
+        A node is forgotten when another describes itself, and at no other time.
+        """
+        if not described:
+            return True
         for (key, number), known in self._chosen.items():
             descriptor = self.receiver.descriptors.get(key)
             if descriptor is None:
