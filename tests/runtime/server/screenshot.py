@@ -99,7 +99,6 @@ async def take(
         config = await asyncio.to_thread(session, Path(folder), slip)
         with running(str(config)) as url:
             await take_of(url, picture, width, height, state="degraded" if slip else "ok", dark=dark)
-    small(picture)
 
 
 def small(picture: Path) -> None:
@@ -133,6 +132,7 @@ async def take_of(
             )
             await page.picture(picture, whole=False)
             assert page.errors == []
+    small(picture)
 
 
 if __name__ == "__main__":
