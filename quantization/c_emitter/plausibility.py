@@ -11,7 +11,7 @@ from quantization.c_emitter.calibration import reference_number
 from quantization.c_emitter.header import strings
 from quantization.c_fragments.text import Pool, float_literal, identifier, wrapped
 from toolkit.calibration import Calibration, layout_of
-from toolkit.calibration.moments import MomentLayout
+from toolkit.calibration.moments import PARTS, MomentLayout
 from toolkit.contract import SensorContract
 from toolkit.errors import ContractError, ModelFileError
 from toolkit.plausibility import Familiar
@@ -56,7 +56,10 @@ typedef struct {{
 typedef struct {{
     float rising[{size}];
     float falling[{size}];
+    float paces[ET_PACES * {imus}];
     float figures[{figures}]; /* of the last judgement, in the order of the limits */
+    float novelty;
+    int32_t novel; /* 1 while the newest rows are unlike any of training people's: ET_UNFAMILIAR until findings say more */
     int32_t row;
     int32_t whole;
 }} edgetool_plausibility;
@@ -82,6 +85,10 @@ _SOURCE = """\
 
 #include <string.h>
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("Os") /* as in et_plausibility.c */
+#endif
+
 {constants}
 static const et_familiar familiar = {{
 {fields}
@@ -99,15 +106,19 @@ int32_t edgetool_plausibility_push(edgetool_plausibility *state, const edgetool_
         return EDGETOOL_NO_WALK;
     }}
 {copies}
-    et_plausibility_add(&familiar, row, (float)(state->row + 1), (float)({half} - state->row), state->rising, state->falling);
+    et_plausibility_add(&familiar, row, (float)(state->row + 1), (float)({half} - state->row), state->rising, state->falling,
+                        &state->paces[{imus} * (ET_PACES / 2 + (state->row >= {part}))]);
+    state->novel = et_plausibility_novel(&familiar, row, &state->novelty, state->novel);
     if (++state->row == {half}) {{
         if (state->whole != 0) {{
             const et_own_walk own = {{walk->moments, walk->scales, walk->timing}};
             float scratch[{size}];
-            found = et_plausibility_judge(&familiar, &own, state->falling, scratch, state->figures, findings);
+            found = et_plausibility_judge(&familiar, &own, state->falling, state->paces, scratch, state->figures, findings);
         }}
         memcpy(state->falling, state->rising, sizeof state->falling);
         memset(state->rising, 0, sizeof state->rising);
+        memcpy(state->paces, &state->paces[{imus} * ET_PACES / 2], sizeof state->paces / 2);
+        memset(&state->paces[{imus} * ET_PACES / 2], 0, sizeof state->paces / 2);
         state->row = 0;
         state->whole = 1;
     }}
@@ -129,22 +140,7 @@ def files(contract: SensorContract, familiar: Familiar) -> dict[str, str]:
     if shape.imus > _MOST_IMUS:
         raise ContractError(f"the check of {shape.imus} IMUs has no C: it has room for {_MOST_IMUS}")
     pool = Pool("plausibility_")
-    inertial, electric = shape.columns
-    deviation, mean = shape.units
-    scale = float_literal(float(np.float32(1.0 / (shape.half * (shape.half + 1)))))
-    arrays = [
-        pool.array("imu_columns", inertial.astype(np.int16)),
-        # An array of C is not empty.
-        pool.array("electrode_columns", np.append(electric, 0).astype(np.int16)),
-        pool.array("deviation", deviation),
-        pool.array("mean", mean),
-    ]
-    tables = ("mean", "slope", "speeds", "imu", "electrode", "timing", "lag", "late", "limits")
-    named = [
-        pool.array(f"task_{name}", np.append(getattr(familiar, name), np.float32(0)).astype(np.float32))
-        for name in tables
-    ]
-    counts = [str(shape.imus), str(shape.electrodes), str(len(familiar.tasks))]
+    fields = _fields(pool, familiar, shape)
     names = [identifier(item.stream.name, "a stream of the contract") for item in contract.inputs]
     for name in names:
         if name in _TAKEN:
@@ -153,14 +149,14 @@ def files(contract: SensorContract, familiar: Familiar) -> dict[str, str]:
             )
     copies, first = [], 0
     for name, item in zip(names, contract.inputs):
-        copies.append(
-            f"    for (int32_t i = 0; i < {len(item.stream.channels)}; ++i) {{ row[{first} + i] = {name}[i]; }}"
-        )
+        copies.append(f"    memcpy(&row[{first}], {name}, {len(item.stream.channels)} * sizeof(float));")
         first += len(item.stream.channels)
     values = {
         "sensors": shape.imus + shape.electrodes,
         "names": strings("EDGETOOL_SENSOR_NAMES", [s.name for s in (*layout.imus, *layout.electrodes)]),
         "size": shape.size,
+        "imus": shape.imus,
+        "part": shape.part,
         "cross": max(shape.imus * shape.electrodes, 1),
         "reference": reference_number(contract),
         "figures": 3 * shape.imus + 2 * shape.electrodes + 1,
@@ -168,11 +164,48 @@ def files(contract: SensorContract, familiar: Familiar) -> dict[str, str]:
         "twice": 2 * shape.half,
         "parameters": ", ".join(f"const float *{name}" for name in names),
         "constants": pool.text(),
-        "fields": wrapped([*counts, *arrays, scale, *named]),
+        "fields": fields,
         "columns": first,
         "copies": "\n".join(copies),
     }
     return {HEADER: _HEADER.format(**values), SOURCE: _SOURCE.format(**values)}
+
+
+def _fields(pool: Pool, familiar: Familiar, shape: MomentLayout) -> str:
+    """The members of ``et_familiar``, in its order; their arrays go into ``pool``."""
+    inertial, electric = shape.columns
+    deviation, mean = shape.units
+    scales = [
+        float_literal(float(np.float32(value)))
+        for value in (1.0 / (shape.half * (shape.half + 1)), PARTS / shape.half)
+    ]
+    arrays = [
+        pool.array("imu_columns", inertial.astype(np.int16)),
+        # An array of C is not empty.
+        pool.array("electrode_columns", np.append(electric, 0).astype(np.int16)),
+        pool.array("deviation", deviation),
+        pool.array("mean", mean),
+    ]
+    tables = (
+        "mean",
+        "slope",
+        "speeds",
+        "imu",
+        "electrode",
+        "timing",
+        "lag",
+        "late",
+        "limits",
+        "delays",
+        "row",
+    )
+    named = [
+        pool.array(f"task_{name}", np.append(getattr(familiar, name), np.float32(0)).astype(np.float32))
+        for name in tables
+    ]
+    counts = [str(n) for n in (shape.imus, shape.electrodes, len(familiar.tasks), shape.columns_in_all)]
+    numbers = [*counts, *arrays, *scales, *named, float_literal(float(familiar.novelty[0]))]
+    return wrapped(numbers)
 
 
 def walk_lines(calibration: Calibration, contract: SensorContract, name: str) -> list[str]:

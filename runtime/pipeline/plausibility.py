@@ -12,8 +12,8 @@ from toolkit.calibration.moments import Moments
 from toolkit.model.float_model import FloatModel
 from toolkit.plausibility import Doubt, Familiar, Judge
 
-#: Rows that are added to the moments at once.
-_TOGETHER = 50
+#: Rows that are added to the moments at once, and to what is novel.
+_TOGETHER, _FRESH = 50, 10
 
 
 class PlausibilityWatch:
@@ -23,31 +23,43 @@ class PlausibilityWatch:
         self._judge = judge
         self._inputs = judge.shape.layout.inputs
         self._moments = Moments(judge.shape)
-        self.doubts: tuple[Doubt, ...] = ()
+        self._novelty = judge.novelty()
+        self._judged: tuple[Doubt, ...] = ()
         self._waiting: list[NDArray[np.float32]] = []
-        self._count = 0
+        self._fresh: list[NDArray[np.float32]] = []
         #: Whether there was a walk to judge yet.
         self.judged = False
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What the last walk says; where that is nothing, whether the newest rows are unlike any."""
+        if not self._judged and self._novelty.novel:
+            return (self._judge.sudden(float(self._novelty.value)),)
+        return self._judged
 
     def reset(self) -> None:
         """The rows begin anew: what was before says nothing of them. What is believed stays until something else is seen."""
         self._moments.reset()
-        self._waiting, self._count = [], 0
+        self._novelty.reset()
+        self._waiting, self._fresh = [], []
 
     def append(self, rows: Mapping[str, NDArray[np.float32]]) -> bool:
-        """Add rows of every input; whether they were judged. Nobody who stands is: what was doubted stays so until a walk."""
+        """Add rows of every input; whether they were judged. Who stands, sets off or stops is not: what was doubted stays."""
         now = False
-        self._waiting.append(np.concatenate([rows[name] for name in self._inputs], axis=1))
-        self._count += len(self._waiting[-1])
-        # A few rows cost as much as fifty: they wait for each other, but not at a judgement.
-        if self._count < min(_TOGETHER, self._moments.until_whole):
+        joined = np.concatenate([rows[name] for name in self._inputs], axis=1)
+        self._waiting.append(joined)
+        self._fresh.append(joined)
+        # A few rows cost as much as many: they wait for each other, but not at a judgement.
+        if sum(map(len, self._fresh)) >= _FRESH:
+            self._novelty.append(np.concatenate(self._fresh))
+            self._fresh = []
+        if sum(map(len, self._waiting)) < min(_TOGETHER, self._moments.until_whole):
             return False
-        joined = np.concatenate(self._waiting)
-        self._waiting, self._count = [], 0
-        for moments in self._moments.append(joined):
-            doubts = self._judge.judge(moments)
+        joined, self._waiting = np.concatenate(self._waiting), []
+        for span in self._moments.append(joined):
+            doubts = self._judge.judge(span)
             if doubts is not None:
-                self.doubts, self.judged, now = doubts, True, True
+                self._judged, self.judged, now = doubts, True, True
         return now
 
 

@@ -411,9 +411,11 @@ def _spread(windows: Windows) -> Windows:
 def _familiar(
     recordings: Sequence[Recording], split: Split, contract: SensorContract
 ) -> dict[str, Any] | None:
-    """How far training people walk from their own calibration walks, as the model sees them; None for too few people."""
+    """How far training and validation people walk from their own calibration walks, as the model sees them; None for too few
+    people. Of a person nothing but the inputs is taken, and the more people, the better is known how people differ."""
     layout = layout_of(contract)
-    learners = list({id(s.recording): s.recording for s in select(recordings, split, "train")}.values())
+    known = [*select(recordings, split, "train"), *select(recordings, split, "validation")]
+    learners = list({id(s.recording): s.recording for s in known}.values())
     if layout is None or len({recording.person for recording in learners}) < LEAST_PEOPLE:
         return None
     rows = features(learners, contract.inputs, contract.grid_rate_hz)

@@ -15,6 +15,9 @@ Values = NDArray[np.float32]
 
 #: Below this speed nobody walks: the gyroscopes' mean square over that of the person's own walk.
 LEAST_SPEED = np.float32(0.08)
+#: And no second of a steady walk is slower than this part of the whole span: the slowest of synthetic people, down stairs, has
+#: 0.44; 0.7 s of standing have 0.3, and less hardly counts in a triangle.
+LEAST_PACE = np.float32(0.3)
 #: An electrode below this part of its own mean has no timing.
 LEAST_SIGNAL = np.float32(0.05)
 #: A speed is followed this far outside those of training people.
@@ -57,9 +60,21 @@ class OwnWalk:
 def speed(moments: Values, own: OwnWalk, shape: MomentLayout) -> np.float32:
     """The gyroscopes' mean square over that of the own walk: of the IMU in the middle, so that a broken one does not matter."""
     imu, _, _ = shape.split(moments)
+    return _middle((imu[:, 3] + imu[:, 6]) + imu[:, 8], own, shape)
+
+
+def walks(fast: np.float32, paces: Values, own: OwnWalk, shape: MomentLayout) -> bool:
+    """Whether a span of the speed ``fast`` is steady walking: fast enough, and without a stand in any of its ``paces``."""
+    slowest = fast
+    for pace in paces:
+        slowest = min(slowest, _middle(pace, own, shape))
+    return bool(fast > LEAST_SPEED) and bool(slowest > LEAST_PACE * fast)
+
+
+def _middle(powers: Values, own: OwnWalk, shape: MomentLayout) -> np.float32:
+    """Of ``powers`` (IMUs,) over those of the own walk: the median."""
     scales, _, _ = shape.split(own.scales)
-    powers = ((imu[:, 3] + imu[:, 6]) + imu[:, 8]) * scales[:, 3]
-    ranked = np.sort(powers)
+    ranked = np.sort(powers * scales[:, 3])
     count = len(ranked)
     return np.float32((ranked[(count - 1) // 2] + ranked[count // 2]) * _HALF)
 
@@ -84,8 +99,8 @@ def deviations(moments: Values, own: OwnWalk, shape: MomentLayout) -> Values:
 
 @dataclass(frozen=True, eq=False)
 class Figures:
-    """What is limited, in the order of ``Familiar.limits``; the ``task`` that fits best, what is ``left`` (F,) of the
-    deviations after it, and what was ``expected`` (F,)."""
+    """What is limited, in the order of ``Familiar.limits``, and last the delay's size; the ``task`` that fits best, what is
+    ``left`` (F,) of the deviations after it, and what was ``expected`` (F,)."""
 
     limited: Values
     delay_s: np.float32
@@ -108,7 +123,7 @@ def figures(familiar: Familiar, away: Values, fast: np.float32, shape: MomentLay
     ]
     task = int(_sum(np.minimum(squares[0], _FARTHEST)).argmin())
     delay = np.float32(0.0)
-    for weight, one in zip(familiar.lag.reshape(-1), timing[task].reshape(-1)):
+    for weight, one in zip(familiar.lag[task].reshape(-1), timing[task].reshape(-1)):
         delay = np.float32(delay + weight * one)
     e = shape.split(expected[task])[0]
     d = shape.split(away)[0]

@@ -16,7 +16,7 @@ from toolkit.errors import ContractError
 
 Values = NDArray[np.float32]
 
-FORM = "moments 1"
+FORM = "moments 2"
 
 
 class Knowing(Protocol):
@@ -39,10 +39,11 @@ class Familiar:
     """float32 arrays; T tasks, n IMUs, m electrodes, F numbers (``MomentLayout.size``), packed lower triangles by rows.
 
     ``mean``, ``slope`` (T, F): expected deviation, and what a unit of speed adds; ``speeds`` (T, 3): slowest, mean, fastest.
-    ``imu`` (n, 55), ``electrode`` (T, m, 3), ``timing`` (m, n(n+1)/2) whiten. ``lag`` (m, n): what the timing's deviations are
-    weighted with for a delay of EMG in s; ``late`` (m, n): what a second of it adds to them.
-    ``limits``: squared distances of IMUs (n), electrodes (m) and timings (m), then n limits of an IMU's power, n of its mean
-    square, and one of the delay in s.
+    ``imu`` (n, 55), ``electrode`` (T, m, 3), ``timing`` (m, n(n+1)/2) whiten. ``lag`` (T, m, n): what the timing's deviations
+    are weighted with for a delay of EMG in s; ``late`` (T, m, n): what a second of it adds to them.
+    ``limits``: squared distances of IMUs (n), electrodes (m) and timings (m), then n limits of an IMU's power and n of its mean
+    square. ``delays`` (T,): limits of the delay in s. ``row`` (packed) whitens a row of the model's inputs, ``novelty`` (1,)
+    limits its distance (:class:`~toolkit.plausibility.novelty.Novelty`).
     """
 
     tasks: tuple[str, ...]
@@ -55,6 +56,9 @@ class Familiar:
     lag: Values
     late: Values
     limits: Values
+    delays: Values
+    row: Values
+    novelty: Values
 
     def require_fits(self, layout: MomentLayout) -> None:
         """ContractError unless the arrays are those of ``layout``'s sensors."""
@@ -66,9 +70,12 @@ class Familiar:
             "imu": (n, packed_size(PER_IMU)),
             "electrode": (count, m, packed_size(PER_ELECTRODE)),
             "timing": (m, packed_size(n)),
-            "lag": (m, n),
-            "late": (m, n),
-            "limits": (3 * n + 2 * m + 1,),
+            "lag": (count, m, n),
+            "late": (count, m, n),
+            "limits": (3 * n + 2 * m,),
+            "delays": (count,),
+            "row": (packed_size(layout.columns_in_all),),
+            "novelty": (1,),
         }
         wrong = [name for name, shape in wanted.items() if getattr(self, name).shape != shape]
         if wrong or not count:

@@ -8,15 +8,15 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.calibration.moments import MomentLayout
+from toolkit.calibration.moments import MomentLayout, Span
 from toolkit.plausibility.deviation import (
     LEAST_SIGNAL,
-    LEAST_SPEED,
     Figures,
     OwnWalk,
     deviations,
     figures,
     speed,
+    walks,
     whitened,
 )
 from toolkit.plausibility.familiar import Familiar
@@ -49,20 +49,21 @@ class Found:
     figures: Figures
 
 
-def find(moments: Values, own: OwnWalk, familiar: Familiar, shape: MomentLayout) -> Found | None:
-    """What is doubted about ``moments`` (F,); None where nobody walks: sensors are judged by walking."""
-    fast = speed(moments, own, shape)
-    if not fast > LEAST_SPEED:
+def find(span: Span, own: OwnWalk, familiar: Familiar, shape: MomentLayout) -> Found | None:
+    """What is doubted about ``span``; None where it is no steady walk: sensors are judged by walking, and a stand and a walk
+    in one span are like neither."""
+    fast = speed(span.moments, own, shape)
+    if not walks(fast, span.paces, own, shape):
         return None
-    found = figures(familiar, deviations(moments, own, shape), fast, shape)
-    return Found(_findings(found, moments, own, familiar, shape), found)
+    found = figures(familiar, deviations(span.moments, own, shape), fast, shape)
+    return Found(_findings(found, span.moments, own, familiar, shape), found)
 
 
 def _findings(
     found: Figures, moments: Values, own: OwnWalk, familiar: Familiar, shape: MomentLayout
 ) -> tuple[Finding, ...]:
     n, m = shape.imus, shape.electrodes
-    over = found.limited > familiar.limits
+    over = found.limited > np.append(familiar.limits, familiar.delays[found.task])
     bad, loud = over[:n], over[n : n + m]
     # A step's timing is told by the gyroscopes: by one that is turned, it says nothing of muscles.
     timing = over[n + m : n + 2 * m] & (not bad.any())
@@ -90,7 +91,7 @@ def _late(found: Figures, familiar: Familiar, shape: MomentLayout) -> bool:
     """Whether the delay explains what is unusual about the timing."""
     n, m = shape.imus, shape.electrodes
     _, _, left = shape.split(found.left)
-    after = whitened(familiar.timing, left - found.delay_s * familiar.late)
+    after = whitened(familiar.timing, left - found.delay_s * familiar.late[found.task])
     before = found.limited[n + m : n + 2 * m]
     sums = [np.float32(0.0), np.float32(0.0)]
     for place in range(m):

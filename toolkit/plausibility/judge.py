@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.calibration.layout import SensorLayout
-from toolkit.calibration.moments import PRODUCTS, MomentLayout
+from toolkit.calibration.moments import PRODUCTS, MomentLayout, Span
 from toolkit.calibration.orientation import angle_deg
 from toolkit.data.channels import GRAVITY
 from toolkit.errors import ContractError
 from toolkit.plausibility.deviation import OwnWalk
 from toolkit.plausibility.familiar import Familiar
 from toolkit.plausibility.findings import Finding, Found, Kind, find, flat
+from toolkit.plausibility.novelty import Novelty
 
 Float = NDArray[np.float64]
 Values = NDArray[np.float32]
@@ -59,16 +60,28 @@ class Judge:
         self.own = OwnWalk.of(np.asarray(walk, np.float32), self.shape)
         self._names = [s.name for s in (*layout.imus, *layout.electrodes)]
 
-    def find(self, moments: Values) -> Found | None:
-        """What is found about ``moments`` (F,); None where nobody walks."""
-        return find(moments, self.own, self.familiar, self.shape)
+    def find(self, span: Span) -> Found | None:
+        """What is found about ``span``; None where it is no steady walk."""
+        return find(span, self.own, self.familiar, self.shape)
 
-    def judge(self, moments: Values) -> tuple[Doubt, ...] | None:
-        """The doubts about ``moments`` (F,); None where nobody walks."""
-        found = self.find(moments)
+    def judge(self, span: Span) -> tuple[Doubt, ...] | None:
+        """The doubts about ``span``; None where it is no steady walk."""
+        found = self.find(span)
         if found is None:
             return None
-        return tuple(self._doubt(one, moments, found) for one in found.findings)
+        return tuple(self._doubt(one, span.moments, found) for one in found.findings)
+
+    def novelty(self) -> Novelty:
+        """What says of the newest rows whether they are like any of training people's."""
+        return Novelty(self.familiar.row, float(self.familiar.novelty[0]), self.shape.columns_in_all)
+
+    def sudden(self, size: float) -> Doubt:
+        """The doubt while the newest rows are novel and no judgement has said why; ``size``: their distance."""
+        text = (
+            "what the sensors read together is unlike all that training people's did: has a strap slipped, or come loose? "
+            "Four seconds of walking may tell which"
+        )
+        return Doubt("unfamiliar", "", size, text)
 
     def _doubt(self, finding: Finding, moments: Values, found: Found) -> Doubt:
         kind, name = finding.kind, "" if finding.sensor < 0 else self._names[finding.sensor]

@@ -7,15 +7,25 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
+/* For functions that are called from many places: smaller so. */
+#if defined(__GNUC__)
+#define NOINLINE __attribute__((noinline))
+#else
+#define NOINLINE
+#endif
+
 enum { PER_IMU = 10, PER_ELECTRODE = 2, MOST_IMUS = 16, PACKED_IMU = 55, PACKED_ELECTRODE = 3 };
 
 #define LEAST_SPEED 0.08f
+#define LEAST_PACE 0.3f
 #define LEAST_SIGNAL 0.05f
 #define SPEED_MARGIN 0.1f
 #define FARTHEST 25.0f
 #define LEAST_POWER 0.01f
 #define FLAT 0.35f
 #define EXPLAINED 0.7f
+#define RATE 0.03125f
+#define RELEASE 0.75f
 
 typedef struct {
     const et_familiar *familiar;
@@ -27,57 +37,80 @@ static int32_t size_of(const et_familiar *f) {
     return PER_IMU * f->imus + (PER_ELECTRODE + f->imus) * f->electrodes;
 }
 
-static void add_one(float value, float up, float down, float *rising, float *falling) {
-    *rising = *rising + value * up;
-    *falling = *falling + value * down;
+static float square_of(const float *v) {
+    return (v[0] * v[0] + v[1] * v[1]) + v[2] * v[2];
+}
+
+typedef struct {
+    float up, down;
+    float *rising, *falling;
+} sums;
+
+/* The next number of a row. */
+static NOINLINE void add_one(sums *to, float value) {
+    *to->rising = *to->rising + value * to->up;
+    *to->falling = *to->falling + value * to->down;
+    ++to->rising;
+    ++to->falling;
+}
+
+static float physical(const et_familiar *f, const float *row, int32_t column) {
+    return row[column] * f->deviation[column] + f->mean[column];
 }
 
 void et_plausibility_add(const et_familiar *familiar, const float *row, float up, float down, float *rising,
-                         float *falling) {
+                         float *falling, float *pace) {
     const et_familiar *f = familiar;
+    const int16_t *column = f->imu_columns;
     float turn[MOST_IMUS]; /* the gyroscopes' z */
-    int32_t at = 0;
+    sums to = {up, down, rising, falling};
     for (int32_t i = 0; i < f->imus; ++i) {
-        const int16_t *columns = &f->imu_columns[6 * i];
         float v[6];
         for (int32_t k = 0; k < 6; ++k) {
-            v[k] = row[columns[k]] * f->deviation[columns[k]] + f->mean[columns[k]];
-        }
-        for (int32_t k = 0; k < 3; ++k, ++at) {
-            add_one(v[k], up, down, &rising[at], &falling[at]);
-        }
-        for (int32_t k = 3; k < 6; ++k) {
-            for (int32_t l = k; l < 6; ++l, ++at) {
-                add_one(v[k] * v[l], up, down, &rising[at], &falling[at]);
+            v[k] = physical(f, row, *column++);
+            if (k < 3) {
+                add_one(&to, v[k]);
             }
         }
-        add_one((v[0] * v[0] + v[1] * v[1]) + v[2] * v[2], up, down, &rising[at], &falling[at]);
-        ++at;
+        for (int32_t k = 3; k < 6; ++k) {
+            for (int32_t l = k; l < 6; ++l) {
+                add_one(&to, v[k] * v[l]);
+            }
+        }
+        add_one(&to, square_of(v));
+        pace[i] = pace[i] + square_of(&v[3]);
         turn[i] = v[5];
     }
-    int32_t cross = at + PER_ELECTRODE * f->electrodes;
-    for (int32_t j = 0; j < f->electrodes; ++j) {
-        const int16_t column = f->electrode_columns[j];
-        const float e = row[column] * f->deviation[column] + f->mean[column];
-        add_one(e, up, down, &rising[at], &falling[at]);
-        add_one(e * e, up, down, &rising[at + 1], &falling[at + 1]);
-        at += PER_ELECTRODE;
-        for (int32_t i = 0; i < f->imus; ++i, ++cross) {
-            add_one(e * turn[i], up, down, &rising[cross], &falling[cross]);
+    for (int32_t part = 0; part < 2; ++part) { /* of all electrodes their size, then when in a step they work */
+        for (int32_t j = 0; j < f->electrodes; ++j) {
+            const float e = physical(f, row, f->electrode_columns[j]);
+            if (part == 0) {
+                add_one(&to, e);
+                add_one(&to, e * e);
+            }
+            for (int32_t i = 0; part != 0 && i < f->imus; ++i) {
+                add_one(&to, e * turn[i]);
+            }
         }
     }
 }
 
-static float speed(const et_familiar *f, const et_own_walk *own, const float *moments) {
+static float power(const float *m) {
+    return (m[3] + m[6]) + m[8];
+}
+
+/* Of the gyroscopes' mean squares over those of the own walk, the median. `step` is from an IMU's to the next; those of moments
+ * are sums. */
+static float middle(const et_familiar *f, const et_own_walk *own, const float *values, int32_t step) {
     float ranked[MOST_IMUS];
     for (int32_t i = 0; i < f->imus; ++i) {
-        const float *m = &moments[PER_IMU * i];
-        const float power = ((m[3] + m[6]) + m[8]) * own->scales[PER_IMU * i + 3];
+        const float *m = &values[step * i];
+        const float one = (step == 1 ? *m * f->pace_scale : power(m)) * own->scales[PER_IMU * i + 3];
         int32_t place = i;
-        for (; place > 0 && ranked[place - 1] > power; --place) {
+        for (; place > 0 && ranked[place - 1] > one; --place) {
             ranked[place] = ranked[place - 1];
         }
-        ranked[place] = power;
+        ranked[place] = one;
     }
     return (ranked[(f->imus - 1) / 2] + ranked[f->imus / 2]) * 0.5f;
 }
@@ -151,7 +184,7 @@ static int32_t nearest(const et_familiar *f, float fast, const float *away) {
     return task;
 }
 
-static float magnitude(float value) {
+static NOINLINE float magnitude(float value) {
     return value < 0.0f ? -value : value;
 }
 
@@ -186,7 +219,7 @@ static float figure(const expectation *e, float *away, float *figures) {
         figures[n + j] = whitened(loudness, &away[first + PER_ELECTRODE * j], PER_ELECTRODE);
         figures[n + m + j] = whitened(&f->timing[packed * j], &away[second + n * j], n);
         for (int32_t i = 0; i < n; ++i) {
-            delay = delay + f->lag[n * j + i] * away[second + n * j + i];
+            delay = delay + f->lag[n * (m * e->task + j) + i] * away[second + n * j + i];
         }
     }
     figures[3 * n + 2 * m] = magnitude(delay);
@@ -194,7 +227,9 @@ static float figure(const expectation *e, float *away, float *figures) {
 }
 
 /* Whether the delay explains what is unusual about the timing. */
-static int explains(const et_familiar *f, float delay, const float *left, const float *figures) {
+static int explains(const expectation *e, float delay, const float *left, const float *figures) {
+    const et_familiar *f = e->familiar;
+    const float *late = &f->late[f->imus * f->electrodes * e->task];
     const int32_t second = PER_IMU * f->imus + PER_ELECTRODE * f->electrodes;
     const int32_t packed = f->imus * (f->imus + 1) / 2;
     float before = 0.0f;
@@ -202,7 +237,7 @@ static int explains(const et_familiar *f, float delay, const float *left, const 
     for (int32_t j = 0; j < f->electrodes; ++j) {
         float x[MOST_IMUS];
         for (int32_t i = 0; i < f->imus; ++i) {
-            const float moved = delay * f->late[f->imus * j + i];
+            const float moved = delay * late[f->imus * j + i];
             x[i] = left[second + f->imus * j + i] - moved;
         }
         before = before + figures[f->imus + f->electrodes + j];
@@ -225,12 +260,12 @@ static int flat(const expectation *e, const et_own_walk *own, const float *momen
     return varies < FLAT * usual;
 }
 
-static int over(const et_familiar *f, const float *figures, int32_t place) {
+static NOINLINE int over(const et_familiar *f, const float *figures, int32_t place) {
     return figures[place] > f->limits[place];
 }
 
 /* Of IMU `place`: 0, ET_ORIENTATION, or ET_UNLIKE_TRAINING if the sizes of its vectors are not its own. */
-static int32_t imu_kind(const et_familiar *f, const float *figures, int32_t place) {
+static NOINLINE int32_t imu_kind(const et_familiar *f, const float *figures, int32_t place) {
     const int32_t sizes = f->imus + 2 * f->electrodes + place;
     if (!over(f, figures, place)) {
         return 0;
@@ -244,16 +279,21 @@ static int32_t put(et_finding *findings, int32_t count, int32_t kind, int32_t se
     return count + 1;
 }
 
-int32_t et_plausibility_judge(const et_familiar *familiar, const et_own_walk *own, float *moments, float *scratch,
-                              float *figures, et_finding *findings) {
+int32_t et_plausibility_judge(const et_familiar *familiar, const et_own_walk *own, float *moments,
+                              const float *paces, float *scratch, float *figures, et_finding *findings) {
     const et_familiar *f = familiar;
     const int32_t n = f->imus;
     const int32_t m = f->electrodes;
     for (int32_t i = 0; i < size_of(f); ++i) {
         moments[i] = moments[i] * f->scale;
     }
-    const float fast = speed(f, own, moments);
-    if (!(fast > LEAST_SPEED)) {
+    const float fast = middle(f, own, moments, PER_IMU);
+    float slowest = fast;
+    for (int32_t k = 0; k < ET_PACES; ++k) {
+        const float pace = middle(f, own, &paces[n * k], 1);
+        slowest = pace < slowest ? pace : slowest;
+    }
+    if (!(fast > LEAST_SPEED && slowest > LEAST_PACE * fast)) {
         return -1;
     }
     deviate(f, own, moments, scratch);
@@ -277,11 +317,16 @@ int32_t et_plausibility_judge(const et_familiar *familiar, const et_own_walk *ow
             count = put(findings, count, timing || flat(&e, own, moments, j - n) ? ET_ELECTRODE : ET_GAIN, j);
         }
     }
-    if (over(f, figures, 3 * n + 2 * m) && bad == 0 && loud == 0 && explains(f, delay, scratch, figures)) {
+    if (figures[3 * n + 2 * m] > f->delays[e.task] && bad == 0 && loud == 0 && explains(&e, delay, scratch, figures)) {
         return put(findings, 0, ET_LATE_STREAM, -1);
     }
     if ((bad != 0 && 10 * weak > 3 * m) || 2 * broken > n) {
         return put(findings, 0, ET_UNFAMILIAR, -1);
     }
     return count;
+}
+
+int32_t et_plausibility_novel(const et_familiar *familiar, const float *row, float *novelty, int32_t novel) {
+    *novelty = *novelty + (whitened(familiar->row, row, familiar->columns) - *novelty) * RATE;
+    return *novelty > (novel != 0 ? familiar->novelty * RELEASE : familiar->novelty);
 }

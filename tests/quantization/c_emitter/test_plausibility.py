@@ -60,6 +60,16 @@ class Session:
         assert self.calibration.walk is not None
         return Judge(self.familiar, self.calibration.walk, self.layout)
 
+    def novelties(self) -> tuple[Values, list[bool]]:
+        """After each row: the smoothed distance, and whether it is novel."""
+        novelty = self.judge.novelty()
+        values: list[np.float32] = []
+        novel: list[bool] = []
+        for row in self.rows:
+            novel += novelty.append(row[None])
+            values.append(novelty.value)
+        return np.array(values, np.float32), novel
+
     def expected(self) -> list[tuple[int, list[tuple[int, int]], Values | None]]:
         """After each row: how many findings (-1 if not judged), which, and the figures."""
         judge, result = self.judge, []
@@ -143,7 +153,10 @@ class State(ctypes.Structure):
     _fields_ = (
         ("rising", ctypes.c_float * 94),
         ("falling", ctypes.c_float * 94),
+        ("paces", ctypes.c_float * (4 * 4)),
         ("figures", ctypes.c_float * 31),
+        ("novelty", ctypes.c_float),
+        ("novel", ctypes.c_int32),
         ("row", ctypes.c_int32),
         ("whole", ctypes.c_int32),
     )
@@ -167,7 +180,10 @@ def test_figures_and_findings_equal_python(session: Session, folder: Path) -> No
     library.edgetool_plausibility_reset(ctypes.byref(state))
     seen: set[int] = set()
     judged = 0
-    for row, (count, named, figures) in zip(session.rows, session.expected()):
+    values, novel = session.novelties()
+    # Not a row of the well-worn sensors, and rows of all that is grossly wrong.
+    assert not any(novel[:700]) and sum(novel) > 1500 and not all(novel[700:])
+    for place, (row, (count, named, figures)) in enumerate(zip(session.rows, session.expected())):
         imu, emg = np.ascontiguousarray(row[:IMU]), np.ascontiguousarray(row[IMU:])
         given = library.edgetool_plausibility_push(
             ctypes.byref(state),
@@ -177,6 +193,7 @@ def test_figures_and_findings_equal_python(session: Session, folder: Path) -> No
             ctypes.c_void_p(findings.ctypes.data),
         )
         assert given == count
+        assert np.float32(state.novelty) == values[place] and state.novel == novel[place]
         if figures is not None:
             judged += 1
             np.testing.assert_array_equal(
@@ -217,7 +234,7 @@ int main(void) {
         const uint32_t cost = (target_ticks() - began) & 0xFFFFFFu;
         worst = cost > worst ? cost : worst;
         ticks += cost > 1000 ? 0 : cost;
-        check = check * 31u + (uint32_t)(count + 1);
+        check = check * 31u + (uint32_t)(count + 1) + (uint32_t)state.novel;
         for (int32_t k = 0; k < count; ++k) {
             check = check * 31u + (uint32_t)(findings[k].kind * 16 + findings[k].sensor + 1);
         }
@@ -238,11 +255,11 @@ int main(void) {
 """
 
 
-def checksum(expected: list[tuple[int, list[tuple[int, int]], Values | None]]) -> int:
+def checksum(session: Session) -> int:
     """What the image makes of what Python found."""
     check = 0
-    for count, named, figures in expected:
-        words = [count + 1, *(kind * 16 + sensor + 1 for kind, sensor in named)]
+    for (count, named, figures), novel in zip(session.expected(), session.novelties()[1]):
+        words = [count + 1 + novel, *(kind * 16 + sensor + 1 for kind, sensor in named)]
         words += [] if figures is None else figures.view(np.uint32).tolist()
         for word in words:
             check = (check * 31 + int(word)) & 0xFFFFFFFF
@@ -266,7 +283,7 @@ def test_a_cortex_m4_has_the_same_bits_within_the_budget(session: Session, folde
     status, said = emulate(link_image(folder, BOARD_MAIN, core, *objects), core)
     assert status == 0, said
     figures = {name: int(value) for name, value in re.findall(r"(\w+) (-?\d+)", said)}
-    assert figures["check"] == checksum(part.expected())
+    assert figures["check"] == checksum(part)
     sections = run(["arm-none-eabi-size", "-A", *objects])
     code = sum(int(size) for size in re.findall(r"\.text\S*\s+(\d+)", sections))
     tables = sum(int(size) for size in re.findall(r"\.rodata\S*\s+(\d+)", sections))
@@ -293,7 +310,7 @@ def test_a_stream_called_as_a_local_name_of_the_function_is_refused(session: Ses
 
     function = made("emg").partition("int32_t edgetool_plausibility_push")[2]
     declared = set(re.findall(r"(?:float|int32_t|et_\w+|edgetool_\w+) \*?([a-z]\w*)(?=[\[;,) =])", function))
-    assert {"walk", "findings", "row", "found", "own", "scratch", "i", "state"} <= declared
+    assert {"walk", "findings", "row", "found", "own", "scratch", "state"} <= declared
     for name in {*declared, "familiar"} - {"imu", "emg"}:
         with pytest.raises(ModelFileError, match=f"is called '{name}', which"):
             made(name)
