@@ -27,6 +27,7 @@ from runtime.pipeline.states import (
     LATE,
     UNCALIBRATED,
     WARM_UP,
+    Finding,
     FindingWindow,
     Rules,
     Verdict,
@@ -184,7 +185,7 @@ class Estimator:
             each.drop(count)
         self._reconsider()
         if self.watch is not None:
-            self.watch.append(features)
+            self.watch.append(features, (findings & Finding.GAP) != 0)
         result = self._rows(batch, features, findings, source_s, behind)
         self._remember(features)
         return result

@@ -14,6 +14,8 @@ from toolkit.plausibility import Doubt, Familiar, Judge
 
 #: Rows that are added to the moments at once, and to what is novel.
 _TOGETHER, _FRESH = 50, 10
+#: Of a span, this part may be rows that fill a gap: 0.1 s. A value that is held through a longer one is no movement.
+_MOST_GAPS = 0.025
 
 
 class PlausibilityWatch:
@@ -27,6 +29,8 @@ class PlausibilityWatch:
         self._judged: tuple[Doubt, ...] = ()
         self._waiting: list[NDArray[np.float32]] = []
         self._fresh: list[NDArray[np.float32]] = []
+        self._filled: list[NDArray[np.bool_]] = []
+        self._gaps = np.zeros(0, bool)
         #: Whether there was a walk to judge yet.
         self.judged = False
 
@@ -41,13 +45,19 @@ class PlausibilityWatch:
         """The rows begin anew: what was before says nothing of them. What is believed stays until something else is seen."""
         self._moments.reset()
         self._novelty.reset()
-        self._waiting, self._fresh = [], []
+        self._waiting, self._fresh, self._filled = [], [], []
+        self._gaps = np.zeros(0, bool)
 
-    def append(self, rows: Mapping[str, NDArray[np.float32]]) -> bool:
-        """Add rows of every input; whether they were judged. Who stands, sets off or stops is not: what was doubted stays."""
-        now = False
+    def append(
+        self, rows: Mapping[str, NDArray[np.float32]], filled: NDArray[np.bool_] | None = None
+    ) -> bool:
+        """Add rows of every input; whether they were judged. ``filled`` (rows,): those that fill a gap.
+
+        Who stands, sets off or stops is not judged, nor are gaps: what was doubted stays.
+        """
         joined = np.concatenate([rows[name] for name in self._inputs], axis=1)
         self._waiting.append(joined)
+        self._filled.append(np.zeros(len(joined), bool) if filled is None else filled)
         self._fresh.append(joined)
         # A few rows cost as much as many: they wait for each other, but not at a judgement.
         if sum(map(len, self._fresh)) >= _FRESH:
@@ -55,9 +65,23 @@ class PlausibilityWatch:
             self._fresh = []
         if sum(map(len, self._waiting)) < min(_TOGETHER, self._moments.until_whole):
             return False
-        joined, self._waiting = np.concatenate(self._waiting), []
-        for span in self._moments.append(joined):
-            doubts = self._judge.judge(span)
+        joined, gaps = np.concatenate(self._waiting), np.concatenate(self._filled)
+        self._waiting, self._filled = [], []
+        now = False
+        while len(joined):
+            count = self._moments.until_whole
+            now = self._judge_half(joined[:count], gaps[:count]) or now
+            joined, gaps = joined[count:], gaps[count:]
+        return now
+
+    def _judge_half(self, rows: NDArray[np.float32], gaps: NDArray[np.bool_]) -> bool:
+        """Add ``rows``, at most what the half of a triangle that has begun is short of; whether they were judged."""
+        size = 2 * self._judge.shape.half
+        self._gaps = np.concatenate([self._gaps, gaps])[-size:]
+        now = False
+        for span in self._moments.append(rows):
+            whole = np.count_nonzero(self._gaps) <= _MOST_GAPS * size
+            doubts = self._judge.judge(span) if whole else None
             if doubts is not None:
                 self._judged, self.judged, now = doubts, True, True
         return now

@@ -313,6 +313,23 @@ def test_what_is_novel_is_unfamiliar_until_a_judgement_says_more(known: Known) -
     assert [one for one in dict.fromkeys(seen[80:]) if one] == [("unfamiliar",), ("orientation",)]
 
 
+def test_a_span_with_a_gap_is_not_judged(known: Known) -> None:
+    """The link is away for a second of a slip: what was held meanwhile is no movement, and the next whole span says it."""
+    recording = next(r for r in known.recordings if r.name not in known.walks and r.task == "level")
+    rows = known.rows(turned(recording, {"thigh": about("z", 40)}))[:1600].copy()
+    gap = np.zeros(len(rows), bool)
+    gap[500:600] = True
+    rows[gap] = rows[499]
+    watch = PlausibilityWatch(known.judge(recording.person))
+    judged = []
+    for first in range(0, len(rows), 50):
+        part = rows[first : first + 50]
+        if watch.append({"imu": part[:, :24], "emg": part[:, 24:]}, gap[first : first + 50]):
+            judged.append(first + 50)
+    # Spans end every 200 rows from 400 on; those that end at 600 and 800 have the gap.
+    assert judged == [400, 1000, 1200, 1400, 1600]
+
+
 def test_a_distance_is_that_of_the_whitened_row() -> None:
     """Against its definition: with a triangle (2, 0; 1, 3), the row (1, 2) becomes (2, 7), of squared length 53; a 32nd of it
     is taken with the first row, and the novelty ends below three quarters of the limit."""
