@@ -249,7 +249,7 @@ def test_a_slip_is_doubted_within_four_seconds_and_forgotten_when_mended(known: 
         for first in range(0, 1200, 7):
             part = rows[first : first + 7]
             watch.append({"imu": part[:, :24], "emg": part[:, 24:]})
-            history.append("orientation" in watch.kinds)
+            history.append("orientation" in {doubt.kind for doubt in watch.doubts})
     per, delay = len(history) // 3, round(2 * HALF_S * GRID_HZ / 7)
     assert not any(history[:per])
     assert all(history[per + delay : 2 * per])
@@ -307,7 +307,7 @@ def test_what_is_novel_is_unfamiliar_until_a_judgement_says_more(known: Known) -
         for first in range(0, len(rows), 10):
             part = rows[first : first + 10]
             watch.append({"imu": part[:, :24], "emg": part[:, 24:]})
-            seen.append(watch.kinds)
+            seen.append(tuple(doubt.kind for doubt in watch.doubts))
     assert set(seen[:80]) == {()}
     assert seen[80:].index(("unfamiliar",)) <= 5
     assert [one for one in dict.fromkeys(seen[80:]) if one] == [("unfamiliar",), ("orientation",)]
