@@ -140,10 +140,13 @@ def test_a_folds_baseline_is_a_network_that_estimates_what_the_job_did(compariso
     assert network.window(test.inputs) == pytest.approx(job.estimate, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if is_network(name)])
-def test_every_network_of_the_table_converts(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [*((name, {}) for name in MODELS if is_network(name)), ("lstm", {"emg_channels": 0})],
+)
+def test_every_network_of_the_table_converts(name: str, sizes: dict[str, int]) -> None:
     """What a job stores of it is read again and lowered, with the weights that the table counts."""
-    config = ModelConfig(hidden=32, head_hidden=32, window=16)
+    config = ModelConfig(hidden=32, head_hidden=32, window=16, **sizes)
     contract = plain_contract(config, np.random.default_rng(0))
     network = CrossLSTM(config) if name == CROSS_LSTM else baseline(name, config)
     stored = network_bytes(network, contract, {"method": "chronological"}, {})
@@ -156,7 +159,7 @@ def test_every_network_of_the_table_converts(name: str) -> None:
         for item in contract.inputs
     }
     with torch.no_grad():
-        wanted = network.eval()(*(torch.from_numpy(inputs[one]).float() for one in ("imu", "emg"))).numpy()
+        wanted = network.eval()(*(torch.from_numpy(inputs[one]).float() for one in config.streams)).numpy()
     # Double precision against PyTorch's single, over 16 steps.
     assert float_moments(read, inputs) == pytest.approx(wanted, abs=1e-5)
 
