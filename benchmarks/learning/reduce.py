@@ -42,13 +42,9 @@ class Choice:
 
     @property
     def text(self) -> str:
-        """What is worn: IMUs by segment and electrodes by name, by number if there are more than two."""
-        parts = []
-        for stream in STREAMS:
-            names = [group.name for group in self.kept if group.stream == stream]
-            if names:
-                parts.append(", ".join(names) if len(names) <= 2 else f"{len(names)} {stream.upper()}")
-        return " + ".join(parts)
+        """How many are worn of each stream, the best ones: ``2 IMU + 1 EMG``."""
+        counts = {stream: sum(group.stream == stream for group in self.kept) for stream in STREAMS}
+        return " + ".join(f"{number} {stream.upper()}" for stream, number in counts.items() if number)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from benchmarks.learning.reduce import Reduction
 from benchmarks.report.page import Page, Section, render, table
 from benchmarks.report.svg import Panel
 from benchmarks.report.text import KIND_NAMES, count, short_joint
+from toolkit.model.config import STREAMS
 
 NOTE = (
     "RMSE in Nm/kg, mean over people not seen in training, by joint, the worst person. kB/s: samples on the radio, 16 bits "
@@ -17,6 +18,16 @@ def head(reduction: Reduction) -> list[str]:
     """Names of the columns."""
     joints = [f">{short_joint(name).split()[0]}" for name in reduction.outputs]
     return ["sensors", ">RMSE", *joints, ">worst", ">kB/s", ">flash", ">RAM", ">instr."]
+
+
+def order(reduction: Reduction) -> str:
+    """Which sensors the numbers of the table stand for."""
+    parts = []
+    for stream in STREAMS:
+        names = [group.name for group in reduction.choices[0].kept if group.stream == stream]
+        if names:
+            parts.append(f"{stream.upper()}: {', '.join(names)}")
+    return f"Best first: {'; '.join(parts)}."
 
 
 def exactness(reduction: Reduction) -> str:
@@ -65,7 +76,7 @@ def page(reduction: Reduction, command: str) -> str:
             panel.dot(len(one.kept), float(value), "ref", f"{person}: {value:.4f}", 2)
         mean = float(one.result.rmse_all.mean())
         panel.dot(len(one.kept), mean, "s0" if one.pareto else "s2", f"{one.text}: {mean:.4f}", 5)
-    told = [text for text in [exactness(reduction)] if text]
+    told = [text for text in (order(reduction), exactness(reduction)) if text]
     kinds = ", ".join(KIND_NAMES[kind] for kind in reduction.kinds)
     plain = [name.removeprefix(">") for name in head(reduction)]
     sections = [

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from edgetool.commands.shared import (
-    PATH,
     SETTINGS,
     SOURCE,
     file_of,
@@ -28,7 +27,7 @@ from edgetool.commands.shared import (
     epilog="Example: edgetool explain pretrained --data synthetic --html explained.html",
     context_settings=SETTINGS,
 )
-@click.argument("checkpoint", type=PATH)
+@click.argument("checkpoint")
 @click.option("--data", required=True, metavar="SOURCE", help=f"{SOURCE}.")
 @click.option("--seed", default=0, metavar="N", help="Seed for permutations and orders.")
 @json_option("Also write every share; - is standard output.")

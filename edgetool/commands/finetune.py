@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     epilog="Example: edgetool finetune m.safetensors --data new.npz --out own.safetensors",
     context_settings=SETTINGS,
 )
-@click.argument("checkpoint", type=PATH)
+@click.argument("checkpoint")
 @click.option(
     "--data", required=True, metavar="SOURCE", help=f"{SOURCE}; people who were not in its training."
 )

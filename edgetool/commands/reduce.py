@@ -29,7 +29,7 @@ from edgetool.commands.shared import (
     epilog="Example: edgetool reduce compared --data synthetic:people=12 --out reduced",
     context_settings=SETTINGS,
 )
-@click.argument("checkpoint", type=PATH)
+@click.argument("checkpoint")
 @click.option("--data", required=True, metavar="SOURCE", help=f"{SOURCE}.")
 @click.option(
     "--out",
@@ -63,7 +63,8 @@ def command(json: Path | None, html: Path | None, **options: Any) -> None:
     screen = tables(json)
     show_table(screen, None, report.head(result), report.rows(result))
     screen.print(report.NOTE, style="dim")
-    if told := report.exactness(result):
-        screen.print(told)
+    for told in (report.order(result), report.exactness(result)):
+        if told:
+            screen.print(told)
     print_json(json, result.to_json)
     wrote(json, html)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -77,3 +78,25 @@ def test_matrix_products_take_one_thread_unless_the_shell_says_otherwise(
         monkeypatch.setenv(name, value)
     one_blas_thread()
     assert os.environ.get("OPENBLAS_NUM_THREADS") == threads
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("explain",),
+        ("reduce", "--out", "reduced"),
+        ("finetune", "--strides", "1", "--out", "own.safetensors"),
+    ],
+    ids=lambda options: options[0],
+)
+def test_the_word_pretrained_is_a_checkpoint_wherever_one_is_taken(
+    options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, *more = options
+    # One person who trained the shipped checkpoint: what is refused is that, and not the word.
+    data = "synthetic:people=1,seconds=3,tasks=level,speeds=1"
+    result = CliRunner().invoke(edgetool, ["--quiet", name, "pretrained", "--data", data, *more])
+    assert result.exit_code != 0
+    said = f"{result.output}{result.exception}"
+    assert "training" in said and "does not exist" not in said

@@ -36,6 +36,7 @@ def test_every_choice_is_trained_on_its_sensors(tmp_path: Path) -> None:
     assert weights[0] is not None and weights[-1] is not None and weights[-1] < weights[0]
     best = min(found.choices, key=lambda one: float(one.result.rmse_all.mean()))
     assert best.pareto and last.pareto
+    assert report.order(found).startswith("Best first: IMU: ") and report.exactness(found) == ""
     assert electrodes.text == "9 EMG" and found.choices[0].text == "4 IMU + 9 EMG"
     for number, streams in ((2, ["imu"]), (9, ["emg"]), (0, ["imu", "emg"])):
         written = Checkpoint.load(tmp_path / "out" / f"choice-{number}" / "model.safetensors")
