@@ -236,7 +236,7 @@ def test_calibrated_from_the_dashboard(tmp_path: Path, bundle: Path) -> None:
         assert await asyncio.to_thread(post, "api/calibration", {"person": "Ada"}) == 200
         assert await asyncio.to_thread(post, "api/calibration", {"person": "Eve"}) == 409  # one at a time
         assert await asyncio.to_thread(post, "api/calibration/cancel", {}) == 200
-        assert not now().running and "given up" in now().message
+        assert not now().running and "cancelled" in now().message
         assert await asyncio.to_thread(post, "api/calibration", {"person": "Ada"}) == 200
         await one.until(lambda: now().step == "walk", 60)
         assert not (tmp_path / "dash.json").exists()
