@@ -498,7 +498,7 @@ class TestSeveralNodes:
     def test_a_stream_that_two_nodes_have_must_be_named_with_its_node(self) -> None:
         bench = Bench(self._nodes(), given=contract())
         bench.until(1.0)
-        assert bench.intake.missing == ("imu (of 2 nodes: say NODE/imu)",)
+        assert bench.intake.missing == ("imu (of 2 nodes: write NODE/imu)",)
         assert bench.estimates[-1].values == ()
 
     def test_an_input_that_the_model_has_not(self) -> None:
