@@ -73,7 +73,7 @@ test-fast: $(VENV)/dev.stamp ## the tests of daily work, under a minute: none th
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
 	  -m "not slow and not qemu and not browser and not service" $(PYTEST_ARGS)
 
-coverage: $(VENV)/dev.stamp ## which lines and branches all tests reach, commands run as processes included: build/coverage/html
+coverage: $(VENV)/dev.stamp ## which lines and branches all tests reach, commands included: build/coverage/html (twice the time of make test)
 	@sh tests/system_packages.sh
 	@mkdir -p build/coverage && rm -f build/coverage/data*
 	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest --numprocesses 2 --dist worksteal $(PYTEST_ARGS)
