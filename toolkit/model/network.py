@@ -87,9 +87,12 @@ class CrossLSTM(nn.Module):
         self.head_hidden = nn.Linear(len(config.streams) * hidden, config.head_hidden)
         self.head_output = nn.Linear(config.head_hidden, len(config.outputs))
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Moments (n, outputs) of windows imu (n, T, Ci) and emg (n, T, Ce), normalised."""
-        return self.with_cells(*inputs)[0]
+    def forward(self, imu: Tensor, emg: Tensor | None = None) -> Tensor:
+        """Moments (n, outputs) of windows imu (n, T, Ci) and emg (n, T, Ce), normalised; one of them alone is the first.
+
+        The names are those of the inputs where the network is exported.
+        """
+        return self.with_cells(*((imu,) if emg is None else (imu, emg)))[0]
 
     def with_cells(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Moments (n, outputs), and the last cell states of all streams and layers (streams x layers, n, H)."""

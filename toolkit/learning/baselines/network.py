@@ -21,9 +21,9 @@ class Baseline(nn.Module, ABC):
         self.head_hidden = nn.Linear(features, config.head_hidden)
         self.head_output = nn.Linear(config.head_hidden, len(config.outputs))
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Moments (n, outputs) of windows imu (n, T, Ci) and emg (n, T, Ce), normalised, or of the one that there is."""
-        found = self.features(torch.cat(inputs, dim=-1))
+    def forward(self, imu: Tensor, emg: Tensor | None = None) -> Tensor:
+        """Moments (n, outputs) of windows imu (n, T, Ci) and emg (n, T, Ce), normalised; one of them alone is the first."""
+        found = self.features(imu if emg is None else torch.cat([imu, emg], dim=-1))
         moments: Tensor = self.head_output(torch.relu(self.head_hidden(found)))
         return moments
 
