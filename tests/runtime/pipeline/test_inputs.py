@@ -124,7 +124,7 @@ def test_all_right_handed_axes_are_rotations() -> None:
 @pytest.mark.parametrize(
     ("wanted", "stream", "words"),
     [
-        (InputFrom(("imu",), False), _stream(BRAINFLOW), "must be in m/s^2 and is in g; say unit in [inputs.imu]"),
+        (InputFrom(("imu",), False), _stream(BRAINFLOW), "must be in m/s^2 and is in g; give unit in [inputs.imu]"),
         (InputFrom(("imu",), False, {"": "g"}), _stream(BRAINFLOW), "unit 'g' cannot be in channel 'foot_gyro_x'"),
         (InputFrom(("imu",), False, {"": "mV"}), _stream(BRAINFLOW), "unit 'mV' cannot be in channel 'foot_accel_x'"),
         (
