@@ -52,7 +52,9 @@ def slow() -> frozenset[str]:
 
 def _programs(start: list[Any]) -> set[str]:
     """The programs that these functions, and the functions of tests/ that they name, ask for."""
-    waiting, seen, found = [f for f in start if f is not None], set(), set()
+    waiting = [function for function in start if function is not None]
+    seen: set[FunctionType] = set()
+    found: set[str] = set()
     while waiting:
         function = inspect.unwrap(waiting.pop())
         if not isinstance(function, FunctionType) or function in seen:

@@ -59,7 +59,7 @@ def drawn_windows(config: ModelConfig, count: int, seed: int) -> Windows:
 
     inputs = {"imu": walk(config.imu_channels), "emg": walk(config.emg_channels)}
     targets = np.zeros((count, len(config.outputs)), np.float32)
-    return Windows(inputs, targets, np.zeros(count, np.int32), np.arange(count) * 1.0, ())
+    return Windows(inputs, targets, np.zeros(count, np.int32), np.arange(count, dtype=np.float64), ())
 
 
 def graphs(checkpoint: Checkpoint, windows: Windows) -> tuple[Graph, Graph]:
