@@ -33,8 +33,8 @@ static void draw_sample(uint32_t *seed, float *sample, int32_t channels) {
 _STREAM = """\
 /* Whether the filters of {name} give other features than the golden ones, in any bit. */
 static int {name}_filter_differs(void) {{
-    static edgetool_{name}_filter filter;
-    static float features[EDGETOOL_{upper}_ROWS_MOST * {channels}];
+    edgetool_{name}_filter filter;
+    float features[EDGETOOL_{upper}_ROWS_MOST * {channels}];
     float sample[{channels}];
     uint32_t seed = 1u;
     int32_t rows = 0;

@@ -124,7 +124,7 @@ extern "C" {{
 
 /* Runs the golden vectors through the model. Returns 0 if every output is the expected one bit for bit, else 1 + the
  * number of the first vector that differs: windows, then stream steps, then the filters of each stream, which are given
- * raw samples. Ends a running stream of `state`. Not reentrant: its filters are static. */
+ * raw samples. Ends a running stream of `state`, and may run in several threads, each with a state of its own. */
 int edgetool_self_test(edgetool_state *state);
 
 /* How many vectors that are. */

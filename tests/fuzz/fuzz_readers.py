@@ -283,7 +283,7 @@ def _pt2(path: Path) -> Reader:
     import torch
 
     from quantization.importers.evaluate import run as evaluate
-    from quantization.importers.torch_export import read_network
+    from quantization.importers.torch_export import parse_network
     from tests.quantization.importers.networks import Sizes, exported, made
 
     valid = []
@@ -293,7 +293,7 @@ def _pt2(path: Path) -> Reader:
         valid.append(exported(made(name, sizes), inputs))
 
     def read(file: Path) -> None:
-        program = read_network(file)
+        program = parse_network(file.read_bytes(), file.name)
         with np.errstate(all="ignore"):
             evaluate(program, {n: np.zeros(shape) for n, shape in program.inputs.items()})
 

@@ -177,7 +177,7 @@ def test_networks_are_run_on_the_core_that_is_asked_for(comparison: Comparison, 
     found = compare(SOURCE, folder, models=names, settings=SMALL, stride=4, core="cortex-m4", pool=HERE)
     assert mlp.read_bytes() == before
     (cost,) = found.devices.values()
-    assert list(found.devices) == ["mlp"] and (cost.core, cost.graph) == ("cortex-m4", "window")
+    assert list(found.devices) == ["mlp"] and (cost.core, cost.graph) == ("cortex-m4", "stream")
     assert cost.differing == 0 < cost.compared
     (row,) = report.device_rows(found)
     assert row[0] == "MLP" and row[5] == f"0 of {cost.compared:,}"

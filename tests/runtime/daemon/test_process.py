@@ -184,7 +184,8 @@ def test_example_config_is_whole(tmp_path: Path) -> None:
     assert settings.sources == ("sim://synthetic",) and settings.model.bundle.name == "bundle"
     # What is commented out is the default, so with it nothing changes but what has none.
     text = re.sub(r"^# (\w+ = )", r"\1", example.read_text(), flags=re.MULTILINE)
-    without = "host|port|token_file|folder|prefix|markers|mass_kg|from|check_names|unit|axes|scale|resample|foot_accel_x"
+    without = "host|port|token_file|folder|prefix|markers|mass_kg|from|check_names"
+    without += "|unit|axes|scale|resample|notch_hz|foot_accel_x"
     text = re.sub(rf"^({without}) = .*\n", "", text, flags=re.MULTILINE)
     path = tmp_path / "run.toml"
     path.write_text(text)
