@@ -5,7 +5,6 @@ It is a draft: names and units are read from the header row, and where that says
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from toolkit.data.regular import NO_TIME
 from toolkit.errors import RecordingError
 from toolkit.printable import terminal_text
 from toolkit.reading import is_folder
+from toolkit.toml_lines import toml_key, toml_text
 
 _TABLES = (".csv", ".tsv", ".txt", ".sto", ".mot", ".npz")
 _TIME = re.compile(r"(time(stamp)?s?|t|x|.*time series|seconds|date.?time)", re.I)
@@ -195,16 +195,16 @@ def _text(
 ) -> Iterator[str]:
     root = (source if is_folder(source) else source.parent).resolve()
     yield "# Drafted by edgetool data --suggest: read every line; docs/DATA.md says what each means."
-    yield f"format = {json.dumps(FORMAT)}"
+    yield f"format = {toml_text(FORMAT)}"
     yield 'kind = "measured"'
-    yield f"root = {json.dumps(str(root) if beside is None else os.path.relpath(root, beside.resolve()))}"
+    yield f"root = {toml_text(str(root) if beside is None else os.path.relpath(root, beside.resolve()))}"
     yield ""
     yield "[[recording]]"
-    yield f"name = {json.dumps(source.stem)}"
+    yield f"name = {toml_text(source.stem)}"
     yield 'person = "person-1" # groups recordings: one name for each person'
     yield 'task = "level"      # or what was done'
     yield "# mass_kg = 71.4    # TODO: the body mass" if mass_kg is None else f"mass_kg = {mass_kg:g}"
-    files = ", ".join(f"{key} = {json.dumps(path.name)}" for path, key in keys.items())
+    files = ", ".join(f"{toml_key(key)} = {toml_text(path.name)}" for path, key in keys.items())
     yield f"files = {{ {files} }}"
     for stream in streams.values():
         yield from _stream_text(stream)
@@ -218,17 +218,17 @@ def _stream_text(stream: DraftedStream) -> Iterator[str]:
     first = stream.columns[0].file
     yield ""
     yield f"[{stream.name}]"
-    yield f"file = {json.dumps(first)}"
+    yield f"file = {toml_text(first)}"
     yield f"rate_hz = {stream.rate_hz:.9g}"
-    yield f"time = {json.dumps(stream.time)}"
+    yield f"time = {toml_text(stream.time)}"
     if stream.time_unit != "s":
-        yield f"time_unit = {json.dumps(stream.time_unit)}"
+        yield f"time_unit = {toml_text(stream.time_unit)}"
     yield f"# jitter_ms = {1e3 * TIME_TOLERANCE / stream.rate_hz:.2g}   # times may be so far off; and rows that may be filled:"
     yield "# fill_rows = 1"
     yield f"[{stream.name}.channels]"
     for column in stream.columns:
-        entry = [f"column = {json.dumps(column.column, ensure_ascii=False)}"]
-        entry += [f'unit = "{column.unit}"'] if column.unit else []
-        entry += [f"file = {json.dumps(column.file)}"] if column.file != first else []
+        entry = [f"column = {toml_text(column.column)}"]
+        entry += [f"unit = {toml_text(column.unit)}"] if column.unit else []
+        entry += [f"file = {toml_text(column.file)}"] if column.file != first else []
         todo = "" if column.unit else " # TODO: unit, the header does not say"
-        yield f"{column.channel} = {{ {', '.join(entry)} }}{todo}"
+        yield f"{toml_key(column.channel)} = {{ {', '.join(entry)} }}{todo}"

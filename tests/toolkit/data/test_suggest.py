@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,16 @@ def test_names_cannot_write_the_toml(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f"time,'{name}\n" + "".join(f"{k / 1000},{k}\n" for k in range(600)))
     text = suggest(tmp_path / "a.csv", 70)
     assert text.count("[emg") == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["emg größe (mV)", "emg \u202edlof (mV)", "emg \U0001f9b5 (mV)", "emg \x7f (mV)"]
+)
+def test_names_in_any_script_are_read_back_and_nothing_steers_a_terminal(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "\U0001f9b5.csv"
+    path.write_text(f"time,{name}\n" + "".join(f"{k / 1000},{k}\n" for k in range(600)), encoding="utf-8")
+    text = suggest(path, 70)
+    assert all(character.isprintable() or character == "\n" for character in text)
+    (entry,) = tomllib.loads(text)["emg"]["channels"].values()
+    assert entry["column"] == name
+    assert list(tomllib.loads(text)["recording"][0]["files"].values()) == [path.name]
