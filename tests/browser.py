@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import os
+import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
@@ -113,7 +115,7 @@ async def browser(folder: Path, nice: int = 0) -> AsyncIterator[Page]:
             "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic",
             "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank",
         ],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
         port = await _port(profile / "DevToolsActivePort", process)
@@ -135,6 +137,17 @@ async def browser(folder: Path, nice: int = 0) -> AsyncIterator[Page]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        await _all_gone(process.pid)
+
+
+async def _all_gone(group: int) -> None:
+    """Chromium's other processes outlive it for a while, and write into the folder that is about to be removed."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            os.killpg(group, 0)
+            await asyncio.sleep(0.02)
 
 
 async def _port(file: Path, process: subprocess.Popen[bytes]) -> int:

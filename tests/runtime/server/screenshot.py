@@ -61,6 +61,7 @@ def running(*arguments: str) -> Iterator[str]:
     """``edgetool run`` with a page; gives its address and ends it as Ctrl-C does."""
     command = [sys.executable, "-m", "edgetool", "run", *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    reader = None
     try:
         assert process.stderr is not None
         seen = []
@@ -79,7 +80,8 @@ def running(*arguments: str) -> Iterator[str]:
         process.wait(20)
         if process.stderr is not None:
             process.stderr.close()
-    reader.wait(5)
+        if reader is not None:
+            reader.wait(5)
     assert process.returncode in (0, 130), f"edgetool run ended with {process.returncode}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -110,6 +111,7 @@ def test_hostile_text_is_made_printable(tmp_path: Path) -> None:
 
 def test_they_are_in_the_recording(tmp_path: Path) -> None:
     """A new file begins with what is said of the session at its head; a marker lies among what the sensors send."""
+    asked: list[int] = []
 
     async def work(running: Running) -> None:
         daemon = running.daemon
@@ -120,7 +122,9 @@ def test_they_are_in_the_recording(tmp_path: Path) -> None:
         told = await asyncio.to_thread(_post, url, "/api/session", b'{"person": "S01", "trial": "3"}')
         assert told[0] == 200
         await running.until(lambda: daemon.status().recording.file != first)  # type: ignore[union-attr]
+        asked.append(time.monotonic_ns())
         told = await asyncio.to_thread(_post, url, "/api/mark", b'{"text": "heel strike"}')
+        asked.append(time.monotonic_ns())
         assert told == (200, '{"marked": "heel strike"}')
         size = daemon.status().recording.bytes  # type: ignore[union-attr]
         await running.until(lambda: daemon.status().recording.bytes > size + 1000)  # type: ignore[union-attr]
@@ -142,8 +146,10 @@ def test_they_are_in_the_recording(tmp_path: Path) -> None:
     items = list(RecordingReader.open(after).items())
     (place,) = [place for place, item in enumerate(items) if isinstance(item, Marker)]
     assert items[place].text == "heel strike"  # type: ignore[union-attr]
-    times = [item.arrival_ns for item in items if not isinstance(item, Snapshot)]  # type: ignore[union-attr]
-    assert times == sorted(times)
+    assert asked[0] <= items[place].arrival_ns <= asked[1]  # type: ignore[union-attr]
+    # Simulated packets have the time at which they were due. On a busy machine they come later, after the marker of by then.
+    times = [item.arrival_ns for item in items if not isinstance(item, (Marker, Snapshot))]  # type: ignore[union-attr]
+    assert times == sorted(times) and 1 < place < len(items) - 1
 
 
 def test_a_calibration_is_begun_and_given_up(tmp_path: Path) -> None:
