@@ -41,10 +41,11 @@ def regular(table: Table, use: StreamUse, names: Sequence[str]) -> Regular:
         place, repeated = _time_column(table, use.time, names)
         table = _without_end(table, [place, *([table.index(name) for name in names] if repeated else [])])
         times = table.values[:, place] * TIME_UNITS[use.time_unit]
+    used = tuple(dict.fromkeys(names))  # several channels may be of one column
     timed = Table(
         table.path,
-        ("time", *names),
-        np.column_stack([times, *(table.values[:, table.index(n)] for n in names)]),
+        ("time", *used),
+        np.column_stack([times, *(table.values[:, table.index(n)] for n in used)]),
     )
     if not use.fill_rows and use.jitter_ms is None:
         return Regular(timed, timed.time_axis("time", use.rate_hz))

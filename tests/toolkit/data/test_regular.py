@@ -56,6 +56,16 @@ def test_times_in_other_units(tmp_path: Path, unit: str, factor: float) -> None:
     assert recording.signals["emg"].duration_s == pytest.approx(1900 / RATE)
 
 
+def test_two_channels_of_one_column(tmp_path: Path) -> None:
+    moments_table(tmp_path)
+    table(tmp_path, "emg.csv", ["time,a", *(f"{k / 1000:.3f},{k}" for k in range(1000) if k != 500)])
+    channels = 'channels = { a = "a", b = { column = "a", scale = -1 } }'
+    recording = dataset(tmp_path, f"rate_hz = 1000\nfill_rows = 1\n{channels}")
+    emg = recording.signals["emg"]
+    assert emg.spec.channel_names == ("a", "b") and list(emg.samples[500]) == [499, -499]
+    assert recording.provenance["mended_emg"] == "1 missing rows filled"
+
+
 def test_missing_rows_and_values_are_held_and_counted(tmp_path: Path) -> None:
     moments_table(tmp_path)
     rows = [f"{k / 1000:.3f},{k}" for k in range(1000) if k not in (500, 700, 701)]
