@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.calibration.electrodes import ENVELOPE_S, envelope, noise_floor
-from toolkit.contract import StreamSpec
 from toolkit.data.imus import imus
 from toolkit.errors import RecordingError
 from toolkit.records import Signal
@@ -75,8 +74,4 @@ def require_stronger_than_walking(contracted: Mapping[str, float], walked: Mappi
 
 
 def _electric(signals: Mapping[str, Signal]) -> list[Signal]:
-    return [signal for signal in signals.values() if not _inertial(signal.spec)]
-
-
-def _inertial(spec: StreamSpec) -> bool:
-    return bool(imus(spec))
+    return [signal for signal in signals.values() if not imus(signal.spec)]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.data.imus import imus
+from toolkit.data.virtual_imu import rotation as turn_about
 from toolkit.errors import RecordingError
 from toolkit.records import Signal
 
@@ -106,7 +107,7 @@ def with_swing(rotation: Float, error_deg: float, found: SwingAxis) -> tuple[Flo
     variance = found.error_deg**2
     share = error_deg**2 / (error_deg**2 + variance)
     axis = np.cross(seen, [0.0, 0.0, 1.0])
-    return _turn(axis / np.linalg.norm(axis), np.radians(share * off_deg)) @ rotation, off_deg
+    return turn_about(axis, np.radians([share * off_deg]))[0] @ rotation, off_deg
 
 
 def _require_this_leg(gyroscopes: Mapping[str, Float]) -> None:
@@ -148,11 +149,3 @@ def _axis(gyroscope: Float, halves: list[tuple[int, int]]) -> SwingAxis:
         off.append(np.degrees(np.arccos(np.clip(abs(float(other @ whole)), 0.0, 1.0))))
     error = float(np.sqrt((count - 1) / count * np.sum(np.square(off))))
     return SwingAxis(whole, float(np.hypot(error, _LEAST_ERROR_DEG)), count // 2)
-
-
-def _turn(axis: Float, angle: float) -> Float:
-    """Rotation (3, 3) by ``angle``, rad, about ``axis`` of length 1 (Rodrigues)."""
-    x, y, z = axis
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    result: Float = np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
-    return result

@@ -22,5 +22,5 @@ def rotated_by(recording: Recording, degrees: float) -> Recording | None:
         for imu in imus(signal.spec):
             digest = hashlib.sha256(f"{recording.person}/{imu.segment}".encode()).digest()
             axis = np.random.default_rng(int.from_bytes(digest[:8], "little")).normal(size=3)
-            rotations[imu.segment] = rotation([float(v) for v in axis], np.array([np.radians(degrees)]))[0]
+            rotations[imu.segment] = rotation(axis, np.array([np.radians(degrees)]))[0]
     return turned(recording, rotations) if rotations else None

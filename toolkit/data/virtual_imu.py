@@ -24,7 +24,7 @@ Float = NDArray[np.float64]
 Scheme = Literal["central", "causal"]
 
 
-def rotation(axis: str | Sequence[float], angle: Float) -> Float:
+def rotation(axis: str | Sequence[float] | Float, angle: Float) -> Float:
     """Matrices (n, 3, 3) that turn by ``angle`` (n,) rad about "x", "y", "z" or a vector (Rodrigues)."""
     vector = np.eye(3)["xyz".index(axis)] if isinstance(axis, str) else np.asarray(axis, dtype=np.float64)
     x, y, z = vector / np.linalg.norm(vector)
