@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from toolkit.data.readers.table import Float, Table, parse_rows
+from toolkit.data.readers.table import Float, Table, decode_utf8, parse_rows
 from toolkit.errors import RecordingError
 from toolkit.reading import read_file
 
@@ -63,9 +63,9 @@ def _decoded(path: Path, content: bytes) -> tuple[str, RecordingError | None]:
         except UnicodeDecodeError:
             raise RecordingError(f"{path} begins with the mark of UTF-16 and is not UTF-16") from None
     try:
-        return content.decode("utf-8-sig"), None
-    except UnicodeDecodeError as error:
-        foreign = RecordingError(f"{path} is not text: byte {error.start} is not UTF-8")
+        return decode_utf8(path, content), None
+    except RecordingError as error:
+        foreign = error
     try:
         return content.decode("cp1252"), foreign
     except UnicodeDecodeError:
@@ -80,9 +80,8 @@ def _header(lines: Sequence[str]) -> tuple[int | None, str]:
     written = [place for place, line in enumerate(lines[:_PREAMBLE]) if line.strip()]
     for place in written:
         delimiter = next((one for one in "\t;," if one in lines[place]), None)
-        if delimiter is None or not _is_data(_cells(lines[place], delimiter)):
+        if delimiter is None or not _is_data(numbers := _cells(lines[place], delimiter)):
             continue
-        numbers = _cells(lines[place], delimiter)
         fewest = len(_without_empty_end(numbers, 2))
         for above in reversed(written[: written.index(place)]):
             cells = _cells(lines[above], delimiter)
@@ -103,7 +102,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def _is_data(cells: Sequence[str]) -> bool:
     """Whether more than half of what is there are numbers: a column of words may stand beside them."""
     known = [cell for cell in cells if cell.lower() not in _ABSENT]
-    numbers = [c for c in known if _is_number(c) or _DECIMAL_COMMA.fullmatch(c) or _moment(c) is not None]
+    numbers = [c for c in known if _is_number(c) or _DECIMAL_COMMA.fullmatch(c) or _date_time(c) is not None]
     return 2 * len(numbers) > len(known)
 
 
@@ -136,7 +135,7 @@ def _column(cells: Sequence[str], delimiter: str) -> Sequence[str]:
     """The cells of one column as ``float`` reads them; those that are no numbers are left as they are, to be refused."""
     known = [cell for cell in cells if cell.lower() not in _ABSENT]
     if known and not any(map(_is_number, known)):
-        if (first := _moment(known[0])) is not None:
+        if (first := _date_time(known[0])) is not None:
             return [_seconds(cell, first) for cell in cells]
         if not any(map(_DECIMAL_COMMA.fullmatch, known)):
             return ["nan"] * len(cells)  # a column of words: nobody's signal
@@ -154,13 +153,13 @@ def _column(cells: Sequence[str], delimiter: str) -> Sequence[str]:
 def _seconds(cell: str, first: datetime) -> str:
     if cell.lower() in _ABSENT:
         return "nan"
-    time = _moment(cell)
+    time = _date_time(cell)
     if time is None or (time.tzinfo is None) != (first.tzinfo is None):
         return cell
     return repr((time - first.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds())
 
 
-def _moment(cell: str) -> datetime | None:
+def _date_time(cell: str) -> datetime | None:
     """A date with a time, by ISO 8601."""
     if len(cell) < 16 or cell[4:5] != "-":
         return None

@@ -109,7 +109,11 @@ def runs(on: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 def read_text(path: Path) -> str:
     """The text of a file, UTF-8 with or without a mark; RecordingError if it cannot be read."""
-    content = read_file(path, "a table", RecordingError)
+    return decode_utf8(path, read_file(path, "a table", RecordingError))
+
+
+def decode_utf8(path: Path, content: bytes) -> str:
+    """``content`` of ``path`` as text, with or without a mark; RecordingError names the first byte that is not UTF-8."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
