@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -118,7 +119,12 @@ class _Work:
 
     def __init__(self, checkpoint: Checkpoint, windows: Windows, rows: Rows, seed: int, pull: float) -> None:
         self.checkpoint, self.windows, self.seed, self.pull = checkpoint, windows, seed, pull
-        self.states = KnownStates(CrossLSTM.from_checkpoint(checkpoint), windows, rows)
+        self._rows = rows
+
+    @cached_property
+    def states(self) -> KnownStates:
+        """The source's states of all rows, for the policies that leave its LSTMs as they are."""
+        return KnownStates(CrossLSTM.from_checkpoint(self.checkpoint), self.windows, self._rows)
 
     def errors(
         self, policy: Policy, parts: Sequence[tuple[Rows, Rows]], strides: int
