@@ -17,6 +17,7 @@ from toolkit.data import readers
 from toolkit.data.dataset_file import FORMAT, TIME_UNITS
 from toolkit.data.readers.table import TIME_TOLERANCE, Table
 from toolkit.data.regular import NO_TIME
+from toolkit.data.units import stream_of
 from toolkit.errors import RecordingError
 from toolkit.printable import terminal_text
 from toolkit.reading import is_folder
@@ -30,10 +31,6 @@ _UNITS = {
     "v": "V", "mv": "mV", "uv": "uV", "µv": "uV", "μv": "uV", "g": "g", "m/s^2": "m/s^2", "m/s2": "m/s^2", "m/s²": "m/s^2",
     "deg/s": "deg/s", "deg/sec": "deg/s", "°/s": "deg/s", "dps": "deg/s", "rad/s": "rad/s", "nm": "Nm", "n.m": "Nm",
     "nm/kg": "Nm/kg", "n.m/kg": "Nm/kg", "s": "s", "sec": "s", "seconds": "s", "ms": "ms", "us": "us", "µs": "us",
-}  # fmt: skip
-_STREAM_OF_UNIT = {
-    "V": "emg", "mV": "emg", "uV": "emg", "g": "imu", "m/s^2": "imu", "deg/s": "imu", "rad/s": "imu", "Nm": "moments",
-    "Nm/kg": "moments",
 }  # fmt: skip
 _STREAM_OF_NAME = (
     ("moments", re.compile(r"moment|torque", re.I)),
@@ -112,9 +109,7 @@ def _streams(table: Table, file: str) -> Iterator[tuple[DraftedStream | None, st
         if not np.isfinite(table.values[:, place]).any():
             continue
         unit = _unit(name)
-        stream = _STREAM_OF_UNIT.get(unit or "") or next(
-            (s for s, p in _STREAM_OF_NAME if p.search(name)), None
-        )
+        stream = stream_of(unit or "") or next((s for s, p in _STREAM_OF_NAME if p.search(name)), None)
         if stream is None:
             yield None, name
             continue

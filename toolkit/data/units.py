@@ -26,6 +26,12 @@ ALLOWED = {
 }
 
 
+def stream_of(unit: str) -> str | None:
+    """The stream that a channel in ``unit`` is usually of; None if a unit of none."""
+    becomes, _ = _BECOMES.get(unit, (unit, 1.0))
+    return next((stream for stream, allowed in ALLOWED.items() if becomes in allowed), None)
+
+
 def conversion(unit: str, mass_kg: float, stream: str, channel: str, where: str) -> tuple[str, float]:
     """The unit that ``unit`` becomes in ``channel`` of ``stream``, and the factor.
 
