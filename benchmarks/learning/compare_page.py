@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,11 +209,7 @@ def _curves(comparison: Comparison) -> list[Panel]:
         known = np.isfinite(middle)
         panel.band(percent[known], (middle - spread)[known], (middle + spread)[known], "ref")
         panel.line(percent[known], middle[known], "ref")
-        for place, line in lines.items():
-            there = np.isfinite(line)
-            if there.any():
-                panel.line(percent[there], line[there], series_class(place))
-        panel.text(panel.x.start + 4, panel.y.stop + 10, short_joint(name), "heading")
+        _lines(panel, percent, lines, name)
         panels.append(panel)
     return panels
 
@@ -241,13 +237,18 @@ def _errors(comparison: Comparison) -> list[Panel]:
         panel.axes("gait cycle, %", "RMS error, Nm/kg")
         low = np.maximum(middle - spread, 0.0)
         panel.band(percent[known], low[known], (middle + spread)[known], series_class(first))
-        for place, (line, _) in found.items():
-            there = np.isfinite(line)
-            if there.any():
-                panel.line(percent[there], line[there], series_class(place))
-        panel.text(panel.x.start + 4, panel.y.stop + 10, short_joint(name), "heading")
+        _lines(panel, percent, {place: line for place, (line, _) in found.items()}, name)
         panels.append(panel)
     return panels
+
+
+def _lines(panel: Panel, percent: Float, lines: Mapping[int, Float], joint: str) -> None:
+    """The line of each model, by its place, where it is known; and whose joint it is."""
+    for place, line in lines.items():
+        there = np.isfinite(line)
+        if there.any():
+            panel.line(percent[there], line[there], series_class(place))
+    panel.text(panel.x.start + 4, panel.y.stop + 10, short_joint(joint), "heading")
 
 
 def _over_people(curves: Float) -> tuple[Float, Float]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from edgetool.commands.shared import PATH, SETTINGS, SOURCE, seconds_option
+from edgetool.commands.shared import PATH, SETTINGS, SOURCE, F, seconds_option
+
+
+def _part(name: str, says: str) -> Callable[[F], F]:
+    """Option of how long a part of the session lasts that comes before the walk."""
+    return click.option(f"--{name}", default=0.0, type=click.FloatRange(0, 600), metavar="N", help=says)
 
 
 @click.command(
@@ -59,27 +65,9 @@ from edgetool.commands.shared import PATH, SETTINGS, SOURCE, seconds_option
     metavar="SEED|CHANNEL:FACTOR,...",
     help="Scale EMG channels, as other electrodes would.",
 )
-@click.option(
-    "--stand",
-    default=0.0,
-    type=click.FloatRange(0, 600),
-    metavar="N",
-    help="The person stands still for N seconds first.",
-)
-@click.option(
-    "--swing",
-    default=0.0,
-    type=click.FloatRange(0, 600),
-    metavar="N",
-    help="Then he swings the leg with the sensors for N seconds.",
-)
-@click.option(
-    "--contraction",
-    default=0.0,
-    type=click.FloatRange(0, 600),
-    metavar="N",
-    help="Then he contracts every muscle, one after the other, for N seconds.",
-)
+@_part("stand", "The person stands still for N seconds first.")
+@_part("swing", "Then he swings the leg with the sensors for N seconds.")
+@_part("contraction", "Then he contracts every muscle, one after the other, for N seconds.")
 @seconds_option
 def command(emg_bits: str, **options: Any) -> None:
     """Play recordings as virtual sensor nodes that any program can open as a serial port, or find over BLE.
